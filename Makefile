@@ -1,0 +1,102 @@
+# tidemark - `make help` explains every target.
+#
+# Objects and tests of a flavour live in build/<flavour>/, so that plain and
+# sanitized code never mix; the release programs are copied to build/bin/.
+
+FLAVOUR ?= release
+B       := build/$(FLAVOUR)
+CC      := gcc
+PREFIX  ?= /usr/local
+VERSION := 0.1.0
+
+WARN  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+         -Wundef -Wpointer-arith -Wcast-qual -Wwrite-strings -Wimplicit-fallthrough
+HARD  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+LHARD := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+
+OPT.release := -O2 -g -D_FORTIFY_SOURCE=2
+OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT.tsan    := -O1 -g -fsanitize=thread
+OPT         := $(OPT.$(FLAVOUR))
+
+CPPFLAGS += -I. -Isrc -D_GNU_SOURCE -DTIDEMARK_VERSION='"$(VERSION)"'
+CFLAGS   += -std=gnu11 $(WARN) $(HARD) $(OPT)
+LDFLAGS  += $(LHARD) $(filter -fsanitize=%,$(OPT))
+
+# A folder is a library; the order is the link order, users before the used.
+# A program takes only the objects it refers to: that keeps OpenSSL out of the
+# watcher and libinotifytools out of everything else.
+FOLDERS := src/collector src/server src/keeper src/control replicator watcher journal src/wire src src/base
+MAINS   := tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy
+LIBS    := $(foreach f,$(FOLDERS),$(B)/lib/$(subst /,-,$(f)).a)
+
+LINK         := -levent_core -levent_extra -ljansson -lssl -lcrypto -lzstd -llmdb -lxxhash -lpthread
+LINK.watcher := -linotifytools -levent_core -llmdb -lxxhash -lpthread
+
+main_src = $(patsubst tidemark-%,src/%_main.c,$(patsubst tidemark,src/tidemark_main.c,$(1)))
+objs     = $(patsubst %.c,$(B)/%.o,$(1))
+UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
+GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
+
+.PHONY: all help demo test unit integration check lint analyze asan tsan bench crash fuzz install clean programs
+.SECONDARY:
+
+all: programs		## build the programs into build/bin
+	@mkdir -p build/bin
+	@for p in $(MAINS) gwsim; do cmp -s $(B)/bin/$$p build/bin/$$p || install -m 755 $(B)/bin/$$p build/bin/$$p; done
+programs: $(MAINS:%=$(B)/bin/%) $(B)/bin/gwsim
+
+help:			## this text
+	@awk -F':.*## *' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo:			## the whole backup on real programs, in a fresh folder; PO=DIR for a tree of yours
+	@./install-deps.sh test && $(MAKE) -s all && PO='$(PO)' tests/demo.sh
+test:			## build, then every test that fits ten minutes
+	@./install-deps.sh test && $(MAKE) -s all && tests/run.sh unit integration
+unit:			## the unit tests of this FLAVOUR
+	@tests/run.sh unit
+integration:		## the tests of the real programs
+	@tests/run.sh integration
+lint:			## layers, libraries known to one file, shell scripts
+	@tests/lint/layers.sh
+analyze:		## clang-tidy and cppcheck at zero findings
+	@./install-deps.sh analyze && tests/lint/analyze.sh
+asan tsan:		## the tests under a sanitizer
+	@./install-deps.sh test && $(MAKE) -s FLAVOUR=$@ programs && FLAVOUR=$@ tests/run.sh unit integration
+bench:			## speed figures beside rsync, in one run
+	@./install-deps.sh test && $(MAKE) -s all && bench/run.sh
+install: all		## install into DESTDIR/PREFIX
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' ./install.sh
+clean:			## remove build/
+	rm -rf build
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define folder_rule
+$(B)/lib/$(subst /,-,$(1)).a: $(call objs,$(filter-out %_main.c,$(wildcard $(1)/*.c)))
+	@mkdir -p $$(@D) && rm -f $$@
+	@ar rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_rule,$(f))))
+
+define main_rule
+$(B)/bin/$(1): $(call objs,$(call main_src,$(1))) $(LIBS)
+	@mkdir -p $$(@D)
+	$(CC) $(LDFLAGS) -o $$@ $(call objs,$(call main_src,$(1))) -Wl,--start-group $(LIBS) -Wl,--end-group $(if $(filter tidemark-watcher,$(1)),$(LINK.watcher),$(LINK))
+endef
+$(foreach p,$(MAINS),$(eval $(call main_rule,$(p))))
+
+$(B)/bin/gwsim: $(GWSIM)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -lcrypto -lpthread -lm
+
+# A unit test includes what it tests; the archives give it the rest.
+$(B)/unit/%: $(B)/tests/unit/%.o $(TESTLIB) $(LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK)
+units: $(UNIT:%=$(B)/unit/%)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs what tidemark needs to be built, tested and analysed on Debian 12.
+#
+#   ./install-deps.sh build     compiler and libraries
+#   ./install-deps.sh test      the same, and what the tests need
+#   ./install-deps.sh analyze   the same, and the analyzers
+#
+# Does nothing when everything is there, so that it can be called every time.
+set -eu
+
+BUILD="gcc make pkgconf libc6-dev libevent-dev libinotifytools0-dev libxxhash-dev liblmdb-dev libssl-dev libzstd-dev libjansson-dev"
+TEST="$BUILD libcmocka-dev rsync python3 strace faketime xfsprogs util-linux procps"
+ANALYZE="$TEST clang-tidy cppcheck"
+
+case ${1:-build} in
+build)   want=$BUILD ;;
+test)    want=$TEST ;;
+analyze) want=$ANALYZE ;;
+*)       echo "usage: $0 build|test|analyze" >&2; exit 2 ;;
+esac
+
+missing=
+for package in $want; do
+	dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+	command -v sudo >/dev/null || { echo "$0: missing:$missing; install them as root" >&2; exit 1; }
+	sudo=sudo
+fi
+echo "installing:$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -q >/dev/null
+# shellcheck disable=SC2086 # a list of names
+$sudo apt-get install -y -q --no-install-recommends $missing >/dev/null

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * err - what can go wrong, in one table: code, words, and the exit status a program gives.
+ *
+ * A function that fails returns -code.  Where the failure is discovered it also records one sentence
+ * (thread-local), which the one who finally reports it reads with err_text().  A code exists only where
+ * some caller acts differently on it.
+ */
+#ifndef BASE_ERR_H
+#define BASE_ERR_H
+
+#define ERR_TABLE(X)                                                                        \
+	X(ERR_NOMEM,       "out of memory", 1)                                              \
+	X(ERR_IO,          "input/output error", 1)                                         \
+	X(ERR_NOSPACE,     "no space left", 15)                                             \
+	X(ERR_GONE,        "vanished", 1)             /* file or directory no longer there */ \
+	X(ERR_TORN,        "changed while being read", 1)                                   \
+	X(ERR_ACCESS,      "permission denied by the system", 1)                            \
+	X(ERR_UNSAFE,      "path leaves its directory or crosses a link", 1)                \
+	X(ERR_CORRUPT,     "stored bytes fail their check", 14)                             \
+	X(ERR_DIFFERS,     "data differs", 14)                                              \
+	X(ERR_PEER,        "peer broke the protocol", 1)                                    \
+	X(ERR_LIMIT,       "limit exceeded", 1)                                             \
+	X(ERR_CONFIG,      "configuration error", 2)                                        \
+	X(ERR_USAGE,       "usage error", 2)                                                \
+	X(ERR_NOTFOUND,    "no such set or profile", 10)                                    \
+	X(ERR_BUSY,        "busy", 11)                                                      \
+	X(ERR_DENIED,      "not authorised", 12)                                            \
+	X(ERR_UNREACHABLE, "unreachable", 13)                                               \
+	X(ERR_STOPPED,     "stopped", 1)                                                    \
+	X(ERR_TIMEOUT,     "timed out", 1)                                                  \
+	X(ERR_UNSUPPORTED, "not supported", 1)                                              \
+	X(ERR_INCOMPLETE,  "incomplete", 1)           /* databases missing, rescan open */  \
+	X(ERR_INTERRUPTED, "interrupted", 130)
+
+enum err {
+	ERR_OK = 0,
+#define X(code, words, status) code,
+	ERR_TABLE(X)
+#undef X
+	ERR_COUNT
+};
+
+/* Records the sentence and returns -code.  The text is cut at 1023 bytes. */
+int err_set(enum err code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Records the sentence followed by ": " and strerror(errno); returns the negative code errno translates to
+ * (ENOSPC/EDQUOT -> NOSPACE, ENOENT/ESTALE -> GONE, EACCES/EPERM/EROFS -> ACCESS, ELOOP/EXDEV -> UNSAFE, ENOMEM -> NOMEM,
+ * ECONNREFUSED and friends -> UNREACHABLE, the rest -> IO).  Keeps errno. */
+int err_sys(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Puts words in front of the recorded sentence ("words: sentence") and returns `err` unchanged. */
+int err_prefix(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The sentence last recorded by this thread; "" if none.  Valid until the thread records the next. */
+const char *err_text(void);
+
+/* Name ("NOSPACE") and words of a code; accept either sign. */
+const char *err_name(int err);
+const char *err_words(int err);
+
+/* The code of a name as it travels in JSON and on the wire ("NOSPACE"); ERR_IO for an unknown one. */
+enum err err_from_name(const char *name);
+
+/* What a program exits with: 0 for 0, else the table's status. */
+int err_exit_status(int err);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * livetree - the post office or domain as it lies on disk: finds the fixed directories whatever their case, opens files
+ * beneath a held root, and knows whether the root is still the one we knew.  Collector side only.
+ *
+ * Threads: after livetree_open all functions but livetree_refresh may be called from any thread.
+ */
+#ifndef LIVETREE_H
+#define LIVETREE_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "layout.h"
+
+struct livetree;
+
+/* What tells this root from another mounted in its place; survives a reboot. */
+struct livetree_id {
+	uint64_t fsid, inode;
+};
+
+/* Opens the tree at the absolute path `root`.  -ERR_CONFIG: it is not a tree of this type (the text says which file or
+ * directory is missing); -ERR_GONE: no such directory. */
+int livetree_open(const char *root, enum layout_type type, struct livetree **ret_tree);
+void livetree_close(struct livetree *t); /* NULL is fine */
+
+const char *livetree_root(const struct livetree *t);
+enum layout_type livetree_type(const struct livetree *t);
+struct livetree_id livetree_id(const struct livetree *t);
+
+/* 0 when the path of the root still leads to the held root and its root database is there; -ERR_GONE when it vanished, was
+ * unmounted, emptied or replaced.  Nothing below may then be taken for deleted. */
+int livetree_check(const struct livetree *t);
+
+/* Looks at the names of the fixed directories again; call when one came or went.  No other thread may be inside. */
+int livetree_refresh(struct livetree *t);
+
+/* Opens a set path beneath the root (O_NOFOLLOW, never crossing links).  Descriptor or negative error. */
+int livetree_open_file(const struct livetree *t, const char *path, int flags);
+/* "" = the root. */
+int livetree_open_dir(const struct livetree *t, const char *path);
+int livetree_stat(const struct livetree *t, const char *path, struct stat *ret_st);
+
+/* The live path, relative to the root, of a set path: *gives*, NULL when out of memory. */
+char *livetree_live_path(const struct livetree *t, const char *path);
+
+#endif

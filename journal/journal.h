@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * journal - the ordered memory of what changed.
+ *
+ * The watcher appends; the replicator reads and acknowledges: two processes, one LMDB environment.  A change stays until
+ * the server has said that it is on its disk, so after any crash the journal and one scan are enough to go on.  A path
+ * that changes again before it was sent moves to its newest sequence number: the log is bounded by distinct paths.
+ *
+ * Tables: log (seq -> change), pending (kind class + path -> seq), trouble (path -> cause, attempts, next try), meta.
+ * Disk full never loses a change: when nothing can be stored, a preallocated flag file records "rescan everything", and
+ * the journal shows it as a RESCAN of "" with seq 0 until it is acknowledged.
+ *
+ * Threads: one at a time; give all calls to one lane of a workpool, or to the watcher's only thread.
+ * Layout, and what a crash leaves: journal/DESIGN.md.
+ */
+#ifndef JOURNAL_JOURNAL_H
+#define JOURNAL_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "journal/change.h"
+
+struct journal;
+
+/* Opens <dir>/journal, made when absent.  A damaged or foreign one is quarantined and the new one holds a RESCAN of "";
+ * `ret_rebuilt` (may be NULL) tells. */
+int journal_open(const char *dir, const char *profile, struct journal **ret_journal, bool *ret_rebuilt);
+void journal_close(struct journal *j); /* NULL is fine */
+
+const char *journal_uuid(const struct journal *j);
+
+/* Appends all `n` changes or none, in one commit, folding each into a pending one of the same path.  Borrows; fills `seq`.
+ * -ERR_NOSPACE: nothing was written but the flag file: a RESCAN of "" is pending, the changes may be forgotten. */
+int journal_append(struct journal *j, struct change *changes, size_t n);
+
+/* Reads up to `max` changes with seq > `after`, oldest first.  *Gives* the array and the paths; n = 0: none. */
+int journal_read(struct journal *j, uint64_t after, size_t max, struct change **ret_changes, size_t *ret_n);
+void journal_changes_free(struct change *changes, size_t n);
+
+/* Forgets the rows with these numbers; one whose path was changed again since has a newer number and stays.  In bounded
+ * transactions.  Clears their trouble. */
+int journal_ack(struct journal *j, const uint64_t *seqs, size_t n);
+
+/* Highest sequence number ever appended. */
+int journal_head(struct journal *j, uint64_t *ret_seq);
+
+/* What waits: rows, the oldest's first-seen time (0 = none), and open rescans. */
+struct journal_lag {
+	uint64_t rows;
+	uint64_t rescans;
+	int64_t oldest_ns;
+	uint64_t troubled; /* rows that could not be sent and are being retried */
+};
+int journal_lag(struct journal *j, struct journal_lag *ret_lag);
+
+/* A row that could not be sent stays, with the cause. */
+struct journal_trouble {
+	char *path;
+	enum err code;
+	char *text;
+	uint32_t attempts;
+	int64_t first_ns, next_ns; /* wall clock */
+};
+/* Notes one more failed attempt; gives the number of attempts so far. */
+int journal_note_trouble(struct journal *j, const char *path, enum err code, const char *text, int64_t now_ns, int64_t next_ns,
+    uint32_t *ret_attempts);
+int journal_troubles(struct journal *j, size_t max, struct journal_trouble **ret_troubles, size_t *ret_n);
+void journal_troubles_free(struct journal_trouble *troubles, size_t n);
+
+/* Bytes used, for status and limits. */
+void journal_usage(const struct journal *j, uint64_t *ret_used, uint64_t *ret_map);
+
+#endif

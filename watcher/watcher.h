@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * watcher - a tree in, changes out: puts a watch on every directory that the layout wants watched, folds events into
+ * changes, hands them over in batches.
+ *
+ * It never lists files: a new or doubtful directory is a RESCAN change, and the replicator does the looking.  Whatever it
+ * cannot see (overflow, watch limit, unreadable directory, unknown watch) is a RESCAN change too.
+ *
+ * Threads: one; no event loop inside.  The caller polls source->fd, calls watcher_turn, appends what it gives.
+ */
+#ifndef WATCHER_WATCHER_H
+#define WATCHER_WATCHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "journal/change.h"
+#include "livetree.h"
+#include "watcher/source.h"
+
+struct watcher;
+
+struct watcher_figures {
+	uint64_t directories;  /* watched now */
+	uint64_t unwatched;    /* wanted, but refused (limit, rights): polled instead */
+	uint64_t events, overflows, rescans;
+	bool root_gone;
+};
+
+/* `tree` and `source` are borrowed.  `cookie_dir`: absolute path of the collector's own folder whose new files become COOKIE
+ * changes. */
+int watcher_new(struct livetree *tree, struct source *source, const char *cookie_dir, struct watcher **ret_watcher);
+void watcher_free(struct watcher *w);
+
+/* Walks the tree and watches; gives a RESCAN of "": every start is a gap. */
+int watcher_start(struct watcher *w);
+
+/* Drains the source (bounded: at most `max_events`, or until it is empty), folds, and *gives* the changes, ready for
+ * journal_append.  `ret_more`: the budget ended before the source did. */
+int watcher_turn(struct watcher *w, size_t max_events, int64_t now_ns, struct change **ret_changes, size_t *ret_n, bool *ret_more);
+
+/* Looks again at what could not be watched, and whether the root is back: call every minute or so; gives changes likewise. */
+int watcher_poll(struct watcher *w, int64_t now_ns, struct change **ret_changes, size_t *ret_n);
+
+void watcher_figures(const struct watcher *w, struct watcher_figures *ret_figures);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * order - what the receiver asks of the keeper, and what the keeper reports: structs and their bytes on the socket pair
+ * between them.  Pure.
+ *
+ * u32 length, then the packed order or report; at most ORDER_BYTES_MAX.  Orders of one profile are carried out one after
+ * another, of different profiles side by side.  Every order ends in exactly one DONE or FAILED report of its id.
+ */
+#ifndef KEEPER_ORDER_H
+#define KEEPER_ORDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pack.h"
+#include "base/treemap.h"
+
+#define ORDER_BYTES_MAX (4u * 1024u * 1024u)
+#define ORDER_PATHS_MAX 4096u
+
+enum order_kind {
+	ORDER_SEAL = 1, /* make the day's set; then retention, then the scrub of what is new in it */
+	ORDER_STOP,     /* the running seal, verify or restore with id `target`: end it, leave nothing */
+	ORDER_VERIFY,   /* set "" = the newest */
+	ORDER_RESTORE,
+	ORDER_SETS,
+	ORDER_SHOW,     /* what one set holds: lines "kind size mtime path" */
+};
+
+struct order {
+	uint64_t id;
+	enum order_kind kind;
+	char *profile;
+	uint64_t target;           /* STOP */
+
+	/* SEAL */
+	uint8_t layout;            /* enum layout_type */
+	uint64_t job;
+	uint32_t date;             /* yyyymmdd */
+	int64_t t0_ns;
+	uint64_t fresh_t0;         /* head of the fresh list when the job began: later removals do not count for this set */
+	uint64_t fresh_seal;       /* head of the fresh list now: later blobs are not in this set */
+	struct treemap_sum total;  /* of the index now */
+	char *note;                /* warnings the set carries, "" = none */
+	uint32_t keep_days;
+
+	/* VERIFY, RESTORE, SHOW */
+	char *set;                 /* "latest" allowed */
+	char *to;                  /* absolute directory, absent or empty */
+	char **paths;              /* set paths to restore; none = all */
+	size_t n_paths;
+};
+
+enum report_kind { REPORT_PROGRESS = 1, REPORT_LINE, REPORT_DONE, REPORT_FAILED };
+
+struct report_set {
+	char *name;
+	char *profile;
+	int64_t started_ns, sealed_ns, scrubbed_ns; /* 0 = not yet */
+	uint64_t files, bytes;     /* all of it, blobs included */
+	uint64_t new_bytes;        /* copied for this set */
+	uint8_t verified;          /* 0 unknown, 1 good, 2 differs */
+	bool warnings;
+	char *note;
+};
+
+struct report {
+	uint64_t id;
+	enum report_kind kind;
+	char *phase;               /* PROGRESS: "copy", "blobs", "sync", "rename", "scrub", "verify", "restore" */
+	uint64_t done, total;
+	int32_t code;              /* FAILED: enum err; DONE: 0 or -ERR_DIFFERS... as exit status asks */
+	char *text;                /* FAILED: sentence; LINE: one finding or one file; DONE: a note */
+	struct report_set *sets;   /* DONE of SEAL (one), SETS (all, newest last) */
+	size_t n_sets;
+	uint64_t fresh_done;       /* DONE of SEAL: rows up to here may be trimmed */
+	char **gone;               /* DONE of SEAL: blob paths none of whose versions is on disk any more */
+	size_t n_gone;
+	char **doubtful;           /* FAILED of SEAL with DIFFERS: staged paths whose bytes are not what the index says */
+	size_t n_doubtful;
+};
+
+void order_pack(struct pack_out *o, const struct order *order);
+int order_unpack(const void *data, size_t len, struct order *ret_order); /* -ERR_PEER */
+void order_fini(struct order *order);
+
+void report_pack(struct pack_out *o, const struct report *report);
+int report_unpack(const void *data, size_t len, struct report *ret_report);
+void report_fini(struct report *report);
+
+#endif

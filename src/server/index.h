@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * index - what a profile's staging holds, as the server knows it: entries, blob versions, in-progress marks, and the list of
+ * blob changes since the last seal.
+ *
+ * Written by the receiver alone; the keeper opens it read-only.  Lies in <store>/<profile>/state/index.
+ *
+ * Blobs are write-once.  A blob file is never overwritten and never removed by the receiver: a removal is a tombstone, and
+ * a path that comes again gets the next *version*, which lies aside (index_place).  The keeper alone removes blob files,
+ * once no kept set names them.
+ *
+ * Marks: before the first byte of a file is written in its final place the path is marked, durably.  A mark found at a
+ * start means that the file's bytes are in doubt: a new blob is removed, a patched file is re-hashed before it is believed.
+ *
+ * Tables: nodes, sums (base/treemap), versions (path -> highest version ever on disk, kept while any is), marks, fresh (seq ->
+ * blob change), meta.
+ *
+ * Threads: one writer thread at a time; reads from any thread.
+ */
+#ifndef SERVER_INDEX_H
+#define SERVER_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/block.h"
+#include "base/treemap.h"
+#include "layout.h"
+#include "wire/entry.h"
+
+struct index;
+
+struct index_node {
+	struct entry entry;
+	uint32_t version; /* of a blob; 1 for all else */
+};
+
+/* Opens, makes when absent unless `readonly` (then 1 = absent).  A damaged one is quarantined and the new one is empty: the
+ * collector's agreement fills it again. */
+int index_open(const char *state_dir, const char *profile, bool readonly, struct index **ret_index, bool *ret_rebuilt);
+void index_close(struct index *ix); /* NULL is fine */
+
+/* uuid of this index: another one means that it was rebuilt. */
+const char *index_instance(const struct index *ix);
+
+/* Where a file lies, relative to the profile's folder: "gre_data/sync/ofuser/x.db", "blobs/offiles/fd3/a",
+ * "blobs/versions/2/offiles/fd3/a".  *Gives*; NULL when out of memory or the path is not in the layout. */
+char *index_place(enum layout_type type, const char *path, uint32_t version);
+
+/* 0 found (*gives* the entry's target), 1 absent. */
+int index_get(struct index *ix, const char *path, struct index_node *ret_node);
+/* Highest version of a blob path ever used that may still be on disk; 0 = none. */
+int index_version(struct index *ix, const char *path, uint32_t *ret_version);
+
+enum index_op_kind {
+	INDEX_PUT,     /* the file is durable in its place: node in, mark out; a blob also becomes a fresh row */
+	INDEX_REMOVE,  /* node out, mark out; a blob also becomes a fresh row (tombstone) */
+	INDEX_MARK,    /* bytes of this path and version are about to be written */
+	INDEX_UNMARK,  /* they are gone again, or as the node says */
+};
+struct index_op {
+	enum index_op_kind kind;
+	const char *path;
+	const struct index_node *node; /* PUT, MARK (version) */
+	bool blob;
+};
+/* One commit.  -ERR_NOSPACE: nothing was written. */
+int index_apply(struct index *ix, const struct block_key *key, const struct index_op *ops, size_t n);
+
+int index_marks(struct index *ix, int (*visit)(const char *path, uint32_t version, void *arg), void *arg);
+
+int index_total(struct index *ix, struct treemap_sum *ret_sum);
+int index_sum(struct index *ix, const char *dir, struct treemap_sum *ret_sum);
+int index_dirs(struct index *ix, int (*visit)(const char *dir, const struct treemap_sum *sum, void *arg), void *arg);
+/* Children of `dir` in byte order after `after` (NULL = first); the entry is valid only during the call. */
+int index_children(struct index *ix, const char *dir, const char *after,
+    int (*visit)(const char *path, const struct index_node *node, void *arg), void *arg);
+
+/* ---- what changed among the blobs since the last seal ---- */
+
+struct index_fresh {
+	uint64_t seq;
+	bool removed;           /* a tombstone; entry is then empty */
+	char *path;
+	uint32_t version;
+	struct entry entry;     /* self-contained: the node may have changed since */
+};
+int index_fresh_head(struct index *ix, uint64_t *ret_seq); /* highest seq given out */
+/* Up to `max` rows with seq > `after`: *gives* the array. */
+int index_fresh_read(struct index *ix, uint64_t after, size_t max, struct index_fresh **ret_rows, size_t *ret_n);
+void index_fresh_free(struct index_fresh *rows, size_t n);
+/* Receiver, when the keeper says that rows up to `seq` are in its catalogue. */
+int index_fresh_trim(struct index *ix, uint64_t seq);
+/* Receiver, when the keeper removed blob files: forget their versions. */
+int index_versions_forget(struct index *ix, const char *const *paths, size_t n);
+
+/* Small named values (hash key, fencing token, generation, layout): *gives* bytes; 1 = absent. */
+int index_meta_get(struct index *ix, const char *name, char **ret_value, size_t *ret_len);
+int index_meta_put(struct index *ix, const char *name, const void *value, size_t len);
+
+void index_usage(const struct index *ix, uint64_t *ret_used, uint64_t *ret_map);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * replicator - the pump of one profile: journal -> transfers -> link -> acknowledge.
+ *
+ * It looks at what the journal names, compares with the block map, sends what differs, and lets a journal row go when the
+ * server has said *durable*.  The same machinery streams the files of a DBCOPY snapshot from local staging.  Callbacks
+ * only record; one pump decides, ordered from what frees resources to what takes them.
+ *
+ * Threads: loop thread only.  File data, hashing, journal and block map work run in the lanes given to it.  Every callback
+ * comes from the loop, never from inside a call.
+ */
+#ifndef REPLICATOR_REPLICATOR_H
+#define REPLICATOR_REPLICATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/block.h"
+#include "base/err.h"
+#include "base/treemap.h"
+#include "layout.h"
+
+struct event_base;
+struct workpool;
+struct livetree;
+struct journal;
+struct blockmap;
+struct identity;
+struct replicator;
+
+struct replicator_setup {
+	struct event_base *base;
+	struct workpool *pool;
+	int lane_journal;           /* one thread: all journal and block map writes */
+	int lane_hash;              /* reads, hashes, packs */
+	struct livetree *tree;
+	struct journal *journal;
+	struct blockmap *map;
+	struct identity *identity;
+	const char *profile;
+	const char *server;         /* host:port */
+	const char *cookie_dir;     /* absolute: watched by the watcher */
+	uint64_t bandwidth;         /* bytes per second, 0 = unlimited */
+	int64_t rescan_ms, index_poll_ms; /* 0 = never */
+	uint64_t seed;              /* of the back-off's jitter; 0 = from the clock */
+};
+
+struct replicator_events {
+	/* Link went up or down; `why` in words when down. */
+	void (*link)(bool up, const char *why, void *arg);
+	/* The server asks to stop the job. */
+	void (*stop)(uint64_t job, const char *origin, void *arg);
+	/* Something an operator should see changed (root gone, held deletions, server refuses). */
+	void (*state)(void *arg);
+};
+
+/* Everything in `setup` and `events` is borrowed until free. */
+int replicator_new(const struct replicator_setup *setup, const struct replicator_events *events, void *arg, struct replicator **ret_r);
+/* Cancels what runs; nothing is lost, the journal knows. */
+void replicator_free(struct replicator *r);
+
+/* The journal has news (a poke, or a tick: losing a poke costs a tick). */
+void replicator_poke(struct replicator *r);
+
+/* No new transfers; the link stays. */
+void replicator_pause(struct replicator *r, bool paused);
+void replicator_set_bandwidth(struct replicator *r, uint64_t bytes_per_s);
+
+struct replicator_status {
+	bool connected, paused, root_gone, refused; /* refused: server knows us no more, or another collector is active */
+	char why[256];             /* why not connected, or what is wrong; "" = all well */
+	uint64_t pending_changes, pending_bytes; /* journal rows; bytes known of what is queued and in flight */
+	uint64_t rescans_open, troubled;
+	int64_t oldest_pending_ns; /* 0 = none */
+	uint64_t wire_bytes_sent, payload_bytes_sent, files_sent, removals_sent;
+	uint64_t scanned, drift;   /* names compared by scans; differences found by the slow scan: should stay 0 */
+	char last_set[64];
+	int64_t last_sealed_ns, last_started_ns;
+	bool last_verified;
+};
+void replicator_status(const struct replicator *r, struct replicator_status *ret_status);
+
+typedef void replicator_done(int err, const char *text, void *arg);
+
+/*
+ * The barrier: makes a cookie file in the watched folder, waits until it came back as a journal row, and is done when
+ * every row up to it is durable on the server and no rescan is open.  Several may wait.  -ERR_STOPPED when cancelled.
+ * Gives an id for replicator_cancel.
+ */
+uint64_t replicator_barrier(struct replicator *r, replicator_done *done, void *arg);
+void replicator_cancel(struct replicator *r, uint64_t id);
+
+/* ---- the day's job; one at a time; the order is job_begin, snapshot_*, barrier, seal, or job_end at any point ---- */
+
+/* Tells the server T0: from now on no blob leaves the set.  Done when the server's index has it. */
+void replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, replicator_done *done, void *arg);
+
+/* Streaming from local staging: `staging_fd` (borrowed until snapshot_end or job_end) holds set paths as they are. */
+void replicator_snapshot_begin(struct replicator *r, int staging_fd);
+/* This file of staging is complete and will not change: send what differs while the next is copied.  `hashes` (*taken*, malloc;
+ * NULL = not known) are those of its blocks, `digest` of the whole. */
+void replicator_snapshot_file(struct replicator *r, const char *path, struct hash128 *hashes, size_t n, const struct hash128 *digest);
+/* All of staging is complete: compare every snapshot area with the block map, send the rest, remove what is not there; done
+ * when all of it is durable.  `ret` figures come with status. */
+void replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg);
+
+struct replicator_seal_events {
+	void (*progress)(const char *phase, uint64_t done, uint64_t total, void *arg);
+	/* err 0: sealed; `set` is its name and `note` its warnings.  Else failed, `text` says why. */
+	void (*done)(int err, const char *text, const char *set, const char *note, void *arg);
+};
+/* The poke: waits until nothing is in flight, sends the seal request with what the set must hold, and holds back changes
+ * of mutable areas until the answer.  A link lost meanwhile is answered at the next WELCOME. */
+void replicator_seal(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *note,
+    const struct replicator_seal_events *events, void *arg);
+/* The job is over without a set: stop a running seal, release the server's hold, forget queued staging work. */
+void replicator_job_end(struct replicator *r, uint64_t job);
+
+struct wire_set;
+/* The server's sets of this profile, newest last. */
+void replicator_sets(struct replicator *r, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg);
+
+#endif

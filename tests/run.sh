@@ -1,0 +1,78 @@
+#!/bin/bash
+# Runs the tests and counts them: tests/run.sh unit|integration ...
+#
+# Every test speaks TAP: `ok - sentence` or `not ok - sentence`, unit tests through cmocka.  A program that dies or hangs
+# is one failure of its own.  The last line counts: `N passed, N failed`.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+FLAVOUR=${FLAVOUR:-release}
+BUILD=build/$FLAVOUR
+export BIN=${BIN:-$BUILD/bin} FLAVOUR
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+UNIT_LIMIT=${UNIT_LIMIT:-300} INTEGRATION_LIMIT=${INTEGRATION_LIMIT:-600}
+ONLY=${ONLY:-} # a part of a test's name
+
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+passed=0 failed=0 skipped=0
+
+# one NAME LIMIT COMMAND...: runs a test program, shows it if anything is wrong
+one() {
+	local name=$1 limit=$2 log=$out/$1.log status good bad skip
+	shift 2
+	timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
+	status=$?
+	good=$(grep -cE '^ok ' "$log")
+	skip=$(grep -cE '^ok .*# [Ss][Kk][Ii][Pp]' "$log")
+	bad=$(grep -cE '^not ok ' "$log")
+	if [ "$status" != 0 ] && [ "$bad" = 0 ]; then
+		bad=1
+		echo "not ok - $name ended with status $status$([ "$status" = 124 ] && echo " (hung for $limit s)")" >>"$log"
+	fi
+	if [ "$status" = 0 ] && [ "$good" = 0 ] && [ "$bad" = 0 ]; then
+		bad=1
+		echo "not ok - $name ran no test" >>"$log"
+	fi
+	passed=$((passed + good - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
+	if [ "$bad" = 0 ]; then
+		printf '%-34s %4d ok%s\n' "$name" "$((good - skip))" "$([ "$skip" = 0 ] || echo ", $skip skipped")"
+	else
+		printf '%-34s %4d FAILED\n' "$name" "$bad"
+		tail -n 60 "$log" | sed 's/^/    /'
+	fi
+}
+
+unit() {
+	make -s -j"$(nproc)" FLAVOUR="$FLAVOUR" units || { failed=$((failed + 1)); return; }
+	local test
+	for test in tests/unit/test_*.c; do
+		test=$(basename "$test" .c)
+		case $test in *"$ONLY"*) ;; *) continue ;; esac
+		CMOCKA_MESSAGE_OUTPUT=TAP one "$test" "$UNIT_LIMIT" "$BUILD/unit/$test"
+	done
+}
+
+integration() {
+	local test
+	for test in tests/integration/test_*.sh; do
+		case $test in *"$ONLY"*) ;; *) continue ;; esac
+		one "$(basename "$test" .sh)" "$INTEGRATION_LIMIT" bash "$test"
+	done
+}
+
+for part in "$@"; do
+	case $part in
+	unit|integration) "$part" ;;
+	*) echo "usage: $0 unit|integration ..." >&2; exit 2 ;;
+	esac
+done
+
+echo
+if [ "$skipped" = 0 ]; then
+	echo "$passed passed, $failed failed"
+else
+	echo "$passed passed, $failed failed, $skipped skipped"
+fi
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

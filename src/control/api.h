@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * api - HTTP and JSON on a Unix socket: the one interface for command line, page and tests.
+ *
+ * The socket is 0660; who asks is known from SO_PEERCRED and ends up in a job's origin.  A reply is one JSON object, or a
+ * stream of objects, one a line.  An error is {"v":1,"type":"error","code":"NOTFOUND","text":...} with the HTTP status that
+ * fits.  Bodies are capped at 1 MiB, JSON depth at 16.
+ *
+ * Threads: loop thread only.
+ */
+#ifndef CONTROL_API_H
+#define CONTROL_API_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct event_base;
+struct api;
+struct api_request;
+
+struct api_route {
+	const char *method; /* "GET", "POST" */
+	const char *path;   /* "/v1/profiles/{}/backup": {} matches one component, given to the handler in order */
+	void (*handle)(struct api_request *req, void *arg);
+};
+
+/* `socket_path`: made, a stale one is replaced.  `routes` ends with a NULL method; borrowed. */
+int api_new(struct event_base *base, const char *socket_path, const struct api_route *routes, void *arg, struct api **ret_api);
+void api_free(struct api *a); /* ends open streams; removes the socket */
+
+/* The i-th {} of the path, decoded; "" when there is none. */
+const char *api_part(const struct api_request *req, unsigned i);
+/* A query parameter, decoded, or NULL. */
+const char *api_query(const struct api_request *req, const char *name);
+/* The body; an empty object when there was none.  Borrowed. */
+const json_t *api_body(const struct api_request *req);
+/* "user root": who asks. */
+const char *api_who(const struct api_request *req);
+
+/* Answers; *takes* `body`.  The request is over. */
+void api_reply(struct api_request *req, json_t *body);
+void api_fail(struct api_request *req, int err, const char *text);
+
+/* A stream: begin, any number of lines (*taken*), end.  When the client goes, `gone` is called once and the request is over. */
+void api_stream_begin(struct api_request *req, void (*gone)(void *arg), void *arg);
+void api_stream_line(struct api_request *req, json_t *line);
+void api_stream_end(struct api_request *req);
+
+/* ---- JSON as CONTRACT.md wants it ---- */
+
+/* {"v":1,"type":type}; NULL when out of memory. */
+json_t *api_object(const char *type);
+/* RFC 3339 UTC, or null for 0. */
+json_t *api_time_ns(int64_t ns);
+/* A name: as it is when UTF-8, else escaped reversibly (relpath_escape). */
+json_t *api_name(const char *bytes);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * daemon - the life of a daemon: arguments, signals, readiness, the end.
+ *
+ * Foreground; logs to standard error; tells systemd READY=1, STATUS=, STOPPING=1, WATCHDOG=1 through NOTIFY_SOCKET (a
+ * datagram of our own: the library would bring a compressor into a network daemon).  SIGTERM and SIGINT end the loop,
+ * SIGHUP calls reload, SIGPIPE is ignored.
+ */
+#ifndef CONTROL_DAEMON_H
+#define CONTROL_DAEMON_H
+
+struct event_base;
+struct daemon;
+
+struct daemon_arguments {
+	const char *config;  /* --config FILE, or the default */
+	const char *profile; /* --profile NAME where the program has it, else NULL */
+	int fd;              /* --fd N where the program has it, else -1 */
+};
+
+/* Parses `--config FILE`, `--profile NAME`, `--fd N`, `--help`, `--version`; exits itself for the last two and for a usage error (2). */
+void daemon_arguments(int argc, char **argv, const char *program, const char *purpose, const char *default_config,
+    struct daemon_arguments *ret_arguments);
+
+int daemon_new(struct event_base *base, void (*reload)(void *arg), void *arg, struct daemon **ret_daemon);
+void daemon_ready(struct daemon *d, const char *status);
+void daemon_status(struct daemon *d, const char *status);
+/* Runs the loop until a signal or daemon_end; returns the exit status. */
+int daemon_run(struct daemon *d);
+void daemon_end(struct daemon *d, int exit_status);
+void daemon_free(struct daemon *d);
+
+#endif

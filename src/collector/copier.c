@@ -249,7 +249,8 @@ copier_finish(int to, const struct copier_result *result)
 {
 	const struct timespec times[2] = {
 	    {.tv_nsec = UTIME_OMIT},
-	    {.tv_sec = result->mtime_ns / 1000000000, .tv_nsec = result->mtime_ns % 1000000000},
+	    {.tv_sec = result->mtime_ns / 1000000000 - (result->mtime_ns % 1000000000 < 0),
+	     .tv_nsec = (result->mtime_ns % 1000000000 + 1000000000) % 1000000000},
 	};
 	int err = fsio_sync_file(to, "copier.sync");
 

@@ -18,7 +18,6 @@
 #include "jobs.h"
 
 #define LIMIT_S 60
-#define FACTS 12
 
 struct hook {
 	char what[32];
@@ -62,45 +61,48 @@ on_limit(evutil_socket_t fd, short what, void *arg)
 	kill(-h->pid, SIGKILL);
 }
 
-/* TIDEMARK_* variables in front of our environment. */
+/* Our facts as TIDEMARK_* variables, then the environment we have; the first `*ret_own` strings are to be freed. */
 static char **
-make_environment(const struct job_record *job)
+make_environment(const struct job_record *job, size_t *ret_own)
 {
-	static const char *const names[FACTS] = {"PROFILE", "JOB", "RESULT", "SET", "T0", "DATE", "TEXT", "ORIGIN", "FILES", "BYTES"};
-	size_t n = 0, own = 0;
+	struct {
+		const char *name, *word;
+		uint64_t number;
+	} const facts[] = {
+	    {"PROFILE", job->profile, 0},
+	    {"JOB", NULL, job->id},
+	    {"RESULT", job_result_name(job->result), 0},
+	    {"SET", job->set, 0},
+	    {"T0", NULL, (uint64_t)(job->t0_ns / 1000000000)},
+	    {"DATE", NULL, job->date},
+	    {"TEXT", job->text, 0},
+	    {"ORIGIN", job->origin, 0},
+	    {"FILES", NULL, job->set_files},
+	    {"BYTES", NULL, job->set_bytes},
+	};
+	size_t own = 0, n = 0;
 	char **env;
 
 	while (environ[n])
 		n++;
-	env = calloc(n + FACTS + 1, sizeof *env);
-	if (!env)
-		return NULL;
-	for (; names[own]; own++) {
-		char number[32];
-		const uint64_t numbers[FACTS] = {0, job->id, 0, 0, (uint64_t)(job->t0_ns / 1000000000), job->date, 0, 0, job->set_files, job->set_bytes};
-		const char *const words[FACTS] = {job->profile, NULL, job_result_name(job->result), job->set, NULL, NULL, job->text, job->origin};
-
-		snprintf(number, sizeof number, "%llu", (unsigned long long)numbers[own]);
-		if (asprintf(&env[own], "TIDEMARK_%s=%s", names[own], words[own] ? words[own] : number) < 0) {
-			env[own] = NULL;
+	env = calloc(sizeof facts / sizeof *facts + n + 1, sizeof *env);
+	for (; env && own < sizeof facts / sizeof *facts; own++) {
+		int len = facts[own].word ? asprintf(&env[own], "TIDEMARK_%s=%s", facts[own].name, facts[own].word)
+		                          : asprintf(&env[own], "TIDEMARK_%s=%llu", facts[own].name, (unsigned long long)facts[own].number);
+		if (len < 0)
 			break;
-		}
 	}
-	memcpy(env + own, environ, n * sizeof *env);
+	if (env)
+		memcpy(env + own, environ, n * sizeof *env);
+	*ret_own = own;
 	return env;
 }
 
 static void
-free_environment(char **env)
+free_environment(char **env, size_t own)
 {
-	for (size_t i = 0; env && env[i] && strncmp(env[i], "TIDEMARK_", 9) == 0 && i < FACTS; i++) {
-		bool ours = true;
-
-		for (size_t k = 0; environ[k]; k++)
-			ours &= environ[k] != env[i];
-		if (ours)
-			free(env[i]);
-	}
+	for (size_t i = 0; env && i < own; i++)
+		free(env[i]);
 	free(env);
 }
 
@@ -128,15 +130,15 @@ hook_run(struct event_base *base, const char *what, const char *command, const c
 	struct timeval limit = {LIMIT_S, 0};
 	struct hook *h;
 	char **words, **env;
-	size_t n;
+	size_t n, own;
 
 	if (strcmp(command, "off") == 0)
 		return;
 	h = calloc(1, sizeof *h);
-	env = make_environment(job);
+	env = make_environment(job, &own);
 	if (!h || !env || shellwords_split(command, 1, &words, &n) != 0) {
 		log_warn("hook.failed", "what=%s: %s", what, h && env ? err_text() : "out of memory");
-		free_environment(env);
+		free_environment(env, own);
 		free(h);
 		return;
 	}
@@ -151,5 +153,5 @@ hook_run(struct event_base *base, const char *what, const char *command, const c
 		evtimer_add(h->limit, &limit);
 	}
 	shellwords_free(words);
-	free_environment(env);
+	free_environment(env, own);
 }

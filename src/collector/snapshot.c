@@ -46,6 +46,7 @@ struct snapshot {
 
 	enum step step;
 	bool failing;               /* the job ends; we wait for what still runs */
+	bool freed;                 /* the owner is gone; the lane's work frees us */
 	bool begun;                 /* the server holds for us */
 	struct job_record record;
 	int64_t phase_since_ns;
@@ -141,6 +142,17 @@ after_hooks(struct snapshot *s)
 		hook_run(s->setup.base, "purge-stamp", s->setup.config->purge_stamp, t0, &s->record);
 	if (s->record.result != JOB_GOOD)
 		hook_run(s->setup.base, "notify", s->setup.config->notify, NULL, &s->record);
+}
+
+static void
+destroy(struct snapshot *s)
+{
+	if (s->staging_fd >= 0)
+		close(s->staging_fd);
+	free(s->staging);
+	free(s->log_path);
+	free(s->profile_dir);
+	free(s);
 }
 
 static void
@@ -431,6 +443,10 @@ prepare_done(struct job *job, bool cancelled)
 {
 	struct snapshot *s = (struct snapshot *)((char *)job - offsetof(struct snapshot, job));
 
+	if (s->freed) {
+		destroy(s);
+		return;
+	}
 	if (s->failing) {
 		finish_failed(s);
 		return;
@@ -470,13 +486,16 @@ snapshot_free(struct snapshot *s)
 		return;
 	s->changed = NULL;
 	s->done = NULL;
+	if (s->step == STEP_PREPARE) {
+		s->freed = true;
+		return;
+	}
 	if (s->step != STEP_IDLE) {
 		s->record.code = ERR_STOPPED;
 		snprintf(s->record.text, sizeof s->record.text, "the collector ended while the job ran");
 		finish(s, JOB_STOPPED);
 	}
-	free(s->profile_dir);
-	free(s);
+	destroy(s);
 }
 
 static void

@@ -117,6 +117,12 @@ office_open(struct office *office, const char *dir)
 		add_folder(office, folders[role], (enum role)role);
 	}
 	office->first[ROLES] = office->count;
+	if (!office->domain) {
+		char *marker = names_find(dir, "gwdom.dc");	/* a domain that has lost its database */
+
+		office->domain = marker != NULL;
+		free(marker);
+	}
 	office->run_id = common_run(office);
 }
 

@@ -14,7 +14,7 @@
 #include "bench/gwsim/names.h"
 
 enum {
-	INDEX_MOST = 8 << 20,	/* a .idx grows no further */
+	INDEX_MOST = 2 << 20,	/* a .idx grows no further */
 	RFL_MOST   = 64 << 10,
 	REBUILD_1_IN = 40,
 	FALLBACK_1_IN = 8,
@@ -57,7 +57,7 @@ rebuild_index(const char *stem, struct rng *rng)
 	uint64_t bytes = size_of(idx) + size_of(inc);
 
 	add_bytes(fresh, O_TRUNC, rng, bytes < INDEX_MOST ? bytes : INDEX_MOST);
-	if (rename(fresh, idx) < 0)
+	if (rename(fresh, idx) < 0 && errno != ENOENT)
 		die_errno("cannot rename %s", fresh);
 	if (unlink(inc) < 0 && errno != ENOENT)
 		die_errno("cannot delete %s", inc);

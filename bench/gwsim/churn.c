@@ -8,8 +8,6 @@
 #include "bench/gwsim/agent.h"
 #include "bench/gwsim/die.h"
 
-enum { NEW_PAGE_SLOTS = 9 };	/* records put into a page of their own */
-
 struct churn {
 	struct agent agent;
 	struct churned *figures;
@@ -56,18 +54,16 @@ change_page(struct churn *churn, struct database *db, uint32_t no, struct quota 
 	page_scribble(page, &churn->agent.rng);
 	if (page->head.kind != PAGE_RECORDS)
 		return;
-	for (int i = 0; i < PAGE_SLOTS; i++) {
-		struct slot *slot = &page->records.slots[i];
-
-		if (slot->state == SLOT_BLOB && delete) {
-			take_blob(churn, db, slot, quota);
-			quota->delete--;
-			delete--;
-		} else if (slot->state == SLOT_FREE && add) {
-			add_blob(churn, db, slot);
-			quota->add--;
-			add--;
-		}
+	for (int i = 0; i < PAGE_SLOTS && delete; i++) {
+		if (page->records.slots[i].state != SLOT_BLOB)
+			continue;
+		take_blob(churn, db, &page->records.slots[i], quota);
+		quota->delete--;
+		delete--;
+	}
+	for (struct slot *slot; add && (slot = page_free_slot(page)); add--) {
+		add_blob(churn, db, slot);
+		quota->add--;
 	}
 }
 
@@ -88,7 +84,7 @@ append_pages(struct churn *churn, struct database *db, struct quota *quota)
 		while (quota->add && database_room(db)) {
 			union page *page = database_append(db, &churn->agent.rng);
 
-			for (int i = 0; i < NEW_PAGE_SLOTS && quota->add; i++, quota->add--)
+			for (int i = 0; i < PAGE_SLOTS && quota->add; i++, quota->add--)
 				add_blob(churn, db, &page->records.slots[i]);
 		}
 		commit(churn, db, quota);

@@ -317,7 +317,7 @@ agent_expire(struct agent *agent)
 		struct database *db = office_database(agent->office, ROLE_MESSAGES, (start + i) % n);
 		uint32_t next = 1;
 
-		while (!*agent->stop && expire_some(agent, db, &next))
-			continue;
+		for (bool more = true; more && !*agent->stop;)
+			more = expire_some(agent, db, &next);
 	}
 }

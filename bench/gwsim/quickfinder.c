@@ -71,7 +71,6 @@ quickfinder_event(const char *dir, struct rng *rng, bool rebuild)
 {
 	struct name_list list = { 0 };
 	const char *name;
-	char *path;
 
 	if (dir)
 		name_list_init(&list, dir);
@@ -79,7 +78,7 @@ quickfinder_event(const char *dir, struct rng *rng, bool rebuild)
 		return;
 	name = list.names[rng_below(rng, list.count)];
 	if (strlen(name) > 4) {
-		path = must_printf("%s/%.*s", dir, (int)strlen(name) - 4, name);
+		char *path = must_printf("%s/%.*s", dir, (int)strlen(name) - 4, name);
 		if (rebuild && rng_below(rng, REBUILD_1_IN) == 0)
 			rebuild_index(path, rng);
 		else {

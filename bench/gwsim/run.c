@@ -81,11 +81,13 @@ live(struct run *run, unsigned process)
 
 	agent_init(&agent, run->office, run->figures, &stop_requested, plan->seed, process, plan->graveyard);
 	agent_expire(&agent);
-	for (due = now(); !stop_requested && now() < end; due += step) {
+	due = now();
+	while (!stop_requested && now() < end) {
 		while (due > now() && !stop_requested && now() < end)
 			nap(due - now() < 1 ? due - now() : 1);
 		if (!stop_requested && now() < end)
 			agent_event(&agent);
+		due += step;
 	}
 	agent_fini(&agent);
 }

@@ -168,11 +168,14 @@ void
 skeleton_copy_file(const char *from, const char *to)
 {
 	char chunk[16384];
-	FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+	FILE *in = fopen(from, "re"), *out;
 	size_t n;
 
-	if (!in || !out)
-		die_errno("cannot copy %s to %s", from, to);
+	if (!in)
+		die_errno("cannot open %s", from);
+	out = fopen(to, "we");
+	if (!out)
+		die_errno("cannot create %s", to);
 	while ((n = fread(chunk, 1, sizeof chunk, in)))
 		if (fwrite(chunk, 1, n, out) != n)
 			die_errno("cannot write %s", to);

@@ -29,6 +29,7 @@ struct waiter {
 	struct collector_api *owner;
 	struct api_request *req; /* NULL: the client has gone */
 	uint64_t job;
+	char set[64];            /* the one set that is asked for, "" = all */
 	LIST_ENTRY(waiter) link;
 };
 
@@ -306,13 +307,17 @@ on_enrol(struct api_request *req, void *arg)
 static void
 sets_known(int err, const struct wire_set *sets, size_t n, void *arg)
 {
+	struct waiter *w = arg;
 	json_t *o = api_object("sets"), *list = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, tell_set(sets[i].name, sets[i].started_ns, sets[i].sealed_ns, sets[i].files, sets[i].bytes,
-		    sets[i].verified, sets[i].state == 1));
+		if (!*w->set || strcmp(w->set, sets[i].name) == 0 || (strcmp(w->set, "latest") == 0 && i + 1 == n))
+			json_array_append_new(list, tell_set(sets[i].name, sets[i].started_ns, sets[i].sealed_ns, sets[i].files, sets[i].bytes,
+			    sets[i].verified, sets[i].state == 1));
+	if (err == 0 && *w->set && json_array_size(list) == 0)
+		err = err_set(ERR_NOTFOUND, "the server has no set %s of this profile", w->set);
 	json_object_set_new(o, "sets", list);
-	wait_end(arg, err, err_text(), o);
+	wait_end(w, err, err_text(), o);
 }
 
 static void
@@ -324,7 +329,9 @@ on_sets(struct api_request *req, void *arg)
 	int err;
 
 	snprintf(profile, sizeof profile, "%s", api_part(req, 0));
-	if ((w = wait_begin(a, req)) && (err = collector_sets(a->c, profile, sets_known, w)) != 0)
+	if ((w = wait_begin(a, req)))
+		snprintf(w->set, sizeof w->set, "%s", api_part(req, 1));
+	if (w && (err = collector_sets(a->c, profile, sets_known, w)) != 0)
 		wait_end(w, err, err_text(), NULL);
 }
 
@@ -442,6 +449,7 @@ static const struct api_route routes[] = {
     {"GET", "/v1/jobs/last", on_last_job},
     {"GET", "/v1/jobs/{}", on_job},
     {"GET", "/v1/profiles/{}/sets", on_sets},
+    {"GET", "/v1/profiles/{}/sets/{}", on_sets},
     {"GET", "/v1/profiles/{}/troubles", on_troubles},
     {"POST", "/v1/profiles/{}/sync", on_sync},
     {"POST", "/v1/profiles/{}/backup", on_backup},

@@ -354,6 +354,12 @@ watcher_poll(struct watcher *w, int64_t now_ns, struct change **ret_changes, siz
 	return err ? err : fold_take(w->fold, now_ns, ret_changes, ret_n);
 }
 
+bool
+watcher_waits(const struct watcher *w)
+{
+	return fold_ripe_ns(w->fold) != 0;
+}
+
 void
 watcher_figures(const struct watcher *w, struct watcher_figures *ret_figures)
 {

@@ -21,13 +21,13 @@ check_address(const char *value)
 	const char *colon = strrchr(value, ':');
 	long port = colon ? strtol(colon + 1, NULL, 10) : 0;
 
-	return colon && colon > value && port > 0 && port < 65536 ? NULL : "not an address (host:port, as in backup.example.org:7460)";
+	return colon && colon > value && port > 0 && port < 65536 ? NULL : "is not an address (host:port, as in backup.example.org:7460)";
 }
 
 static const char *
 check_absolute(const char *value)
 {
-	return *value == '/' ? NULL : "not an absolute path";
+	return *value == '/' ? NULL : "is not an absolute path";
 }
 
 static const char *
@@ -36,7 +36,7 @@ check_zone(const char *value)
 	struct zone *zone;
 
 	if (zone_load(value, &zone) != 0)
-		return "not a time zone (\"local\", or a name as in Europe/Berlin)";
+		return "is not a time zone (\"local\", or a name as in Europe/Berlin)";
 	zone_free(zone);
 	return NULL;
 }

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jobs - the file of job records: lines of hex, each a packed record and its checksum.
+ *
+ * Happy path: jobs_put appends one line and syncs it; the newest line of an id wins.  Killed in the middle of an append:
+ * the torn line fails its checksum and is dropped at the next open.  Killed while rewriting: the old file stands until the
+ * one rename (fsio_replace_file).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/block.h"
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/pack.h"
+#include "jobs.h"
+
+#define JOBS_KEEP 400u
+#define JOBS_FILE_MAX (16u * 1024u * 1024u)
+#define JOBS_RECORD_VERSION 1
+#define JOBS_CHECK_BYTES 8
+
+struct jobs {
+	char *file;
+	struct job_record *records; /* newest first */
+	size_t n;
+	size_t lines; /* in the file */
+};
+
+static const char *const phase_names[] = {
+#define X(name, word) [JOB_##name] = word,
+	JOB_PHASES(X)
+#undef X
+};
+_Static_assert(sizeof phase_names / sizeof *phase_names == JOB_PHASE_COUNT, "every phase has a name");
+
+static const char *const result_names[] = {
+	[JOB_RUNNING] = "running", [JOB_GOOD] = "good", [JOB_WARNED] = "warnings",
+	[JOB_FAILED] = "failed", [JOB_STOPPED] = "stopped",
+};
+_Static_assert(sizeof result_names / sizeof *result_names == JOB_RESULTS, "every result has a name");
+
+const char *
+job_phase_name(enum job_phase phase)
+{
+	return phase < JOB_PHASE_COUNT ? phase_names[phase] : "unknown";
+}
+
+const char *
+job_result_name(enum job_result result)
+{
+	return result < JOB_RESULTS ? result_names[result] : "unknown";
+}
+
+/* ---- the bytes of a record ---- */
+
+static void
+record_pack(struct pack_out *o, const struct job_record *r)
+{
+	pack_u8(o, JOBS_RECORD_VERSION);
+	pack_u64(o, r->id);
+	pack_str(o, r->profile);
+	pack_str(o, r->origin);
+	pack_u32(o, r->date);
+	pack_i64(o, r->t0_ns);
+	pack_i64(o, r->started_ns);
+	pack_i64(o, r->ended_ns);
+	pack_u8(o, (uint8_t)r->phase);
+	pack_u8(o, (uint8_t)r->result);
+	pack_u32(o, (uint32_t)r->code);
+	pack_str(o, r->text);
+	pack_str(o, r->set);
+	for (size_t i = 0; i < JOB_PHASE_COUNT; i++)
+		pack_i64(o, r->phase_ms[i]);
+	const uint64_t figures[] = {r->files_copied, r->bytes_copied, r->files_sent, r->bytes_sent, r->wire_bytes, r->set_files, r->set_bytes};
+	for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+		pack_u64(o, figures[i]);
+}
+
+static void
+unpack_text(struct pack_in *in, char *out, size_t size)
+{
+	size_t n;
+	const uint8_t *at = unpack_bytes(in, size - 1, &n);
+
+	if (at)
+		memcpy(out, at, n);
+}
+
+static int
+record_unpack(const uint8_t *data, size_t len, struct job_record *ret_record)
+{
+	struct pack_in in = pack_in(data, len);
+	struct job_record r = {0};
+
+	if (unpack_u8(&in) != JOBS_RECORD_VERSION)
+		return -ERR_CORRUPT;
+	r.id = unpack_u64(&in);
+	unpack_text(&in, r.profile, sizeof r.profile);
+	unpack_text(&in, r.origin, sizeof r.origin);
+	r.date = unpack_u32(&in);
+	r.t0_ns = unpack_i64(&in);
+	r.started_ns = unpack_i64(&in);
+	r.ended_ns = unpack_i64(&in);
+	r.phase = unpack_u8(&in);
+	r.result = unpack_u8(&in);
+	r.code = (int32_t)unpack_u32(&in);
+	unpack_text(&in, r.text, sizeof r.text);
+	unpack_text(&in, r.set, sizeof r.set);
+	for (size_t i = 0; i < JOB_PHASE_COUNT; i++)
+		r.phase_ms[i] = unpack_i64(&in);
+	uint64_t *const figures[] = {&r.files_copied, &r.bytes_copied, &r.files_sent, &r.bytes_sent, &r.wire_bytes, &r.set_files, &r.set_bytes};
+	for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+		*figures[i] = unpack_u64(&in);
+	if (!unpack_done(&in) || r.phase >= JOB_PHASE_COUNT || r.result >= JOB_RESULTS)
+		return -ERR_CORRUPT;
+	*ret_record = r;
+	return 0;
+}
+
+/* Unkeyed: the checksum finds torn and rotten lines, nobody forges them. */
+static uint64_t
+checksum(const void *data, size_t len)
+{
+	static const uint8_t zeros[BLOCK_KEY_BYTES];
+	struct block_key key;
+
+	block_key_init(&key, zeros);
+	return block_hash(&key, data, len).lo;
+}
+
+/* ---- lines ---- */
+
+static void
+line_pack(struct pack_out *line, const struct job_record *r)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct pack_out o = {0};
+
+	record_pack(&o, r);
+	if (!o.failed)
+		pack_u64(&o, checksum(o.data, o.len));
+	line->failed |= o.failed;
+	for (size_t i = 0; i < o.len; i++)
+		pack_raw(line, (char[]){digits[o.data[i] >> 4], digits[o.data[i] & 15]}, 2);
+	pack_u8(line, '\n');
+	pack_out_fini(&o);
+}
+
+static int
+hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int
+line_unpack(const char *line, size_t len, struct job_record *ret_record)
+{
+	uint8_t bytes[8192];
+	size_t n = len / 2;
+
+	if (len % 2 || n <= JOBS_CHECK_BYTES || n > sizeof bytes)
+		return -ERR_CORRUPT;
+	for (size_t i = 0; i < n; i++) {
+		int high = hex_digit(line[2 * i]), low = hex_digit(line[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return -ERR_CORRUPT;
+		bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	struct pack_in tail = pack_in(bytes + n - JOBS_CHECK_BYTES, JOBS_CHECK_BYTES);
+	if (unpack_u64(&tail) != checksum(bytes, n - JOBS_CHECK_BYTES))
+		return -ERR_CORRUPT;
+	return record_unpack(bytes, n - JOBS_CHECK_BYTES, ret_record);
+}
+
+/* ---- the list ---- */
+
+static struct job_record *
+find(const struct jobs *jobs, uint64_t id)
+{
+	for (size_t i = 0; i < jobs->n; i++)
+		if (jobs->records[i].id == id)
+			return &jobs->records[i];
+	return NULL;
+}
+
+static void
+remember(struct jobs *jobs, const struct job_record *record)
+{
+	struct job_record *known = find(jobs, record->id);
+
+	if (known) {
+		*known = *record;
+		return;
+	}
+	if (jobs->n == JOBS_KEEP)
+		jobs->n--;
+	memmove(jobs->records + 1, jobs->records, jobs->n * sizeof *jobs->records);
+	jobs->records[0] = *record;
+	jobs->n++;
+}
+
+static void
+read_lines(struct jobs *jobs, const char *text, size_t len)
+{
+	struct job_record record;
+
+	for (const char *p = text, *end = text + len; p < end;) {
+		const char *newline = memchr(p, '\n', (size_t)(end - p));
+		const char *stop = newline ? newline : end;
+
+		if (newline && line_unpack(p, (size_t)(stop - p), &record) == 0)
+			remember(jobs, &record);
+		jobs->lines++;
+		p = stop + 1;
+	}
+}
+
+/* Rewrites the file with the newest line of each job, oldest first. */
+static int
+compact(struct jobs *jobs)
+{
+	struct pack_out all = {0};
+	int err;
+
+	for (size_t i = jobs->n; i-- > 0;)
+		line_pack(&all, &jobs->records[i]);
+	err = all.failed ? err_set(ERR_NOMEM, "rewriting the job history %s", jobs->file)
+	                 : fsio_replace_file(AT_FDCWD, jobs->file, all.data, all.len, 0600, "jobs.rewrite");
+	if (err == 0)
+		jobs->lines = jobs->n;
+	pack_out_fini(&all);
+	return err;
+}
+
+int
+jobs_open(const char *file, struct jobs **ret_jobs)
+{
+	struct jobs *jobs = calloc(1, sizeof *jobs);
+	char *text = NULL;
+	size_t len = 0;
+	int err = 0;
+
+	if (jobs) {
+		jobs->file = strdup(file);
+		jobs->records = calloc(JOBS_KEEP, sizeof *jobs->records);
+	}
+	if (!jobs || !jobs->file || !jobs->records) {
+		jobs_close(jobs);
+		return err_set(ERR_NOMEM, "opening the job history %s", file);
+	}
+	err = fsio_read_file(AT_FDCWD, file, JOBS_FILE_MAX, &text, &len);
+	if (err == -ERR_GONE)
+		err = 0;
+	if (err == 0) {
+		read_lines(jobs, text ? text : "", len);
+		/* A torn last line must not swallow the next one: rewriting gets rid of it. */
+		if (jobs->lines > jobs->n)
+			err = compact(jobs);
+	}
+	free(text);
+	if (err) {
+		jobs_close(jobs);
+		return err;
+	}
+	*ret_jobs = jobs;
+	return 0;
+}
+
+void
+jobs_close(struct jobs *jobs)
+{
+	if (!jobs)
+		return;
+	free(jobs->records);
+	free(jobs->file);
+	free(jobs);
+}
+
+static int
+append_line(const char *file, const struct pack_out *line)
+{
+	int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	int err;
+
+	if (fd < 0)
+		return err_sys("opening the job history %s", file);
+	ssize_t n = write(fd, line->data, line->len);
+	if (n < 0)
+		err = err_sys("writing the job history %s", file);
+	else if ((size_t)n != line->len)
+		err = err_set(ERR_NOSPACE, "writing the job history %s: short write", file);
+	else
+		err = fsio_sync_file(fd, "jobs.append");
+	close(fd);
+	return err;
+}
+
+int
+jobs_put(struct jobs *jobs, const struct job_record *record)
+{
+	struct pack_out line = {0};
+	int err;
+
+	remember(jobs, record);
+	if (jobs->lines >= 4u * JOBS_KEEP)
+		return compact(jobs);
+	line_pack(&line, record);
+	err = line.failed ? err_set(ERR_NOMEM, "writing the job history %s", jobs->file) : append_line(jobs->file, &line);
+	if (err == 0)
+		jobs->lines++;
+	pack_out_fini(&line);
+	return err;
+}
+
+const struct job_record *
+jobs_nth(const struct jobs *jobs, size_t i)
+{
+	return i < jobs->n ? &jobs->records[i] : NULL;
+}
+
+const struct job_record *
+jobs_find(const struct jobs *jobs, uint64_t id)
+{
+	return id == 0 ? jobs_nth(jobs, 0) : find(jobs, id);
+}
+
+uint64_t
+jobs_next_id(const struct jobs *jobs, int64_t now_ns)
+{
+	uint64_t id = (uint64_t)(now_ns / 1000000000) * 1000;
+
+	/* The clock may have gone back: ids rise all the same. */
+	for (size_t i = 0; i < jobs->n; i++)
+		if (jobs->records[i].id >= id)
+			id = jobs->records[i].id + 1;
+	return id;
+}
+
+char *
+jobs_log_path(const struct jobs *jobs, uint64_t id)
+{
+	char *path;
+
+	return asprintf(&path, "%s.%llu.log", jobs->file, (unsigned long long)id) < 0 ? NULL : path;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jobs - the history survives restarts, torn lines and its own growth. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "jobs.h"
+
+static char dir[] = "/tmp/test_jobs.XXXXXX";
+static char file[64];
+
+static int
+setup(void **state)
+{
+	(void)state;
+	strcpy(dir + strlen(dir) - 6, "XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(file, sizeof file, "%s/jobs", dir);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	unlink(file);
+	return rmdir(dir);
+}
+
+static struct job_record
+record(uint64_t id, enum job_result result)
+{
+	struct job_record r = {.id = id, .date = 20260213, .result = result, .phase = JOB_SEAL, .set_bytes = id * 7, .code = -3};
+
+	snprintf(r.profile, sizeof r.profile, "po%llu", (unsigned long long)id);
+	snprintf(r.text, sizeof r.text, "because of %llu\n", (unsigned long long)id);
+	r.phase_ms[JOB_COPY] = 1234;
+	return r;
+}
+
+static void
+a_record_comes_back_as_it_was(void **state)
+{
+	struct jobs *jobs;
+	struct job_record r = record(5, JOB_FAILED);
+
+	(void)state;
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_null(jobs_nth(jobs, 0));
+	assert_int_equal(jobs_put(jobs, &r), 0);
+	jobs_close(jobs);
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_memory_equal(jobs_find(jobs, 5), &r, sizeof r);
+	assert_null(jobs_find(jobs, 6));
+	jobs_close(jobs);
+}
+
+static void
+the_newest_line_of_a_job_wins_and_the_newest_job_is_first(void **state)
+{
+	struct jobs *jobs;
+	struct job_record a = record(1, JOB_RUNNING), b = record(2, JOB_RUNNING);
+
+	(void)state;
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_put(jobs, &a), 0);
+	assert_int_equal(jobs_put(jobs, &b), 0);
+	a.result = JOB_GOOD;
+	assert_int_equal(jobs_put(jobs, &a), 0);
+	jobs_close(jobs);
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_nth(jobs, 0)->id, 2);
+	assert_int_equal(jobs_nth(jobs, 1)->result, JOB_GOOD);
+	assert_null(jobs_nth(jobs, 2));
+	jobs_close(jobs);
+}
+
+static void
+a_torn_line_costs_only_itself(void **state)
+{
+	struct jobs *jobs;
+	struct job_record a = record(1, JOB_GOOD), b = record(2, JOB_GOOD);
+
+	(void)state;
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_put(jobs, &a), 0);
+	jobs_close(jobs);
+	int fd = open(file, O_WRONLY | O_APPEND);
+	assert_int_equal(write(fd, "01abcd", 6), 6);
+	close(fd);
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_put(jobs, &b), 0);
+	jobs_close(jobs);
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_non_null(jobs_find(jobs, 1));
+	assert_non_null(jobs_find(jobs, 2));
+	jobs_close(jobs);
+}
+
+static void
+the_file_stays_bounded(void **state)
+{
+	struct jobs *jobs;
+
+	(void)state;
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	for (uint64_t id = 1; id <= 1700; id++) {
+		struct job_record r = record(id, JOB_GOOD);
+		assert_int_equal(jobs_put(jobs, &r), 0);
+	}
+	assert_int_equal(jobs_nth(jobs, 0)->id, 1700);
+	assert_int_equal(jobs_nth(jobs, 399)->id, 1301);
+	assert_null(jobs_nth(jobs, 400));
+	jobs_close(jobs);
+	int fd = open(file, O_RDONLY);
+	assert_true(lseek(fd, 0, SEEK_END) < 1700 * 500);
+	close(fd);
+}
+
+static void
+ids_rise_when_the_clock_goes_back(void **state)
+{
+	struct jobs *jobs;
+
+	(void)state;
+	assert_int_equal(jobs_open(file, &jobs), 0);
+	uint64_t first = jobs_next_id(jobs, 1700000000000000000);
+	struct job_record r = record(first, JOB_GOOD);
+	assert_int_equal(jobs_put(jobs, &r), 0);
+	assert_true(jobs_next_id(jobs, 1600000000000000000) > first);
+	jobs_close(jobs);
+}
+
+int
+main(void)
+{
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(a_record_comes_back_as_it_was),
+		T(the_newest_line_of_a_job_wins_and_the_newest_job_is_first),
+		T(a_torn_line_costs_only_itself),
+		T(the_file_stays_bounded),
+		T(ids_rise_when_the_clock_goes_back),
+	};
+	return cmocka_run_group_tests_name("jobs", tests, NULL, NULL);
+}

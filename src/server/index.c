@@ -475,9 +475,9 @@ index_children(struct index *ix, const char *dir, const char *after,
 }
 
 static int
-visit_note(struct store_value value, int (*visit)(const char *path, void *arg), void *arg)
+visit_note(struct store_value key, struct store_value value, int (*visit)(const char *path, void *arg), void *arg)
 {
-	int err = store_unseal(&value);
+	int err = store_unseal(key, &value);
 
 	if (err)
 		return err;
@@ -500,7 +500,7 @@ walk_notes(struct index *ix, enum table table, int (*visit)(const char *path, vo
 		return err;
 	err = store_cursor_open(txn, table, NULL, 0, &cursor);
 	while (err == 0 && (err = store_cursor_next(cursor, &key, &value)) == 0)
-		err = visit_note(value, visit, arg);
+		err = visit_note(key, value, visit, arg);
 	store_cursor_close(cursor);
 	store_read_end(txn);
 	return err == 1 ? 0 : err;
@@ -536,7 +536,7 @@ index_fresh_head(struct index *ix, uint64_t *ret_seq)
 static int
 fresh_unpack(struct store_value key, struct store_value value, struct index_fresh *ret_row)
 {
-	int err = store_unseal(&value);
+	int err = store_unseal(key, &value);
 
 	if (err)
 		return err;

@@ -19,7 +19,7 @@
  * Tables: nodes, sums (base/treemap), versions (path -> highest version ever on disk, kept while any is), marks, armed
  * (directory's place), fresh (seq -> blob change), meta.
  *
- * Threads: one writer thread at a time; reads from any thread.
+ * Threads: any; writes are put one after the other.
  */
 #ifndef SERVER_INDEX_H
 #define SERVER_INDEX_H

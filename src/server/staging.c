@@ -207,10 +207,6 @@ task_ended(struct staging *st, bool cancelled)
 {
 	struct staging_task *task = st->task;
 
-	if (st->recovered) {
-		st->recovered = false;
-		st->broken = false;
-	}
 	task->done(task, cancelled);
 	st->task = NULL;
 	if (!cancelled)
@@ -541,7 +537,7 @@ start_batch(struct staging *st)
 	workpool_submit(st->setup.pool, st->setup.lane_write, &b->job);
 }
 
-/* The index has one writer: marks wait until the batch behind has committed. */
+/* The batch behind may be committing: the index puts one after the other, and they speak of different paths. */
 static void
 start_arming(struct staging *st)
 {
@@ -570,7 +566,7 @@ pump(struct staging *st)
 {
 	if (st->first && st->first->step == BATCH_WRITTEN && !st->second)
 		move_behind(st);
-	if (st->first && st->first->step == BATCH_ARM && !st->second)
+	if (st->first && st->first->step == BATCH_ARM)
 		start_arming(st);
 	if (!st->first && !st->second)
 		tell_failure(st);

@@ -41,8 +41,8 @@ struct staging_events {
 	void (*nak)(uint64_t op, int err, const char *text, void *arg);
 	/* staging_queued() fell. */
 	void (*drained)(void *arg);
-	/* Nothing beyond the last durable acknowledgement counts; the session must end.  The bytes on disk are in doubt until
-	 * staging_recover has run. */
+	/* Nothing beyond the last durable acknowledgement counts; the session must end, and staging and index are opened again
+	 * before the next one. */
 	void (*failed)(int err, const char *text, void *arg);
 };
 
@@ -52,7 +52,8 @@ int staging_new(const struct staging_setup *setup, struct staging **ret_staging)
 void staging_free(struct staging *st);
 bool staging_idle(const struct staging *st);
 
-/* A session begins: its operations count from 1.  `events` borrowed until staging_end. */
+/* A session begins, from a task's `done` (so that the last one is settled): its operations count from 1.  `events` are
+ * borrowed until staging_end. */
 void staging_begin(struct staging *st, const struct staging_events *events, void *arg);
 /* It is over.  Frames that wait are dropped, a batch on its way is finished; a transfer that was cut leaves its partial file,
  * and a file that was being patched loses its row. */
@@ -81,12 +82,12 @@ struct staging_task {
 };
 void staging_submit(struct staging *st, struct staging_task *task);
 
-/* True from a failure until staging_recover has run: no session may begin. */
+/* True after a failure: no session may begin. */
 bool staging_broken(const struct staging *st);
 
 /*
  * Brings index and disk into agreement after a crash or a failed sync: what was never acknowledged goes, what is in doubt
- * loses its row.  Only from a task's `run`, or before anything else.  `now_s`: partial files older than a week go too.
+ * loses its row.  Any thread, before anything else is asked of `st`.  `now_s`: partial files older than a week go too.
  */
 struct staging_recovery {
 	uint64_t doubtful; /* rows dropped */

@@ -191,7 +191,6 @@ struct staging {
 	struct staging_task settle, disarm;
 	bool settling, disarming;
 	int settle_err;
-	bool recovered;            /* by the task that runs */
 	uint64_t received, applied, durable;
 
 	struct front front;

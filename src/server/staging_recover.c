@@ -288,22 +288,11 @@ check_partial(int dir_fd, const char *place, const char *name, const struct stat
 	return 0;
 }
 
-/* After a failed sync clean pages may be lost bytes: no partial file is believed. */
-static int
-drop_partial(int dir_fd, const char *place, const char *name, const struct stat *st, void *arg)
-{
-	(void)place;
-	(void)st;
-	(void)arg;
-	(void)unlinkat(dir_fd, name, 0);
-	return 0;
-}
-
 int
 staging_recover(struct staging *st, int64_t now_s, struct staging_recovery *ret_recovery)
 {
 	struct recovery r = {.st = st, .now_s = now_s};
-	int err = list_dir(st->setup.profile_fd, PARTIAL_DIR, st->broken ? drop_partial : check_partial, &r);
+	int err = list_dir(st->setup.profile_fd, PARTIAL_DIR, check_partial, &r);
 
 	if (err == 0)
 		err = recover_marks(&r);
@@ -313,7 +302,6 @@ staging_recover(struct staging *st, int64_t now_s, struct staging_recovery *ret_
 		err = recover_armed(&r);
 	if (err)
 		return err_prefix(err, "recovering staging");
-	st->recovered = true;
 	*ret_recovery = r.figures;
 	return 0;
 }
@@ -412,8 +400,10 @@ staging_open_held(int profile_fd, enum layout_type layout, const struct block_ke
 	int fd = fsio_open(profile_fd, place, O_RDONLY, 0);
 	if (fd < 0)
 		return staging_open_placed(&setup, path);
-	if (fstat(fd, &st) == 0 && st.st_size > 0)
+	if (fstat(fd, &st) == 0 && st.st_size > 0) {
+		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 		return fd;
+	}
 	close(fd);
 	return staging_open_placed(&setup, path);
 }

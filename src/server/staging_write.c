@@ -154,7 +154,7 @@ link_known(struct writer *w, struct change *c)
 static int
 write_new(struct writer *w, struct change *c, int flags)
 {
-	int dir, fd = open_in(w, c->place, O_WRONLY | O_CREAT | flags, &dir);
+	int dir = -1, fd = open_in(w, c->place, O_WRONLY | O_CREAT | flags, &dir);
 
 	if (fd < 0)
 		return fd;
@@ -217,7 +217,9 @@ open_held(struct writer *w, struct transfer *t)
 	struct stat st;
 
 	if (fstat(t->fd, &st) == 0 && st.st_size > 0) {
-		t->held_fd = t->fd; /* an earlier transfer that was cut */
+		/* An earlier transfer that was cut; after a failed sync memory may hold what the disk does not. */
+		(void)posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED);
+		t->held_fd = t->fd;
 	} else {
 		t->held_fd = staging_open_placed(setup, t->path);
 		if (t->held_fd >= 0 && fstat(t->held_fd, &st) != 0)

@@ -477,7 +477,7 @@ plan_run(struct job *job)
 	} else if (!b->n_before && b->single) {
 		/* Not worth another trip over the loop. */
 		staging_write(b, 0);
-		b->step = BATCH_WRITTEN;
+		b->was_written = true;
 	}
 }
 
@@ -493,7 +493,7 @@ planned(struct batch *b)
 		st->first = NULL;
 		st->queued -= free_payloads(&st->front.spent);
 		batch_free(b);
-	} else if (b->step == BATCH_WRITTEN) {
+	} else if (b->was_written) {
 		written(b);
 	} else if (b->n_before) {
 		b->step = BATCH_ARM;

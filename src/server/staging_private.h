@@ -134,7 +134,7 @@ struct batch {
 	unsigned slices_left;
 	struct staging *st;
 	unsigned session;
-	enum batch_step step;
+	enum batch_step step;      /* the loop's */
 	bool held;                 /* staging_hold at its start */
 	bool back_free;            /* no batch behind it when it was planned */
 
@@ -146,7 +146,8 @@ struct batch {
 	bool blocked;              /* front holds more, but it waits for the batch behind */
 	uint64_t high, open_min;   /* after it: highest operation, lowest unfinished one (0 = none) */
 	size_t transfers;
-	bool single;               /* one slice, written in the planning job */
+	bool single;               /* one slice */
+	bool was_written;          /* in the planning job already */
 
 	bool small;                /* few files: each is synced by itself */
 	bool slice_made_dirs[SLICES];

@@ -89,12 +89,6 @@ key_node(struct key *k, const char *path)
 	return 0;
 }
 
-static int
-bad_row(const char *what)
-{
-	return err_set(ERR_CORRUPT, "a stored %s cannot be read", what);
-}
-
 static void
 pack_hash(struct pack_out *o, struct hash128 h)
 {
@@ -142,7 +136,7 @@ decode_node(struct store_value value, struct node *ret_node)
 	n.weight.hash = unpack_hash(&i);
 	n.path = unpack_path(&i);
 	if (i.failed)
-		return bad_row("node");
+		return err_set(ERR_CORRUPT, "a stored node cannot be read");
 	n.payload = (struct store_value){i.data + i.pos, i.len - i.pos};
 	*ret_node = n;
 	return 0;
@@ -159,7 +153,7 @@ decode_total(struct store_value value, struct total *ret_total)
 	t.sum.hash = unpack_hash(&i);
 	t.dir = unpack_path(&i);
 	if (!unpack_done(&i))
-		return bad_row("sum");
+		return err_set(ERR_CORRUPT, "a stored sum cannot be read");
 	*ret_total = t;
 	return 0;
 }

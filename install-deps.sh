@@ -9,7 +9,7 @@
 set -eu
 
 BUILD="gcc make pkgconf libc6-dev libevent-dev libinotifytools0-dev libxxhash-dev liblmdb-dev libssl-dev libzstd-dev libjansson-dev"
-TEST="$BUILD libcmocka-dev rsync python3 strace faketime xfsprogs util-linux procps"
+TEST="$BUILD tzdata libcmocka-dev rsync python3 strace faketime xfsprogs util-linux procps"
 ANALYZE="$TEST clang-tidy cppcheck"
 
 case ${1:-build} in

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * copier - reads a database under its lock and writes only the pages that differ.
+ *
+ * Happy path: lock, stat, read 1 MiB at a time, hash, compare with the copy, write the runs of pages that differ, stat, unlock.
+ * Failure modes: no lock in time; changed under the lock (a writer that does not honour it) - again, then ERR_TORN.
+ * A crash leaves a mixture in the copy, with a modification time that is not the source's: the next run copies it again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "collector/copier.h"
+
+#define PIECE_BYTES (1024u * 1024u)
+
+/* ---- the lock ---- */
+
+static void
+wake_up(int signal_number)
+{
+	(void)signal_number; /* its arrival alone ends the waiting fcntl with EINTR */
+}
+
+/* A timer whose signal goes to this thread only, again and again: a single shot could come just before fcntl begins to wait. */
+static int
+wait_timer(int64_t wait_ms, timer_t *ret_timer)
+{
+	struct sigaction action = {.sa_handler = wake_up};
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+	struct itimerspec when = {
+	    .it_value = {wait_ms / 1000, wait_ms % 1000 * 1000000 + 1},
+	    .it_interval = {0, 50000000},
+	};
+
+	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGALRM, &action, NULL) != 0 || timer_create(CLOCK_MONOTONIC, &event, ret_timer) != 0)
+		return err_sys("making the timer of a lock");
+	if (timer_settime(*ret_timer, 0, &when, NULL) != 0) {
+		timer_delete(*ret_timer);
+		return err_sys("setting the timer of a lock");
+	}
+	return 0;
+}
+
+static int
+lock_shared(int fd, int64_t wait_ms)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	timer_t timer;
+	int err;
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno != EAGAIN && errno != EACCES)
+		return err_sys("locking the database");
+	if ((err = wait_timer(wait_ms, &timer)) != 0)
+		return err;
+	if (fcntl(fd, F_OFD_SETLKW, &lock) != 0)
+		err = errno == EINTR ? err_set(ERR_BUSY, "another program held the database's lock for %lld ms", (long long)wait_ms)
+		                     : err_sys("locking the database");
+	timer_delete(timer);
+	return err;
+}
+
+static void
+unlock(int fd)
+{
+	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+/* ---- one pass ---- */
+
+struct pass {
+	int from, to;
+	const struct block_key *key;
+	struct block_digest *digest;
+	uint8_t *piece, *old; /* PIECE_BYTES each */
+	uint64_t old_size;    /* of the copy before this pass */
+	struct copier_result *result;
+};
+
+static int64_t
+mtime_ns(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+static bool
+same_instant(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && mtime_ns(a) == mtime_ns(b) && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	    a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Bytes of the block at `at` within a piece of `len`. */
+static size_t
+block_len(size_t at, size_t len)
+{
+	return len - at < BLOCK_BYTES ? len - at : BLOCK_BYTES;
+}
+
+/* Writes the runs of blocks in which the piece differs from the old copy, of which `have` bytes were read. */
+static int
+write_differences(struct pass *p, uint64_t offset, size_t len, size_t have)
+{
+	for (size_t at = 0; at < len;) {
+		size_t end = at;
+
+		while (end < len) {
+			size_t n = block_len(end, len);
+			if (end + n <= have && memcmp(p->piece + end, p->old + end, n) == 0)
+				break;
+			end += n;
+		}
+		if (end > at) {
+			int err = fsio_pwrite(p->to, p->piece + at, end - at, offset + at);
+			if (err)
+				return err;
+			p->result->bytes_written += end - at;
+		}
+		at = end < len ? end + block_len(end, len) : end;
+	}
+	return 0;
+}
+
+static int
+copy_piece(struct pass *p, uint64_t offset, size_t len)
+{
+	ssize_t got = fsio_pread(p->from, p->piece, len, offset), have = 0;
+
+	if (got < 0)
+		return (int)got;
+	if ((size_t)got != len)
+		return err_set(ERR_TORN, "the database became shorter while it was copied");
+	if (offset < p->old_size && (have = fsio_pread(p->to, p->old, len, offset)) < 0)
+		return (int)have;
+	if (p->key) {
+		block_hash_many(p->key, p->piece, len, p->result->hashes + offset / BLOCK_BYTES);
+		block_digest_update(p->digest, p->piece, len);
+	}
+	return write_differences(p, offset, len, (size_t)have);
+}
+
+static int
+prepare_hashes(struct pass *p, uint64_t size)
+{
+	struct copier_result *r = p->result;
+	size_t n = (size_t)block_count(size);
+
+	if (!p->key)
+		return 0;
+	free(r->hashes);
+	r->n_hashes = n;
+	r->hashes = calloc(n + 1, sizeof *r->hashes);
+	if (!r->hashes)
+		return err_set(ERR_NOMEM, "no memory for the block hashes of a database");
+	block_digest_reset(p->digest);
+	return 0;
+}
+
+/* One copy under the lock; -ERR_TORN when the source changed meanwhile. */
+static int
+copy_once(struct pass *p, const struct stat *before)
+{
+	uint64_t size = (uint64_t)before->st_size;
+	struct stat after;
+	int err = prepare_hashes(p, size);
+
+	for (uint64_t offset = 0; err == 0 && offset < size; offset += PIECE_BYTES)
+		err = copy_piece(p, offset, size - offset < PIECE_BYTES ? (size_t)(size - offset) : PIECE_BYTES);
+	if (err)
+		return err;
+	if (p->old_size != size && ftruncate(p->to, (off_t)size) != 0)
+		return err_sys("setting the size of the copy");
+	if (fstat(p->from, &after) != 0)
+		return err_sys("looking at the database");
+	if (!same_instant(before, &after))
+		return err_set(ERR_TORN, "the database changed under our lock: its writer does not honour record locks");
+	p->result->size = size;
+	p->result->mtime_ns = mtime_ns(before);
+	if (p->key)
+		p->result->digest = block_digest_value(p->digest);
+	return 0;
+}
+
+static int
+locked_pass(struct pass *p, const struct copier_limits *limits)
+{
+	struct stat before, copy;
+	int err = lock_shared(p->from, limits->lock_wait_ms);
+
+	if (err)
+		return err;
+	if (fstat(p->from, &before) != 0 || fstat(p->to, &copy) != 0) {
+		err = err_sys("looking at the database");
+	} else if (copy.st_size == before.st_size && mtime_ns(&copy) == mtime_ns(&before)) {
+		p->result->size = (uint64_t)before.st_size;
+		p->result->mtime_ns = mtime_ns(&before);
+	} else {
+		p->result->copied = true;
+		p->old_size = (uint64_t)copy.st_size;
+		err = copy_once(p, &before);
+	}
+	unlock(p->from);
+	return err;
+}
+
+int
+copier_copy(int from, int to, const struct block_key *key, const struct copier_limits *limits, struct copier_result *ret_result)
+{
+	struct copier_result result = {0};
+	struct pass p = {.from = from, .to = to, .key = key, .result = &result};
+	int err = -ERR_TORN;
+
+	p.piece = malloc(PIECE_BYTES);
+	p.old = malloc(PIECE_BYTES);
+	p.digest = key ? block_digest_new(key) : NULL;
+	if (!p.piece || !p.old || (key && !p.digest))
+		err = err_set(ERR_NOMEM, "no memory to copy a database");
+	for (unsigned i = 0; err == -ERR_TORN && i < limits->tries; i++) {
+		result.retries = i;
+		err = locked_pass(&p, limits);
+	}
+	block_digest_free(p.digest);
+	free(p.piece);
+	free(p.old);
+	if (err) {
+		copier_result_fini(&result);
+		return err;
+	}
+	*ret_result = result;
+	return 0;
+}
+
+int
+copier_finish(int to, const struct copier_result *result)
+{
+	const struct timespec times[2] = {
+	    {.tv_nsec = UTIME_OMIT},
+	    {.tv_sec = result->mtime_ns / 1000000000 - (result->mtime_ns % 1000000000 < 0),
+	     .tv_nsec = (result->mtime_ns % 1000000000 + 1000000000) % 1000000000},
+	};
+	int err = fsio_sync_file(to, "copier.sync");
+
+	/* Killed here: the data is on disk, the time is not the source's; the next run compares and writes nothing. */
+	if (err == 0 && futimens(to, times) != 0)
+		err = err_sys("setting the time of the copy");
+	return err;
+}
+
+void
+copier_result_fini(struct copier_result *result)
+{
+	free(result->hashes);
+	result->hashes = NULL;
+	result->n_hashes = 0;
+}

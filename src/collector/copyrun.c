@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * copyrun - lists what DBCOPY copies, hands it to threads, logs and reports each file as it is finished.
+ *
+ * The threads share one index into the list; everything they print, log or report goes through one mutex.  A failed file
+ * does not stop the others: an administrator wants to know all that is wrong, not the first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <threads.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/pack.h"
+#include "base/relpath.h"
+#include "collector/copier.h"
+#include "collector/copyrun.h"
+#include "collector/dbcopy.h"
+#include "collector/dblist.h"
+#include "livetree.h"
+
+#define THREADS_MAX 16u
+#define LOGS_A_DAY 1000u
+
+static const struct copier_limits limits = {.lock_wait_ms = 60000, .tries = 8};
+
+struct run {
+	const struct copyrun_options *options;
+	struct livetree *tree;
+	int destination;
+	FILE *log;
+	const struct block_key *key; /* NULL without a report */
+	struct dblist list;
+
+	mtx_t lock; /* guards all below */
+	size_t next;
+	uint64_t copied, current, bytes_written, failed;
+	int first_error;
+	bool report_broken;
+};
+
+/* ---- what to copy ---- */
+
+/* Lists the source and makes its directories in the destination. */
+static int
+list_source(struct run *r)
+{
+	int err = dblist_read(livetree_type(r->tree), r->tree, -1, &r->list);
+
+	for (size_t i = 0; err == 0 && i < r->list.n_dirs; i++) {
+		int fd = fsio_make_dirs(r->destination, r->list.dirs[i], false);
+
+		if (fd < 0)
+			err = err_prefix(fd, "making %s in the destination", r->list.dirs[i]);
+		else
+			close(fd);
+	}
+	return err;
+}
+
+/* ---- what is told ---- */
+
+static void __attribute__((format(printf, 2, 3)))
+log_line(struct run *r, const char *fmt, ...)
+{
+	char stamp[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	va_list args;
+
+	strftime(stamp, sizeof stamp, "%m-%d-%Y %H:%M:%S", localtime_r(&now, &tm));
+	fprintf(r->log, "%s ", stamp);
+	va_start(args, fmt);
+	vfprintf(r->log, fmt, args);
+	va_end(args);
+	fputc('\n', r->log);
+}
+
+static int
+write_all(int fd, const uint8_t *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_sys("reporting to the collector");
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static void
+report(struct run *r, const char *path, const struct copier_result *result)
+{
+	struct dbcopy_file file = {
+	    .path = path,
+	    .size = result->size,
+	    .changed = result->copied,
+	    .hashes = result->hashes,
+	    .n_hashes = result->n_hashes,
+	    .digest = result->digest,
+	};
+	struct pack_out o = {0};
+
+	dbcopy_report_pack(&o, &file);
+	/* The collector may be gone; the copy is worth finishing all the same. */
+	if (o.failed || write_all(r->options->report_fd, o.data, o.len) != 0)
+		r->report_broken = true;
+	pack_out_fini(&o);
+}
+
+static void
+file_done(struct run *r, const char *path, const struct copier_result *result)
+{
+	char *shown = r->options->verbose ? relpath_escape(path) : NULL;
+
+	mtx_lock(&r->lock);
+	if (result->copied)
+		r->copied++;
+	else
+		r->current++;
+	r->bytes_written += result->bytes_written;
+	if (shown) {
+		log_line(r, "%s %s, %llu bytes, %llu written%s", result->copied ? "Copied" : "Current", shown,
+		    (unsigned long long)result->size, (unsigned long long)result->bytes_written, result->retries ? ", changed while copying" : "");
+		printf("%s %s\n", result->copied ? "copied" : "current", shown);
+	}
+	if (r->key && !r->report_broken)
+		report(r, path, result);
+	mtx_unlock(&r->lock);
+	free(shown);
+}
+
+static void
+file_failed(struct run *r, const char *path, int err)
+{
+	char *shown = relpath_escape(path);
+
+	mtx_lock(&r->lock);
+	r->failed++;
+	if (!r->first_error)
+		r->first_error = err;
+	log_line(r, "Error: %s: %s", shown ? shown : "?", err_text());
+	fprintf(stderr, "tidemark-dbcopy: %s: %s\n", shown ? shown : "?", err_text());
+	mtx_unlock(&r->lock);
+	free(shown);
+}
+
+/* ---- copying ---- */
+
+static bool
+too_old(const struct run *r, int fd)
+{
+	struct stat st;
+
+	return r->options->since_s && fstat(fd, &st) == 0 && st.st_mtim.tv_sec < r->options->since_s;
+}
+
+static int
+copy_file(struct run *r, const char *path, struct copier_result *ret_result)
+{
+	int from = livetree_open_file(r->tree, path, O_RDONLY | O_NONBLOCK), to, err;
+
+	if (from < 0)
+		return from;
+	if (too_old(r, from)) {
+		close(from);
+		return 1;
+	}
+	to = fsio_open(r->destination, path, O_RDWR | O_CREAT, 0600);
+	err = to < 0 ? err_prefix(to, "opening the copy") : copier_copy(from, to, r->key, &limits, ret_result);
+	if (err == 0 && ret_result->copied && (err = copier_finish(to, ret_result)) != 0)
+		copier_result_fini(ret_result);
+	if (to >= 0)
+		close(to);
+	close(from);
+	return err;
+}
+
+static const char *
+next_path(struct run *r)
+{
+	const char *path;
+
+	mtx_lock(&r->lock);
+	path = r->next < r->list.n ? r->list.files[r->next++].path : NULL;
+	mtx_unlock(&r->lock);
+	return path;
+}
+
+static int
+worker(void *arg)
+{
+	struct run *r = arg;
+	const char *path;
+
+	while ((path = next_path(r))) {
+		struct copier_result result = {0};
+		int err = copy_file(r, path, &result);
+
+		/* A mailbox deleted since we listed it is not an error. */
+		if (err == 0)
+			file_done(r, path, &result);
+		else if (err < 0 && err != -ERR_GONE)
+			file_failed(r, path, err);
+		copier_result_fini(&result);
+	}
+	return 0;
+}
+
+static void
+copy_all(struct run *r)
+{
+	thrd_t threads[THREADS_MAX];
+	unsigned started = 0;
+
+	while (started + 1 < r->options->threads && thrd_create(&threads[started], worker, r) == thrd_success)
+		started++;
+	worker(r);
+	for (unsigned i = 0; i < started; i++)
+		thrd_join(threads[i], NULL);
+}
+
+/* ---- the run ---- */
+
+/* mmddgwbk.nnn, the first number that is free. */
+static int
+open_log(struct run *r)
+{
+	char name[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	for (unsigned n = 1; n < LOGS_A_DAY; n++) {
+		int fd;
+
+		snprintf(name, sizeof name, "%02d%02dgwbk.%03u", tm.tm_mon + 1, tm.tm_mday, n);
+		fd = openat(r->destination, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd >= 0) {
+			r->log = fdopen(fd, "w");
+			if (!r->log)
+				close(fd);
+			return r->log ? 0 : err_set(ERR_NOMEM, "opening the log");
+		}
+		if (errno != EEXIST)
+			return err_sys("making the log %s in the destination", name);
+	}
+	return err_set(ERR_LIMIT, "there are %u DBCOPY logs of today in the destination; remove some", LOGS_A_DAY - 1);
+}
+
+static int
+open_source(struct run *r)
+{
+	enum layout_type type = LAYOUT_POST_OFFICE;
+
+	for (; type < LAYOUT_TYPES; type++) {
+		int err = livetree_open(r->options->source, type, &r->tree);
+
+		if (err != -ERR_CONFIG)
+			return err;
+	}
+	return err_set(ERR_CONFIG, "%s is neither a post office nor a domain", r->options->source);
+}
+
+static int
+read_key(int fd, struct block_key *key)
+{
+	uint8_t bytes[BLOCK_KEY_BYTES];
+	size_t have = 0;
+
+	while (have < sizeof bytes) {
+		ssize_t n = read(fd, bytes + have, sizeof bytes - have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_set(ERR_PEER, "the collector gave no hash key");
+		have += (size_t)n;
+	}
+	block_key_init(key, bytes);
+	return 0;
+}
+
+static int
+finish(struct run *r)
+{
+	log_line(r, "%llu files copied, %llu current, %llu bytes written, %llu errors", (unsigned long long)r->copied,
+	    (unsigned long long)r->current, (unsigned long long)r->bytes_written, (unsigned long long)r->failed);
+	printf("%llu files copied, %llu current, %llu bytes written, %llu errors\n", (unsigned long long)r->copied,
+	    (unsigned long long)r->current, (unsigned long long)r->bytes_written, (unsigned long long)r->failed);
+	if (fflush(r->log) != 0)
+		return err_sys("writing the log");
+	if (r->failed)
+		return err_set((enum err)-r->first_error, "%llu files could not be copied; the log names them", (unsigned long long)r->failed);
+	return r->list.n ? 0 : err_set(ERR_INCOMPLETE, "no database was found to copy");
+}
+
+int
+copyrun(const struct copyrun_options *options)
+{
+	struct block_key key;
+	struct run r = {.options = options, .destination = -1};
+	int err;
+
+	if (mtx_init(&r.lock, mtx_plain) != thrd_success)
+		return err_set(ERR_NOMEM, "making a lock");
+	if ((err = open_source(&r)) != 0)
+		goto out;
+	r.destination = open(options->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r.destination < 0) {
+		err = err_sys("opening the destination %s", options->destination);
+		goto out;
+	}
+	if (options->report_fd >= 0) {
+		if ((err = read_key(options->report_fd, &key)) != 0)
+			goto out;
+		r.key = &key;
+	}
+	if ((err = open_log(&r)) != 0 || (err = list_source(&r)) != 0)
+		goto out;
+	copy_all(&r);
+	err = finish(&r);
+out:
+	if (r.log)
+		fclose(r.log);
+	if (r.destination >= 0)
+		close(r.destination);
+	livetree_close(r.tree);
+	dblist_fini(&r.list);
+	mtx_destroy(&r.lock);
+	return err;
+}

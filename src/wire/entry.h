@@ -19,7 +19,8 @@ enum entry_kind { ENTRY_FILE = 1, ENTRY_DIR, ENTRY_SYMLINK, ENTRY_FIFO, ENTRY_SO
 
 #define ENTRY_TARGET_MAX 4095 /* bytes of a symbolic link's target */
 #define ENTRY_BYTES_MIN 11    /* packed: a directory */
-#define ENTRY_BYTES_MAX (ENTRY_BYTES_MIN + 8 + 16 + 4 + ENTRY_TARGET_MAX) /* packed: a link */
+#define ENTRY_BYTES_FILE 43   /* packed: a file; a link is less, plus its target */
+#define ENTRY_BYTES_MAX (ENTRY_BYTES_FILE + ENTRY_TARGET_MAX)
 
 struct entry {
 	uint8_t kind;          /* enum entry_kind */

@@ -198,7 +198,7 @@ wire_sum_bytes(const struct wire_sum *s)
 size_t
 wire_item_bytes(const struct wire_item *item)
 {
-	return 4 + strlen(item->name) + ENTRY_BYTES_MAX - ENTRY_TARGET_MAX + (item->entry.target ? strlen(item->entry.target) : 0);
+	return 4 + strlen(item->name) + ENTRY_BYTES_FILE + (item->entry.target ? strlen(item->entry.target) : 0);
 }
 
 /* ---- unpack ---- */

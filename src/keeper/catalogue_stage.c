@@ -97,12 +97,24 @@ fill_known(struct store_txn *txn, struct staged_row *row)
 	return 0;
 }
 
-/* Another version that was staged before never gets into a set. */
+/* A version that another one took the place of before the set came never gets into one. */
 static int
 supersede(struct store_txn *txn, struct staged_row *old)
 {
 	old->kind = STAGED_DEAD;
 	return staged_put(txn, old);
+}
+
+/* A version that is wanted after all is not dead. */
+static int
+staged_revive(struct store_txn *txn, const char *path, uint32_t version)
+{
+	struct row_key key;
+	int err;
+
+	row_key_staged(path, version, &key);
+	err = store_del(txn, STAGED, key.bytes, key.len);
+	return err < 0 ? err : 0;
 }
 
 static int
@@ -117,13 +129,19 @@ stage_put(struct store_txn *txn, const struct index_fresh *fresh)
 	if (err < 0)
 		return err;
 	if (!err) {
-		if (old.kind == STAGED_ADD && old.blob.version != fresh->version)
+		bool older = old.kind == STAGED_ADD && old.blob.version > fresh->version;
+
+		if (old.kind == STAGED_ADD && old.blob.version < fresh->version)
 			err = supersede(txn, &old);
 		blob_row_fini(&old.blob);
 		if (err)
 			return err;
+		if (older)
+			return supersede(txn, &row);
 	}
-	err = fill_known(txn, &row);
+	err = staged_revive(txn, fresh->path, fresh->version);
+	if (!err)
+		err = fill_known(txn, &row);
 	return err ? err : staged_put(txn, &row);
 }
 
@@ -137,10 +155,13 @@ stage_remove(struct store_txn *txn, const struct index_fresh *fresh)
 	if (err < 0)
 		return err;
 	if (!err) {
-		if (old.kind == STAGED_ADD)
+		/* A row from a walk of the index is newer than tombstones of the list that is replayed over it. */
+		bool newer = old.kind == STAGED_ADD && old.blob.seq >= fresh->seq;
+
+		if (old.kind == STAGED_ADD && !newer)
 			err = supersede(txn, &old);
 		blob_row_fini(&old.blob);
-		if (err)
+		if (err || newer)
 			return err;
 	}
 	return staged_put(txn, &row);
@@ -425,6 +446,11 @@ merge_add(struct store_txn *txn, struct merge *m, struct blob_row *row)
 		if (!there) {
 			blob_sum_sub(&m->sum, &open);
 			err = blob_end(txn, &open, m->number - 1);
+		}
+		/* Told again, it came again: tombstones before that say nothing of it. */
+		if (there && open.seq != row->seq) {
+			open.seq = row->seq;
+			err = blob_put(txn, &open);
 		}
 		blob_row_fini(&open);
 		if (there || err)

@@ -81,6 +81,9 @@ struct replicator_status {
 };
 void replicator_status(const struct replicator *r, struct replicator_status *ret_status);
 
+/* The profile's hash key, as the server told it; false before the first WELCOME. */
+bool replicator_key(const struct replicator *r, uint8_t ret_key[BLOCK_KEY_BYTES]);
+
 typedef void replicator_done(int err, const char *text, void *arg);
 
 /*

@@ -42,7 +42,6 @@ _Static_assert(sizeof step_names / sizeof *step_names == STEPS, "every step has 
 struct snapshot {
 	struct snapshot_setup setup;
 	char *profile_dir;
-	uint8_t key[BLOCK_KEY_BYTES];
 
 	enum step step;
 	bool failing;               /* the job ends; we wait for what still runs */
@@ -356,6 +355,7 @@ copy(struct snapshot *s)
 {
 	static const struct dbcopy_events events = {.file = file_copied, .progress = copy_progress, .done = copied};
 	char *shadow = NULL;
+	uint8_t key[BLOCK_KEY_BYTES];
 	struct dbcopy_setup setup = {
 	    .base = s->setup.base,
 	    .pool = s->setup.pool,
@@ -364,7 +364,7 @@ copy(struct snapshot *s)
 	    .command = s->setup.config->dbcopy,
 	    .staging = s->staging,
 	    .log_file = s->log_path,
-	    .key = s->key,
+	    .key = key,
 	    .timeout_ms = s->setup.config->dbcopy_timeout_ms,
 	    .t0_ns = s->record.t0_ns,
 	};
@@ -372,8 +372,8 @@ copy(struct snapshot *s)
 	s->step = STEP_COPY;
 	enter_phase(s, JOB_COPY);
 	replicator_snapshot_begin(s->setup.replicator, s->staging_fd);
-	if (asprintf(&shadow, "%s/shadow", s->profile_dir) < 0) {
-		fail(s, -ERR_NOMEM, "out of memory");
+	if (!replicator_key(s->setup.replicator, key) || asprintf(&shadow, "%s/shadow", s->profile_dir) < 0) {
+		fail(s, -ERR_UNREACHABLE, "the server has not told us the profile's hash key yet");
 		return;
 	}
 	setup.shadow = shadow;
@@ -474,7 +474,6 @@ snapshot_new(const struct snapshot_setup *setup, struct snapshot **ret_snapshot)
 	}
 	s->setup = *setup;
 	s->staging_fd = -1;
-	memcpy(s->key, setup->key, sizeof s->key);
 	*ret_snapshot = s;
 	return 0;
 }

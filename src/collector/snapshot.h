@@ -35,7 +35,6 @@ struct snapshot_setup {
 	const struct zone *zone;
 	const char *profile;
 	const char *profile_dir;        /* <state>/<profile>: staging lies in backups/weeknow/<day> below it */
-	const uint8_t *key;             /* hash key of the profile */
 };
 
 int snapshot_new(const struct snapshot_setup *setup, struct snapshot **ret_snapshot);

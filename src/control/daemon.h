@@ -18,7 +18,8 @@ struct daemon_arguments {
 	int fd;              /* --fd N where the program has it, else -1 */
 };
 
-/* Parses `--config FILE`, `--profile NAME`, `--fd N`, `--help`, `--version`; exits itself for the last two and for a usage error (2). */
+/* Parses `--config FILE`, `--debug`, `--help`, `--version`, and what `*ret_arguments` asks for beforehand: a non-NULL profile `--profile
+ * NAME`, an fd >= 0 `--fd N`.  Exits itself for help and version (0) and for a usage error (2). */
 void daemon_arguments(int argc, char **argv, const char *program, const char *purpose, const char *default_config,
     struct daemon_arguments *ret_arguments);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/relpath.h"
 
 #define TELL_EVERY_BYTES (64u << 20)
 
@@ -50,4 +51,17 @@ task_line(struct task *task, const char *fmt, ...)
 		task->line(task, text);
 	va_end(ap);
 	free(text);
+}
+
+void
+task_finding(struct task *task, const char *path, const char *fmt, ...)
+{
+	char what[512], *escaped = relpath_escape(path);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	task_line(task, "%s: %s", escaped ? escaped : "(out of memory)", what);
+	free(escaped);
 }

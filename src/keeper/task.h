@@ -28,5 +28,7 @@ void task_begin(struct task *task, const char *phase, uint64_t total);
 void task_advance(struct task *task, uint64_t more);
 
 void task_line(struct task *task, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line "path: what", the path escaped. */
+void task_finding(struct task *task, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -117,6 +117,7 @@ int index_versions_found(struct index *ix, const struct index_found *found, size
 /* Raises the head of the fresh list to `seq`, when the catalogue has seen a higher one than this index. */
 int index_fresh_raise(struct index *ix, uint64_t seq);
 
+#define INDEX_META_KEY "hash-key" /* BLOCK_KEY_BYTES: the keeper needs it to compare what it reads with the entries */
 /* Small named values (hash key, fencing token, generation, layout): *gives* bytes; 1 = absent. */
 int index_meta_get(struct index *ix, const char *name, char **ret_value, size_t *ret_len);
 int index_meta_put(struct index *ix, const char *name, const void *value, size_t len);

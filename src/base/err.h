@@ -41,7 +41,10 @@ enum err {
 	ERR_COUNT
 };
 
-/* Records the sentence and returns -code.  The text is cut at 1023 bytes. */
+/* Longest sentence in bytes: room for all the mistakes of a configuration file.  What is longer is cut. */
+#define ERR_TEXT_MAX 8191
+
+/* Records the sentence and returns -code.  The arguments may include err_text(). */
 int err_set(enum err code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Records the sentence followed by ": " and strerror(errno); returns the negative code errno translates to

@@ -10,7 +10,9 @@
  * A failed sync is never retried on the same descriptor: the kernel has marked the pages clean and the data may be
  * gone.  The caller treats everything since the last good sync as not durable and starts from the source again.
  *
- * Errors come from err_sys(); a path that climbs or crosses a link is ERR_UNSAFE, one that is not there ERR_GONE.
+ * Errors come from err_sys(); a path that climbs or crosses a link is ERR_UNSAFE, one that is not there (or leads through
+ * what is no directory) ERR_GONE, a name that exists or a directory that is not empty ERR_BUSY.  Paths are what
+ * relpath_valid() allows.  A held directory is one from fsio_open_dir(): O_PATH descriptors cannot be synced.
  * Threads: any.
  */
 #ifndef BASE_FSIO_H
@@ -27,20 +29,23 @@ void failpoint(const char *name);
 
 /* ---- opening beneath a held directory: openat2(BENEATH|NO_SYMLINKS|NO_MAGICLINKS), paths of any depth ---- */
 
-/* Opens; O_CLOEXEC and O_NOFOLLOW are added.  Returns the descriptor or a negative error. */
+/* Opens; O_CLOEXEC is added and no link is followed.  Returns the descriptor or a negative error.  A FIFO waits for its
+ * other end: give O_NONBLOCK where one may stand. */
 int fsio_open(int dirfd, const char *path, int flags, mode_t mode);
 
-/* Opens the directory `path` ("" = dirfd itself, duplicated) for use as a dirfd. */
+/* Opens the directory `path` ("" = dirfd itself, opened again) for use as a dirfd. */
 int fsio_open_dir(int dirfd, const char *path);
 
-/* Makes all missing directories of `path` (0700 & ~umask) and opens the last.  New directories are not yet synced; each
- * parent that got a child is synced by fsio_sync_fs() or by `sync`. */
+/* Makes all missing directories of `path` (0700 & ~umask) and opens the last.  With `sync` every directory on the way is
+ * durable on return, also one that an earlier process made and did not sync (failpoint fsio.make_dirs); without it the
+ * caller's fsio_sync_fs() does that. */
 int fsio_make_dirs(int dirfd, const char *path, bool sync);
 
 /* lstat beneath: 0, or -ERR_GONE and so on. */
 int fsio_stat(int dirfd, const char *path, struct stat *ret_st);
 
-/* Removes a file / an empty directory / a whole tree (never following links) beneath.  Absent is success. */
+/* Removes a file / an empty directory / a whole tree beneath.  A tree may be of any depth; links are removed, not
+ * followed, and a mount point in it is ERR_UNSAFE.  Absent is success. */
 int fsio_unlink(int dirfd, const char *path);
 int fsio_rmdir(int dirfd, const char *path);
 int fsio_remove_tree(int dirfd, const char *path);
@@ -63,13 +68,15 @@ int fsio_sync_dir(int fd, const char *name);
 /* syncfs of the file system that holds `fd`: one sync for many files. */
 int fsio_sync_fs(int fd, const char *name);
 
-/* Renames within or between held directories, then syncs both directories.  `exclusive`: -ERR_BUSY if the target exists. */
+/* Renames within or between held directories, then syncs both directories.  `exclusive`: -ERR_BUSY if the target exists.
+ * Between file systems: -ERR_UNSUPPORTED.  Failpoints `name` before, `name`.renamed, `name`.done. */
 int fsio_publish(int from_dir, const char *from, int to_dir, const char *to, bool exclusive, const char *name);
 
 /* Renames without syncing: the caller's group sync makes it durable. */
 int fsio_rename(int from_dir, const char *from, int to_dir, const char *to);
 
-/* Replaces a small file whole and durably: temp beside it, write, sync, rename, sync directory. */
+/* Replaces a small file whole and durably: temp beside it (".<file>.new", so one writer at a time), write, sync, rename,
+ * sync directory.  Failpoints `name` before, `name`.synced, `name`.renamed, `name`.done. */
 int fsio_replace_file(int dirfd, const char *path, const void *data, size_t len, mode_t mode, const char *name);
 
 /* ---- copying ---- */
@@ -77,14 +84,15 @@ int fsio_replace_file(int dirfd, const char *path, const void *data, size_t len,
 /* Reflink the whole of `from` into the empty `to`: 0, or -ERR_UNSUPPORTED when the file system cannot. */
 int fsio_clone(int from, int to);
 
-/* Makes `len` bytes at `offset` a hole where the file system can, zeros elsewhere. */
+/* Makes `len` bytes at `offset` a hole where the file system can, zeros elsewhere.  The size of the file stays. */
 int fsio_punch(int fd, uint64_t offset, uint64_t len);
 
 /* The next piece of data at or after `offset`: its start and end, both `size` when only a hole is left.  On file systems
- * without SEEK_DATA everything is data. */
+ * without SEEK_DATA everything is data.  Moves the file position of `fd`. */
 int fsio_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end);
 
-/* Bytes and inodes free for this user, and the total, of the file system that holds `fd`. */
+/* Bytes and inodes free for this user, and the total, of the file system that holds `fd`; inodes are UINT64_MAX where
+ * they are not counted. */
 int fsio_space(int fd, uint64_t *ret_free_bytes, uint64_t *ret_total_bytes, uint64_t *ret_free_inodes);
 
 /* Takes an exclusive lock on `path` (made when absent), released when the returned descriptor is closed or the process

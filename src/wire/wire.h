@@ -23,12 +23,16 @@
 #define WIRE_WINDOW (32u * 1024u * 1024u) /* bytes sent and not yet durable */
 #define WIRE_TEXT_MAX 1024u
 #define WIRE_NAME_MAX 64u                 /* profile and set names */
+#define WIRE_CERT_MAX 8192u               /* a certificate or a request for one, DER */
+#define WIRE_ENROL_MAX 16384u             /* a frame's payload on a connection without a client certificate */
 #define WIRE_LIST_MAX 4096u               /* items in one SUMS or LIST, hashes in one BLOCKS */
+#define WIRE_LIST_BYTES (768u * 1024u)    /* a sender ends a SUMS or LIST here, with `more` set */
 #define WIRE_PING_MS 15000
 #define WIRE_DEAD_MS 45000
 
 enum wire_class { WIRE_CONTROL = 0, WIRE_DATA = 1 };
 
+/* A type's place is its number on the wire, from 1: a new one goes to the end. */
 #define WIRE_TABLE(X)                                                                                              \
 	/* control, collector -> server */                                                                         \
 	X(HELLO) X(SUMS_REQ) X(LIST_REQ) X(BLOCKS_REQ) X(JOB_BEGIN) X(SEAL) X(JOB_END) X(SETS_REQ) X(ENROL)         \
@@ -78,7 +82,7 @@ enum wire_begin_mode {
 
 /*
  * One decoded message.  Pointers into the frame (struct wire_bytes) live as long as the frame; strings and arrays are
- * the message's and go with wire_msg_fini.
+ * the message's and go with wire_msg_fini.  Codes travel by name (err_name); either sign is sent, the positive arrives.
  */
 struct wire_msg {
 	enum wire_type type;
@@ -144,8 +148,13 @@ struct wire_msg {
 const char *wire_type_name(enum wire_type type);
 enum wire_class wire_type_class(enum wire_type type);
 
-/* Appends the message to a frame's payload.  Borrows.  Failure is sticky in `o`. */
+/* Appends the message to a frame's payload.  Borrows.  A NULL string is "", texts for people are cut at their limit; any other
+ * field above its limit, and a payload above WIRE_FRAME_MAX, is a failure, sticky in `o`. */
 void wire_pack(struct pack_out *o, const struct wire_msg *msg);
+
+/* At most what the element takes in its SUMS or LIST: to be summed up against WIRE_LIST_BYTES. */
+size_t wire_sum_bytes(const struct wire_sum *s);
+size_t wire_item_bytes(const struct wire_item *item);
 
 /* Takes the next message of a payload: 1 got one (fini it), 0 at the end, -ERR_PEER.  Every length is bounded by the bytes
  * that are there and by the limits above before anything is allocated; paths are relpath_valid. */

@@ -136,7 +136,7 @@ error_body(int err, const char *text)
 	json_t *body = api_object("error");
 
 	json_object_set_new(body, "code", json_string(err_name(err)));
-	json_object_set_new(body, "text", api_name(text));
+	json_object_set_new(body, "text", api_text(text));
 	json_object_set_new(body, "exit", json_integer(err_exit_status(err)));
 	return body;
 }

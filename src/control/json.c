@@ -16,7 +16,7 @@ api_object(const char *type)
 json_t *
 api_time_ns(int64_t ns)
 {
-	char text[40];
+	char text[96];
 	time_t s = (time_t)(ns / 1000000000);
 	struct tm tm;
 
@@ -30,13 +30,17 @@ api_time_ns(int64_t ns)
 json_t *
 api_name(const char *bytes)
 {
-	json_t *plain = json_string(bytes);
-	char *escaped;
+	char *escaped = relpath_escape(bytes);
+	json_t *name = escaped ? json_string(escaped) : NULL;
 
-	if (plain)
-		return plain;
-	escaped = relpath_escape(bytes);
-	plain = escaped ? json_string(escaped) : NULL;
 	free(escaped);
-	return plain ? plain : json_null();
+	return name ? name : json_null();
+}
+
+json_t *
+api_text(const char *text)
+{
+	json_t *plain = json_string(text);
+
+	return plain ? plain : api_name(text);
 }

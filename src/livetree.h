@@ -29,16 +29,18 @@ const char *livetree_root(const struct livetree *t);
 enum layout_type livetree_type(const struct livetree *t);
 struct livetree_id livetree_id(const struct livetree *t);
 
-/* 0 when the path of the root still leads to the held root and its root database is there; -ERR_GONE when it vanished, was
- * unmounted, emptied or replaced.  Nothing below may then be taken for deleted. */
+/* 0 when the path of the root still leads to the held root, its root database is there, and every required directory still
+ * lies on the file system it lay on; -ERR_GONE when the root or such a directory vanished, was unmounted, emptied or
+ * replaced.  Nothing below may then be taken for deleted. */
 int livetree_check(const struct livetree *t);
 
-/* Looks at the names of the fixed directories again; call when one came or went.  No other thread may be inside. */
+/* Looks at the names of the fixed directories again; call when one came or went, or when the root came back.  No other
+ * thread may be inside.  -ERR_GONE: livetree_check would say so; nothing was changed. */
 int livetree_refresh(struct livetree *t);
 
 /* Opens a set path beneath the root (O_NOFOLLOW, never crossing links).  Descriptor or negative error. */
 int livetree_open_file(const struct livetree *t, const char *path, int flags);
-/* "" = the root. */
+/* For listing; "" = the root. */
 int livetree_open_dir(const struct livetree *t, const char *path);
 int livetree_stat(const struct livetree *t, const char *path, struct stat *ret_st);
 

@@ -73,6 +73,13 @@ is_directory(struct walk *w, const struct dirent *entry, const char *path)
 	return livetree_stat(w->tree, path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+static bool
+wanted(struct walk *w, const struct dirent *entry, const char *path)
+{
+	return layout_watch(livetree_type(w->tree), path) != LAYOUT_WATCH_NONE && is_directory(w, entry, path) &&
+	    !(w->events->known && w->events->known(path, w->arg));
+}
+
 static int
 push_children(struct walk *w, const char *dir, DIR *listing)
 {
@@ -87,7 +94,7 @@ push_children(struct walk *w, const char *dir, DIR *listing)
 		path = relpath_join(dir, entry->d_name);
 		if (path)
 			layout_canonical(livetree_type(w->tree), path);
-		if (path && (layout_watch(livetree_type(w->tree), path) == LAYOUT_WATCH_NONE || !is_directory(w, entry, path)))
+		if (path && !wanted(w, entry, path))
 			free(path);
 		else
 			err = push(&w->stack, path);

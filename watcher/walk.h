@@ -8,6 +8,8 @@
 #ifndef WATCHER_WALK_H
 #define WATCHER_WALK_H
 
+#include <stdbool.h>
+
 #include "livetree.h"
 #include "watcher/source.h"
 
@@ -16,6 +18,8 @@ struct walk_events {
 	int (*watched)(int watch, const char *dir, void *arg);
 	/* It is not, and must be polled: watch limit, rights, an error in its listing. */
 	int (*unwatched)(const char *dir, int err, void *arg);
+	/* True: this directory below has its watch already; leave it and all below alone.  NULL: nothing is known. */
+	bool (*known)(const char *dir, void *arg);
 };
 
 /* Walks `dir` ("" = the root) without recursion.  A directory that vanished meanwhile is no error: its parent's events tell.

@@ -65,7 +65,17 @@ on_unwatched(const char *dir, int err, void *arg)
 	return 0;
 }
 
+static bool
+is_watched(const char *dir, void *arg)
+{
+	struct watcher *w = arg;
+
+	return watchmap_has(w->map, dir);
+}
+
 static const struct walk_events walk_events = {.watched = on_watched, .unwatched = on_unwatched};
+/* For what was walked before: what is watched there tells of itself. */
+static const struct walk_events poll_events = {.watched = on_watched, .unwatched = on_unwatched, .known = is_watched};
 
 static int
 rescan(struct watcher *w, const char *dir)
@@ -221,10 +231,10 @@ on_event(struct watcher *w, const struct source_event *event)
 	dir = watchmap_dir(w->map, event->watch, &dead);
 	if (!dir)
 		return event->what == SOURCE_FORGOTTEN || w->figures.root_gone ? 0 : rescan(w, "");
-	if (event->what == SOURCE_FORGOTTEN || *event->name == '\0')
-		return on_itself(w, event, dead ? "\1dead" : dir);
-	if (dead)
+	if (dead && event->what != SOURCE_FORGOTTEN)
 		return 0;
+	if (*event->name == '\0')
+		return on_itself(w, event, dir);
 	char *copy = strdup(dir); /* the map may change under us */
 	err = copy ? on_name(w, event, copy) : err_set(ERR_NOMEM, "reading events");
 	free(copy);
@@ -314,7 +324,7 @@ poll_unwatched(struct watcher *w)
 	w->n_unwatched = w->cap_unwatched = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (err == 0 && !watchmap_has(w->map, dirs[i]))
-			err = walk_tree(w->tree, w->source, dirs[i], &walk_events, w);
+			err = walk_tree(w->tree, w->source, dirs[i], &poll_events, w);
 		if (err == 0)
 			err = rescan(w, dirs[i]);
 		free(dirs[i]);
@@ -342,6 +352,12 @@ watcher_poll(struct watcher *w, int64_t now_ns, struct change **ret_changes, siz
 		err = poll_unwatched(w);
 	}
 	return err ? err : fold_take(w->fold, now_ns, ret_changes, ret_n);
+}
+
+bool
+watcher_waits(const struct watcher *w)
+{
+	return fold_ripe_ns(w->fold) != 0;
 }
 
 void

@@ -43,6 +43,9 @@ int watcher_turn(struct watcher *w, size_t max_events, int64_t now_ns, struct ch
 /* Looks again at what could not be watched, and whether the root is back: call every minute or so; gives changes likewise. */
 int watcher_poll(struct watcher *w, int64_t now_ns, struct change **ret_changes, size_t *ret_n);
 
+/* True while a file is young (watcher/fold.h): call watcher_turn again within a second, though no event comes. */
+bool watcher_waits(const struct watcher *w);
+
 void watcher_figures(const struct watcher *w, struct watcher_figures *ret_figures);
 
 #endif

@@ -497,6 +497,13 @@ snapshot_free(struct snapshot *s)
 	destroy(s);
 }
 
+void
+snapshot_set_config(struct snapshot *s, const struct profile_config *config, const struct zone *zone)
+{
+	s->setup.config = config;
+	s->setup.zone = zone;
+}
+
 static void
 name_day(struct snapshot *s)
 {

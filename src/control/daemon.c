@@ -27,6 +27,7 @@ struct daemon {
 	void (*reload)(void *arg);
 	void *arg;
 	int exit_status;
+	bool ended;
 	int notify_fd; /* -1: not under systemd */
 };
 
@@ -224,10 +225,17 @@ daemon_run(struct daemon *d)
 	return d->exit_status;
 }
 
+bool
+daemon_ended(const struct daemon *d)
+{
+	return d->ended;
+}
+
 void
 daemon_end(struct daemon *d, int exit_status)
 {
 	d->exit_status = exit_status;
+	d->ended = true;
 	event_base_loopbreak(d->base);
 }
 

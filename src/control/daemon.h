@@ -9,6 +9,8 @@
 #ifndef CONTROL_DAEMON_H
 #define CONTROL_DAEMON_H
 
+#include <stdbool.h>
+
 struct event_base;
 struct daemon;
 
@@ -28,6 +30,8 @@ void daemon_ready(struct daemon *d, const char *status);
 void daemon_status(struct daemon *d, const char *status);
 /* Runs the loop until a signal or daemon_end; returns the exit status. */
 int daemon_run(struct daemon *d);
+/* True once a signal or daemon_end has asked for the end: tells it from a loop that was left for another reason. */
+bool daemon_ended(const struct daemon *d);
 void daemon_end(struct daemon *d, int exit_status);
 void daemon_free(struct daemon *d);
 

@@ -680,89 +680,6 @@ index_fresh_raise(struct index *ix, uint64_t seq)
 
 /* ---- versions, told from outside ---- */
 
-struct forget {
-	struct index *ix;
-	const char **paths; /* sorted */
-	bool *keep;
-	size_t n;
-};
-
-static int
-by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Marks the paths that the fresh list names as to be kept. */
-static int
-keep_fresh(struct store_txn *txn, struct forget *f)
-{
-	struct store_value key, value;
-	struct store_cursor *cursor;
-	int err = store_cursor_open(txn, FRESH, NULL, 0, &cursor);
-
-	if (err)
-		return err;
-	while ((err = store_cursor_next(cursor, &key, &value)) == 0) {
-		struct index_fresh row;
-
-		err = fresh_unpack(key, value, &row);
-		if (err)
-			break;
-		const char *path = row.path;
-		const char **at = bsearch(&path, f->paths, f->n, sizeof *f->paths, by_text);
-		if (at)
-			f->keep[at - f->paths] = true;
-		free(row.path);
-		entry_fini(&row.entry);
-	}
-	store_cursor_close(cursor);
-	return err == 1 ? 0 : err;
-}
-
-static int
-forget_all(struct store_txn *txn, void *arg)
-{
-	struct forget *f = arg;
-	int err = keep_fresh(txn, f);
-
-	for (size_t i = 0; err >= 0 && i < f->n; i++) {
-		struct store_value value;
-		struct path_key key;
-
-		if (f->keep[i])
-			continue;
-		err = treemap_get(txn, &f->ix->tree, f->paths[i], &value, NULL);
-		if (err <= 0)
-			continue;
-		path_key(f->paths[i], &key);
-		err = store_del(txn, VERSIONS, key.bytes, key.len);
-	}
-	return err < 0 ? err : 0;
-}
-
-int
-index_versions_forget(struct index *ix, const char *const *paths, size_t n)
-{
-	struct forget f = {.ix = ix, .n = n};
-	int err;
-
-	if (!n)
-		return 0;
-	f.paths = malloc(n * sizeof *f.paths);
-	f.keep = calloc(n, sizeof *f.keep);
-	if (f.paths && f.keep) {
-		memcpy(f.paths, paths, n * sizeof *f.paths);
-		qsort(f.paths, n, sizeof *f.paths, by_text);
-		err = store_write(ix->store, forget_all, &f);
-	} else {
-		err = err_set(ERR_NOMEM, "forgetting versions");
-	}
-	free(f.paths);
-	free(f.keep);
-	return err;
-}
-
 struct found_list {
 	const struct index_found *v;
 	size_t n;
@@ -785,6 +702,43 @@ index_versions_found(struct index *ix, const struct index_found *found, size_t n
 	struct found_list f = {found, n};
 
 	return n ? store_write(ix->store, found_all, &f) : 0;
+}
+
+static int
+forget_one(struct store_txn *txn, const struct index_found *gone)
+{
+	struct store_value value;
+	struct path_key key;
+	uint32_t known;
+	int err = treemap_get(txn, &(struct treemap){NODES, SUMS}, gone->path, &value, NULL);
+
+	if (err <= 0)
+		return err;
+	err = version_get(txn, gone->path, &known);
+	if (err || known > gone->version)
+		return err;
+	path_key(gone->path, &key);
+	err = store_del(txn, VERSIONS, key.bytes, key.len);
+	return err < 0 ? err : 0;
+}
+
+static int
+forget_all(struct store_txn *txn, void *arg)
+{
+	const struct found_list *f = arg;
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < f->n; i++)
+		err = forget_one(txn, &f->v[i]);
+	return err;
+}
+
+int
+index_versions_forget(struct index *ix, const struct index_found *gone, size_t n)
+{
+	struct found_list f = {gone, n};
+
+	return n ? store_write(ix->store, forget_all, &f) : 0;
 }
 
 /* ---- meta ---- */

@@ -104,16 +104,15 @@ int index_fresh_read(struct index *ix, uint64_t after, size_t max, struct index_
 void index_fresh_free(struct index_fresh *rows, size_t n);
 /* Receiver, when the keeper says that rows up to `seq` are in its catalogue. */
 int index_fresh_trim(struct index *ix, uint64_t seq);
-/* Receiver, when the keeper removed blob files, after index_fresh_trim: forget the versions of paths that have no row, and
- * none in the fresh list (they came and went again since the keeper looked). */
-int index_versions_forget(struct index *ix, const char *const *paths, size_t n);
-
 /* Receiver, after a rebuild: files that lie on disk without a row are a set's for all we know, so their versions are taken. */
 struct index_found {
 	char *path;
 	uint32_t version;
 };
 int index_versions_found(struct index *ix, const struct index_found *found, size_t n);
+/* Receiver, when the keeper removed all files of these paths up to `version`: forgets them, but for those that have a row or
+ * came again as a higher version meanwhile. */
+int index_versions_forget(struct index *ix, const struct index_found *gone, size_t n);
 /* Raises the head of the fresh list to `seq`, when the catalogue has seen a higher one than this index. */
 int index_fresh_raise(struct index *ix, uint64_t seq);
 

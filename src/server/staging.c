@@ -155,6 +155,13 @@ staging_hold(struct staging *st, bool held)
 }
 
 void
+staging_freeze(struct staging *st, bool frozen)
+{
+	st->frozen = frozen;
+	pump(st);
+}
+
+void
 staging_figures(const struct staging *st, struct staging_figures *ret_figures)
 {
 	*ret_figures = st->figures;
@@ -570,14 +577,14 @@ pump(struct staging *st)
 		start_arming(st);
 	if (!st->first && !st->second)
 		tell_failure(st);
-	if (st->front.armed.n > ARMED_MAX && !st->first && !st->disarming) {
+	if (!st->first && !st->task && !st->disarming && st->front.armed.n > ARMED_MAX) {
 		st->disarming = true;
 		st->disarm = (struct staging_task){.run = disarm_run, .done = disarm_done};
 		add_task(st, &st->disarm);
 	}
 	if (!st->first && !st->second && !st->task && st->tasks)
 		start_task(st);
-	if (!st->first && !st->task && !st->tasks && !st->broken && st->events && has_work(st))
+	if (!st->first && !st->task && !st->tasks && !st->broken && !st->frozen && st->events && has_work(st))
 		start_batch(st);
 }
 
@@ -598,7 +605,6 @@ staging_end(struct staging *st)
 		return;
 	st->events = NULL;
 	st->session++;
-	st->held = false;
 	drop_waiting(st);
 	if (!st->settling) {
 		st->settling = true;

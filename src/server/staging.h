@@ -70,6 +70,9 @@ size_t staging_transfers(const struct staging *st);
  * change is on its way. */
 void staging_hold(struct staging *st, bool held);
 
+/* No batch begins while frozen: the keeper reads the index as it stands.  From a task's `done` on. */
+void staging_freeze(struct staging *st, bool frozen);
+
 /*
  * The one way to write to the index from outside: `run` executes in the sync lane while no batch of this profile is on its
  * way, in the order the tasks were given; none starts until `done`, on the loop, has returned.  Without `run` the task only

@@ -175,7 +175,7 @@ struct staging {
 	const struct staging_events *events;
 	void *arg;
 	unsigned session;
-	bool held, broken;
+	bool held, frozen, broken;
 	int err;                   /* why broken */
 	char *text;
 	bool failure_told;

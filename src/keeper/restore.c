@@ -34,7 +34,7 @@ struct restore {
 	size_t n_paths;
 	bool *found;              /* per wanted path */
 	int from, to;             /* the set's directory, the target */
-	bool root;
+	bool root, made_target;
 	uint64_t bytes, names;    /* of what is wanted */
 	uint64_t differences;
 	struct late_dir *dirs;
@@ -443,7 +443,8 @@ open_target(struct restore *r, const char *to)
 
 	if (*to != '/')
 		return err_set(ERR_USAGE, "%s is not an absolute path", to);
-	if (mkdir(to, 0700) != 0 && access(to, F_OK) != 0)
+	r->made_target = mkdir(to, 0700) == 0;
+	if (!r->made_target && access(to, F_OK) != 0)
 		return err_sys("make %s", to);
 	r->to = open(to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (r->to < 0)
@@ -489,8 +490,11 @@ run(struct restore *r, const char *to)
 		err = open_target(r, to);
 	if (!err)
 		err = check_space(r);
-	if (err)
+	if (err) {
+		if (r->made_target)
+			(void)rmdir(to);
 		return err;
+	}
 	task_begin(r->task, "restore", r->bytes);
 	err = each_manifest_row(r, make_row);
 	if (!err)

@@ -121,7 +121,7 @@ by_set_path(const void *a, const void *b)
 static int
 open_list(int root, const char *live, DIR **ret_list)
 {
-	int fd = fsio_open(root, *live ? live : ".", O_RDONLY | O_DIRECTORY, 0);
+	int fd = fsio_open_dir(root, live);
 
 	if (fd < 0)
 		return fd;
@@ -493,7 +493,7 @@ int
 livetree_open_dir(const struct livetree *t, const char *path)
 {
 	char *live = livetree_live_path(t, path);
-	int fd = live ? fsio_open(t->fd, *live ? live : ".", O_RDONLY | O_DIRECTORY, 0) : err_set(ERR_NOMEM, "live path");
+	int fd = live ? fsio_open_dir(t->fd, live) : err_set(ERR_NOMEM, "live path");
 
 	free(live);
 	return fd;

@@ -63,7 +63,7 @@ batch_free(struct batch *b)
 		if (b->before[i].kind == INDEX_ARM)
 			free((void *)(uintptr_t)b->before[i].path);
 	for (size_t i = 0; i < b->n; i++)
-		change_fini(&b->changes[i]);
+		staging_change_fini(&b->changes[i]);
 	free(b->before);
 	free(b->changes);
 	free(b->text);

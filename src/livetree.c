@@ -123,7 +123,7 @@ by_set_path(const void *a, const void *b)
 static int
 open_list(int root, const char *live, DIR **ret_list)
 {
-	int fd = fsio_open(root, *live ? live : ".", O_RDONLY | O_DIRECTORY, 0);
+	int fd = fsio_open_dir(root, live);
 
 	if (fd < 0)
 		return fd;
@@ -504,7 +504,10 @@ open_beneath(const struct livetree *t, const char *path, int flags)
 	if (root < 0)
 		return root;
 	live = livetree_live_path(t, path);
-	fd = live ? fsio_open(root, *live ? live : ".", flags, 0) : err_set(ERR_NOMEM, "live path");
+	if (!live)
+		fd = err_set(ERR_NOMEM, "live path");
+	else
+		fd = *live ? fsio_open(root, live, flags, 0) : fsio_open_dir(root, "");
 	free(live);
 	close(root);
 	return fd;
@@ -531,7 +534,12 @@ livetree_stat(const struct livetree *t, const char *path, struct stat *ret_st)
 	if (root < 0)
 		return root;
 	live = livetree_live_path(t, path);
-	err = live ? fsio_stat(root, *live ? live : ".", ret_st) : err_set(ERR_NOMEM, "live path");
+	if (!live)
+		err = err_set(ERR_NOMEM, "live path");
+	else if (*live)
+		err = fsio_stat(root, live, ret_st);
+	else
+		err = fstat(root, ret_st) == 0 ? 0 : err_sys("looking at %s", t->root);
 	free(live);
 	close(root);
 	return err;

@@ -110,7 +110,7 @@ transfer_free(struct transfer *t)
 }
 
 void
-change_fini(struct change *c)
+staging_change_fini(struct change *c)
 {
 	if (c->fd >= 0)
 		close(c->fd);
@@ -685,7 +685,7 @@ put_back(struct front *f, struct change *c)
 {
 	f->held = malloc(sizeof *f->held);
 	if (!f->held) {
-		change_fini(c);
+		staging_change_fini(c);
 		return err_set(ERR_NOMEM, "planning a batch");
 	}
 	*f->held = *c;

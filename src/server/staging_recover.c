@@ -321,7 +321,7 @@ front_drop_frames(struct front *f)
 		STAILQ_INSERT_TAIL(&f->spent, f->current, link);
 	f->current = NULL;
 	if (f->held) {
-		change_fini(f->held);
+		staging_change_fini(f->held);
 		free(f->held);
 		f->held = NULL;
 	}

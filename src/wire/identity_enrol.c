@@ -181,16 +181,16 @@ record_path(const char *profile, char path[sizeof TOKENS_DIR + 1 + IDENTITY_NAME
 static int
 record_write(struct identity *id, const char *path, const struct record *r)
 {
-	uint8_t bytes[RECORD_BYTES];
-	struct pack_out o = pack_out_fixed(bytes, sizeof bytes);
+	struct pack_out o = {0};
 	int err;
 
 	pack_u8(&o, RECORD_VERSION);
 	pack_i64(&o, r->expires_s);
 	pack_u8(&o, r->wrong);
 	pack_raw(&o, r->secret, sizeof r->secret);
-	err = fsio_replace_file(id->dir, path, bytes, o.len, 0600, "identity.token");
-	OPENSSL_cleanse(bytes, sizeof bytes);
+	err = o.failed ? err_set(ERR_NOMEM, "a token") : fsio_replace_file(id->dir, path, o.data, o.len, 0600, "identity.token");
+	OPENSSL_cleanse(o.data, o.len);
+	pack_out_fini(&o);
 	return err;
 }
 

@@ -70,20 +70,26 @@ base32_decode(const char *text, struct pack_out *o)
 int
 identity_token_format(const struct identity_token *token, char **ret_text)
 {
-	uint8_t bytes[TOKEN_BYTES_MAX], check[DIGEST_BYTES];
-	struct pack_out o = pack_out_fixed(bytes, sizeof bytes);
+	uint8_t check[DIGEST_BYTES];
+	struct pack_out o = {0};
 	size_t address_len = strlen(token->address);
+	char *text;
 
 	pack_u8(&o, TOKEN_VERSION);
 	pack_raw(&o, token->pin, sizeof token->pin);
 	pack_raw(&o, token->secret, sizeof token->secret);
 	pack_u8(&o, (uint8_t)address_len);
 	pack_raw(&o, token->address, address_len);
-	digest_once(bytes, o.len, check);
+	if (!o.failed)
+		digest_once(o.data, o.len, check);
 	pack_raw(&o, check, TOKEN_CHECK_BYTES);
-	*ret_text = base32_encode(bytes, o.len);
-	OPENSSL_cleanse(bytes, sizeof bytes);
-	return *ret_text ? 0 : err_set(ERR_NOMEM, "a token");
+	text = o.failed ? NULL : base32_encode(o.data, o.len);
+	OPENSSL_cleanse(o.data, o.len);
+	pack_out_fini(&o);
+	if (!text)
+		return err_set(ERR_NOMEM, "a token");
+	*ret_text = text;
+	return 0;
 }
 
 static void

@@ -68,7 +68,8 @@ carry(struct wire_tls *from, struct wire_tls *to)
 	const uint8_t *bytes = wire_tls_waiting(from, &len);
 	uint8_t *at = wire_tls_room(to, len, &room);
 
-	memcpy(at, bytes, room);
+	if (room)
+		memcpy(at, bytes, room);
 	wire_tls_filled(to, room);
 	wire_tls_taken(from, room);
 }

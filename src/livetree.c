@@ -427,6 +427,19 @@ livetree_check(const struct livetree *t)
 	return err;
 }
 
+/* The same as check_root for names that were read anew: a required directory may be spelled otherwise by now. */
+static int
+check_names(const struct livetree *t, const struct names *names, dev_t root_dev)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		const struct fixed *now = &names->fixed[i], *was = names_find(&t->names, now->set, strlen(now->set));
+
+		if (now->required && was && now->dev != (was->dev == t->dev ? root_dev : was->dev))
+			return err_set(ERR_GONE, "%s/%s: not on the file system it lay on", t->root, now->live);
+	}
+	return 0;
+}
+
 int
 livetree_refresh(struct livetree *t)
 {
@@ -436,12 +449,14 @@ livetree_refresh(struct livetree *t)
 
 	if (fd < 0)
 		return fd;
-	err = check_root(t, fd, dev);
-	if (!err)
-		err = names_read(fd, t->type, &names);
+	err = names_read(fd, t->type, &names);
 	close(fd);
 	if (err)
 		return err == -ERR_CONFIG ? err_set(ERR_GONE, "%s: no longer complete", t->root) : err;
+	if ((err = check_names(t, &names, dev)) != 0) {
+		names_fini(&names);
+		return err;
+	}
 	t->dev = dev;
 	names_fini(&t->names);
 	t->names = names;

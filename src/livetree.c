@@ -121,7 +121,7 @@ by_set_path(const void *a, const void *b)
 static int
 open_list(int root, const char *live, DIR **ret_list)
 {
-	int fd = fsio_open(root, *live ? live : ".", O_RDONLY | O_DIRECTORY, 0);
+	int fd = fsio_open_dir(root, live);
 
 	if (fd < 0)
 		return fd;
@@ -388,17 +388,24 @@ check_database(const struct livetree *t, int root)
 	    ? 0 : err_set(ERR_GONE, "%s: its %s is gone", t->root, want);
 }
 
-/* The device a required directory should lie on follows the root's own: a root mounted again has a new one. */
+/* The device a directory should lie on follows the root's own: a root mounted again has a new one. */
 static int
-check_device(const struct livetree *t, int root, dev_t root_dev, const struct fixed *f)
+check_device(const struct livetree *t, dev_t root_dev, const struct fixed *f, dev_t dev)
 {
-	dev_t want = f->dev == t->dev ? root_dev : f->dev;
+	if (dev == (f->dev == t->dev ? root_dev : f->dev))
+		return 0;
+	return err_set(ERR_GONE, "%s/%s: not on the file system it lay on", t->root, f->live);
+}
+
+static int
+check_required(const struct livetree *t, int root, dev_t root_dev, const struct fixed *f)
+{
 	struct stat st;
 	int err = fsio_stat(root, f->live, &st);
 
-	if (err == 0 && (!S_ISDIR(st.st_mode) || st.st_dev != want))
-		err = err_set(ERR_GONE, "not on the file system it lay on");
-	return err ? err_prefix(err, "%s/%s", t->root, f->live) : 0;
+	if (err)
+		return err_prefix(err, "%s/%s", t->root, f->live);
+	return S_ISDIR(st.st_mode) ? check_device(t, root_dev, f, st.st_dev) : err_set(ERR_GONE, "%s/%s: no directory", t->root, f->live);
 }
 
 static int
@@ -408,7 +415,7 @@ check_root(const struct livetree *t, int root, dev_t root_dev)
 
 	for (size_t i = 0; i < t->names.n && !err; i++)
 		if (t->names.fixed[i].required)
-			err = check_device(t, root, root_dev, &t->names.fixed[i]);
+			err = check_required(t, root, root_dev, &t->names.fixed[i]);
 	return err;
 }
 
@@ -425,6 +432,29 @@ livetree_check(const struct livetree *t)
 	return err;
 }
 
+/* Reads the names at `root` and makes sure that what is required lies where it lay, however it is spelled now. */
+static int
+names_again(const struct livetree *t, int root, dev_t root_dev, struct names *ret_names)
+{
+	struct names names;
+	int err = names_read(root, t->type, &names);
+
+	if (err)
+		return err == -ERR_CONFIG ? err_set(ERR_GONE, "%s: no longer complete", t->root) : err;
+	for (size_t i = 0; i < t->names.n && !err; i++) {
+		const struct fixed *was = &t->names.fixed[i];
+		const struct fixed *is = was->required ? names_find(&names, was->set, strlen(was->set)) : NULL;
+
+		if (is)
+			err = check_device(t, root_dev, was, is->dev);
+	}
+	if (err)
+		names_fini(&names);
+	else
+		*ret_names = names;
+	return err;
+}
+
 int
 livetree_refresh(struct livetree *t)
 {
@@ -434,12 +464,10 @@ livetree_refresh(struct livetree *t)
 
 	if (fd < 0)
 		return fd;
-	err = check_root(t, fd, dev);
-	if (!err)
-		err = names_read(fd, t->type, &names);
+	err = names_again(t, fd, dev, &names);
 	if (err) {
 		close(fd);
-		return err == -ERR_CONFIG ? err_set(ERR_GONE, "%s: no longer complete", t->root) : err;
+		return err;
 	}
 	/* A descriptor of a mount that was detached and mounted again would go on leading to the detached one. */
 	close(t->fd);
@@ -493,7 +521,7 @@ int
 livetree_open_dir(const struct livetree *t, const char *path)
 {
 	char *live = livetree_live_path(t, path);
-	int fd = live ? fsio_open(t->fd, *live ? live : ".", O_RDONLY | O_DIRECTORY, 0) : err_set(ERR_NOMEM, "live path");
+	int fd = live ? fsio_open_dir(t->fd, live) : err_set(ERR_NOMEM, "live path");
 
 	free(live);
 	return fd;
@@ -502,9 +530,13 @@ livetree_open_dir(const struct livetree *t, const char *path)
 int
 livetree_stat(const struct livetree *t, const char *path, struct stat *ret_st)
 {
-	char *live = livetree_live_path(t, path);
-	int err = live ? fsio_stat(t->fd, *live ? live : ".", ret_st) : err_set(ERR_NOMEM, "live path");
+	char *live;
+	int err;
 
+	if (!*path)
+		return fstat(t->fd, ret_st) < 0 ? err_sys("stat %s", t->root) : 0;
+	live = livetree_live_path(t, path);
+	err = live ? fsio_stat(t->fd, live, ret_st) : err_set(ERR_NOMEM, "live path");
 	free(live);
 	return err;
 }

@@ -62,15 +62,12 @@ save_extent(struct replicator *r, struct transfer *t)
 /* ---- sending ---- */
 
 static void
-abort_on_server(struct replicator *r, struct transfer *t)
+abort_on_server(struct replicator *r, const struct transfer *t)
 {
-	struct parcel *p;
+	struct parcel *p = parcel_new(1);
 	struct wire_msg m = {.type = WIRE_ABORT};
 
-	if (!t->begun)
-		return;
-	outbox_op_abandon(r->outbox, t->op);
-	if (!(p = parcel_new(1))) {
+	if (!p) {
 		link_drop(r->link, -ERR_NOMEM, "no memory");
 		return;
 	}
@@ -184,17 +181,26 @@ conclude(struct replicator *r, struct transfer *t)
 		flow_finish(r, w);
 }
 
+/* What was begun is aborted first: the work goes on when that is durable. */
 static void
 conclude_failed(struct replicator *r, struct transfer *t)
 {
 	struct work *w = t->work;
 	int err = t->err;
+	bool begun = t->begun;
 	char text[sizeof w->text];
 
-	abort_on_server(r, t);
-	w->doubt |= t->begun;
 	memcpy(text, w->text, sizeof text);
+	if (begun) {
+		abort_on_server(r, t);
+		w->verdict = WORK_ABORTED;
+		w->patched = t->patch;
+		w->doubt = true;
+		w->err = err;
+	}
 	end_transfer(r, t);
+	if (begun)
+		return;
 	if (err == -ERR_GONE && !w->attempts++)
 		flow_requeue(r, w); /* it vanished: a removal, which the look will see */
 	else
@@ -212,15 +218,7 @@ abandon(struct replicator *r, struct transfer *t)
 	flow_requeue(r, w);
 }
 
-static void
-forget(struct replicator *r, struct transfer *t)
-{
-	struct work *w = t->work;
-
-	abort_on_server(r, t);
-	end_transfer(r, t);
-	flow_end(r, w);
-}
+static void refused(struct replicator *r, struct transfer *t, int err, const char *text);
 
 static void
 drive(struct replicator *r, struct transfer *t)
@@ -231,8 +229,16 @@ drive(struct replicator *r, struct transfer *t)
 		abandon(r, t);
 		return;
 	}
+	if (t->refused) {
+		char text[sizeof t->work->text];
+
+		memcpy(text, t->work->text, sizeof text);
+		refused(r, t, t->refused, text);
+		return;
+	}
 	if (t->work->snapshot && t->work->snapshot->over && t->state != TRANSFER_WAIT) {
-		forget(r, t);
+		t->err = -ERR_STOPPED;
+		conclude_failed(r, t);
 		return;
 	}
 	switch (t->state) {
@@ -326,6 +332,19 @@ convoy_answer(struct replicator *r, const struct wire_msg *msg)
 }
 
 /* A refused operation: what the server holds is asked the first time, and everything is sent the second. */
+static void
+refused(struct replicator *r, struct transfer *t, int err, const char *text)
+{
+	struct work *w = t->work;
+
+	w->whole = err == -ERR_DIFFERS && w->doubt;
+	w->doubt = true;
+	if (t->state != TRANSFER_WAIT) /* its pieces are still expected, or an end of them */
+		abort_on_server(r, t);
+	end_transfer(r, t);
+	flow_retry(r, w, err, text);
+}
+
 void
 convoy_settled(struct replicator *r, struct work *w, int err, const char *text)
 {
@@ -333,18 +352,14 @@ convoy_settled(struct replicator *r, struct work *w, int err, const char *text)
 
 	if (err == 0) {
 		end_transfer(r, t);
-		w->doubt = w->all = false;
+		w->doubt = w->whole = false;
 		flow_finish(r, w);
-		return;
+	} else if (t->busy) { /* acted on when its job is back */
+		t->refused = err;
+		snprintf(w->text, sizeof w->text, "%s", text);
+	} else {
+		refused(r, t, err, text);
 	}
-	w->all = err == -ERR_DIFFERS && w->doubt;
-	w->doubt = true;
-	if (t->busy) {
-		t->cut = true;
-		return;
-	}
-	end_transfer(r, t);
-	flow_retry(r, w, err, text);
 }
 
 void

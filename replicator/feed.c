@@ -131,8 +131,6 @@ take_rescan(struct replicator *r, const struct change *c)
 {
 	struct sweep *sw;
 
-	if (!c->seq && r->flagged)
-		return true;
 	if (!(sw = sweep_new(r, c->path)))
 		return false;
 	sw->row = true;
@@ -218,6 +216,9 @@ feed_pump(struct replicator *r)
 	struct reading *rd;
 
 	wake_due(r);
+	/* While the flag row is all there is, it would be shown at every read. */
+	if (r->flagged && !r->cursor)
+		return;
 	if (!r->news || r->reading || r->stopping || r->phase != PHASE_RUN || !flow_has_room(r) || r->n_sweeps >= SWEEPS_MAX)
 		return;
 	if (!(rd = calloc(1, sizeof *rd)))

@@ -100,18 +100,26 @@ flow_requeue(struct replicator *r, struct work *w)
 }
 
 static void
-on_noted(struct note *n, int err)
+end_noted(struct replicator *r, struct work *w)
 {
-	struct work *w = n->owner;
-	struct replicator *r = w->replicator;
-
-	w->noting = false;
-	if (err < 0)
-		flow_retry(r, w, err, "the block map or journal could not be written");
+	if (w->verdict == WORK_ABORTED)
+		flow_retry(r, w, w->err, w->text);
 	else if (w->again)
 		flow_requeue(r, w);
 	else
 		flow_end(r, w);
+}
+
+static void
+on_noted(struct note *n, int err)
+{
+	struct work *w = n->owner;
+
+	w->noting = false;
+	if (err < 0)
+		flow_retry(w->replicator, w, err, "the block map or journal could not be written");
+	else
+		end_noted(w->replicator, w);
 }
 
 /* The operations that make the map say what the server now holds. */
@@ -132,6 +140,12 @@ map_ops(struct work *w, struct blockmap_op ops[2])
 	case WORK_REMOVE:
 		ops[n++] = (struct blockmap_op){.kind = BLOCKMAP_REMOVE, .path = w->path};
 		break;
+	case WORK_ABORTED: /* as the server, which no longer believes what it half patched; the doubt stays */
+		if (w->patched) {
+			ops[n++] = (struct blockmap_op){.kind = BLOCKMAP_REMOVE, .path = w->path};
+			ops[n++] = (struct blockmap_op){.kind = BLOCKMAP_FLIGHT, .path = w->path};
+		}
+		break;
 	default:
 		break;
 	}
@@ -145,10 +159,10 @@ flow_finish(struct replicator *r, struct work *w)
 
 	*n = (struct note){.owner = w, .done = on_noted};
 	n->n_ops = map_ops(w, n->ops);
-	n->ack = w->row && !w->again;
+	n->ack = w->row && !w->again && w->verdict != WORK_ABORTED;
 	n->seq = w->seq;
 	if (!n->n_ops && !n->ack) {
-		flow_end(r, w);
+		end_noted(r, w);
 		return;
 	}
 	w->noting = true;

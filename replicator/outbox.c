@@ -136,15 +136,6 @@ outbox_op_bytes(struct outbox *o, uint64_t op, uint64_t bytes)
 	}
 }
 
-void
-outbox_op_abandon(struct outbox *o, uint64_t op)
-{
-	struct op *at = find_op(o, op);
-
-	if (at)
-		at->work = NULL;
-}
-
 static struct parcel *
 parcel_of(struct job *job)
 {

@@ -45,8 +45,6 @@ void parcel_free(struct parcel *p); /* one that was not posted */
 uint64_t outbox_op(struct outbox *o, struct work *work, size_t bytes);
 /* A large file's bytes count from its END on, since nothing of it can be durable before. */
 void outbox_op_bytes(struct outbox *o, uint64_t op, uint64_t bytes);
-/* Its work no longer waits for it (ABORT). */
-void outbox_op_abandon(struct outbox *o, uint64_t op);
 
 void outbox_post(struct outbox *o, struct parcel *p); /* *takes* */
 /* The next frame in order when it is ready: true and *gives* its bytes.  `ret_err`: packing failed, the connection must go. */

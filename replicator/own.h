@@ -131,6 +131,7 @@ struct replicator {
 	struct event *wake, *tick;
 	bool stopping, paused;
 	size_t jobs;              /* ours, in the lanes */
+	bool lag_busy;
 
 	struct link *link;
 	struct outbox *outbox;
@@ -177,7 +178,15 @@ struct replicator {
 	uint64_t next_id;
 	struct snapshot *snapshot;
 	TAILQ_HEAD(, promise) promises;
-	struct { uint64_t job; uint32_t date; int64_t t0_ns; bool wanted, sent; replicator_done *done; void *arg; } job;
+	struct {
+		uint64_t job;
+		uint32_t date;
+		int64_t t0_ns;
+		bool wanted, sent;
+		uint64_t ended;       /* a job whose JOB_END could not be told yet */
+		replicator_done *done;
+		void *arg;
+	} job;
 	struct seal seal;
 	struct { void (*done)(int err, const struct wire_set *sets, size_t n, void *arg); void *arg; bool sent; } sets;
 

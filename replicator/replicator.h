@@ -44,6 +44,7 @@ struct replicator_setup {
 	uint64_t bandwidth;         /* bytes per second, 0 = unlimited */
 	int64_t rescan_ms, index_poll_ms; /* 0 = never */
 	uint64_t seed;              /* of the back-off's jitter; 0 = from the clock */
+	int64_t (*clock_ms)(void);  /* what retries and timers go by; NULL = CLOCK_MONOTONIC */
 };
 
 struct replicator_events {
@@ -57,7 +58,7 @@ struct replicator_events {
 
 /* Everything in `setup` and `events` is borrowed until free. */
 int replicator_new(const struct replicator_setup *setup, const struct replicator_events *events, void *arg, struct replicator **ret_r);
-/* Cancels what runs; nothing is lost, the journal knows. */
+/* Nothing is lost, the journal knows.  No job of it may be in the pool: its lanes were removed, or the pool was freed, before. */
 void replicator_free(struct replicator *r);
 
 /* The journal has news (a poke, or a tick: losing a poke costs a tick). */

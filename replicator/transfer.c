@@ -78,7 +78,7 @@ transfer_free(struct transfer *t)
 static enum transfer_against
 choose(const struct transfer *t, bool known, bool adopted, bool marked)
 {
-	if (t->work->all)
+	if (t->work->whole)
 		return AGAINST_NOTHING;
 	if (marked || t->work->doubt)
 		return t->blob && known && !adopted ? AGAINST_NOTHING : AGAINST_SERVER;

@@ -92,6 +92,7 @@ struct transfer {
 	struct note mark_note;
 	bool busy;                     /* a job or a note is under way */
 	bool asked, cut;               /* BLOCKS_REQ sent; the connection went */
+	int refused;                   /* by the server, while busy */
 };
 
 const char *transfer_state_name(enum transfer_state state);

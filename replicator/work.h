@@ -33,6 +33,7 @@ enum work_verdict {
 	WORK_REMOVE,
 	WORK_LARGE,   /* a transfer of its own */
 	WORK_TREE,    /* a directory is gone or no directory any more: what lay below goes first */
+	WORK_ABORTED, /* a transfer that was begun and given up */
 	WORK_HELD,    /* absent, but its root or area is absent too */
 	WORK_FAILED,  /* could not be read */
 };
@@ -56,7 +57,7 @@ struct work {
 	bool leaf;             /* a vanished directory whose contents are gone from the server */
 	uint32_t attempts;     /* failed so far */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
-	bool all;              /* the server could not join what we sent: send every byte */
+	bool whole;            /* the server could not join what we sent: send every byte */
 	int64_t due_ms;        /* when deferred */
 	struct hash128 *hints; /* hashes of all blocks and of the whole, from who wrote the file; NULL = none */
 	size_t n_hints, hint_bytes;
@@ -65,6 +66,7 @@ struct work {
 	/* what looking found; valid until the work ends */
 	enum work_verdict verdict;
 	bool known;            /* the map has an entry */
+	bool patched;          /* WORK_ABORTED: the server has dropped the entry of the file it was patching */
 	bool again;            /* look again when this is durable: the name changed its kind */
 	struct entry entry;
 	struct blockmap_stat stat;

@@ -113,7 +113,7 @@ hand_out(struct keeper_link *k, const struct report *report)
 }
 
 static void
-fail_all(struct keeper_link *k, const char *text)
+fail_all(struct keeper_link *k, enum err code, const char *text)
 {
 	struct pendings failing = TAILQ_HEAD_INITIALIZER(failing);
 	struct pending *p;
@@ -121,7 +121,7 @@ fail_all(struct keeper_link *k, const char *text)
 	/* What is ordered by the callbacks belongs to the next keeper. */
 	TAILQ_CONCAT(&failing, &k->pendings, link);
 	while ((p = TAILQ_FIRST(&failing))) {
-		struct report report = {.id = p->id, .kind = REPORT_FAILED, .code = ERR_UNREACHABLE};
+		struct report report = {.id = p->id, .kind = REPORT_FAILED, .code = (int32_t)code};
 		char *copy = strdup(text);
 
 		TAILQ_REMOVE(&failing, p, link);
@@ -173,7 +173,7 @@ went_down(struct keeper_link *k)
 		k->backoff_ms = BACKOFF_FIRST_MS;
 	k->restarts++;
 	start_later(k);
-	fail_all(k, text);
+	fail_all(k, ERR_UNREACHABLE, text);
 }
 
 /* Takes one report from the input: 1 took one, 0 not all there yet, or an error. */
@@ -333,18 +333,14 @@ keeper_link_new(struct event_base *base, const char *program, const char *config
 void
 keeper_link_free(struct keeper_link *k)
 {
-	struct pending *p;
-
 	if (!k)
 		return;
 	if (k->io)
 		bufferevent_free(k->io);
+	k->io = NULL;
 	if (k->pid > 0)
 		waitpid(k->pid, NULL, 0);
-	while ((p = TAILQ_FIRST(&k->pendings))) {
-		TAILQ_REMOVE(&k->pendings, p, link);
-		free(p);
-	}
+	fail_all(k, ERR_STOPPED, "the server ends");
 	if (k->start_timer)
 		event_free(k->start_timer);
 	free(k->program);

@@ -40,6 +40,9 @@ struct snapshot_setup {
 int snapshot_new(const struct snapshot_setup *setup, struct snapshot **ret_snapshot);
 void snapshot_free(struct snapshot *s); /* stops a running job first */
 
+/* New policies, for the next job and the hooks of the running one. */
+void snapshot_set_config(struct snapshot *s, const struct profile_config *config, const struct zone *zone);
+
 /* Starts a job; `done` (may be NULL) is called when it is over, with the final record.  -ERR_BUSY: one is running. */
 int snapshot_start(struct snapshot *s, const char *origin, uint32_t date,
     void (*done)(const struct job_record *record, void *arg), void *arg, uint64_t *ret_id);

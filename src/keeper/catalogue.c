@@ -51,9 +51,9 @@ struct set_list {
 };
 
 static int
-list_add(struct set_list *list, struct store_value value)
+list_add(struct set_list *list, struct store_value key, struct store_value value)
 {
-	int err = store_unseal(&value);
+	int err = store_unseal(key, &value);
 
 	if (err)
 		return err;
@@ -85,7 +85,7 @@ catalogue_sets(struct catalogue *c, struct set_row **ret_sets, size_t *ret_n)
 		return err;
 	err = store_cursor_open(txn, SETS, NULL, 0, &cursor);
 	while (!err && (err = store_cursor_next(cursor, &key, &value)) == 0)
-		err = list_add(&list, value);
+		err = list_add(&list, key, value);
 	store_cursor_close(cursor);
 	store_read_end(txn);
 	if (err < 0) {

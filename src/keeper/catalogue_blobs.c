@@ -42,10 +42,10 @@ place_of(const struct reading *r, const struct store_value *key)
 }
 
 static int
-take(struct reading *r, struct store_value value)
+take(struct reading *r, struct store_value key, struct store_value value)
 {
 	struct blob_row row;
-	int err = store_unseal(&value);
+	int err = store_unseal(key, &value);
 
 	if (!err)
 		err = blob_row_unpack(value, &row);
@@ -78,7 +78,7 @@ read_from(struct store_txn *txn, struct reading *r, const void *from, size_t len
 			break;
 		}
 		if (key.len != r->after.len || memcmp(key.data, r->after.bytes, key.len) != 0)
-			err = take(r, value);
+			err = take(r, key, value);
 	}
 	store_cursor_close(cursor);
 	return err;
@@ -175,7 +175,7 @@ look_around(struct store_txn *txn, const struct search *s, struct blob_dead *dea
 
 		if (key.len < from.len || memcmp(key.data, from.bytes, from.len) != 0)
 			break;
-		err = store_unseal(&value);
+		err = store_unseal(key, &value);
 		if (!err)
 			err = blob_row_unpack(value, &row);
 		if (err)
@@ -193,11 +193,11 @@ look_around(struct store_txn *txn, const struct search *s, struct blob_dead *dea
 }
 
 static int
-take_dead(struct store_txn *txn, struct search *s, struct store_value of)
+take_dead(struct store_txn *txn, struct search *s, struct store_value key, struct store_value of)
 {
 	struct blob_dead *dead = &s->dead[s->n];
 	struct store_value value;
-	int err = store_unseal(&of);
+	int err = store_unseal(key, &of);
 
 	if (!err)
 		err = store_sealed_get(txn, BLOBS, of.data, of.len, &value);
@@ -224,7 +224,7 @@ search_dead(struct store_txn *txn, struct search *s)
 		if (key.len < 12)
 			err = err_set(ERR_CORRUPT, "the catalogue has an end that cannot be read");
 		else if (!held_by(s->kept, s->n_kept, be32((const uint8_t *)key.data + 4), be32(key.data)))
-			err = take_dead(txn, s, value);
+			err = take_dead(txn, s, key, value);
 	}
 	store_cursor_close(cursor);
 	return err < 0 ? err : 0;

@@ -65,7 +65,7 @@ find_open(struct store_txn *txn, const char *path, struct blob_row *ret_row)
 			err = 1;
 			break;
 		}
-		err = store_unseal(&value);
+		err = store_unseal(key, &value);
 		if (!err)
 			err = blob_row_unpack(value, &row);
 		if (err)
@@ -201,30 +201,18 @@ static int
 clear_some(struct store_txn *txn, void *arg)
 {
 	struct clear *clear = arg;
+	struct store_cursor *cursor;
 	struct store_value key, value;
-	int err = 0;
+	int err = store_cursor_open(txn, STAGED, NULL, 0, &cursor);
 
-	/* A cursor does not survive a deletion; the first row is cheap to find again. */
-	for (clear->n = 0; clear->n < MERGE_ROWS; clear->n++) {
-		struct store_cursor *cursor;
-		uint8_t bytes[STORE_KEY_MAX];
-		size_t len = 0;
-
-		err = store_cursor_open(txn, STAGED, NULL, 0, &cursor);
-		if (err)
-			return err;
-		err = store_cursor_next(cursor, &key, &value);
-		if (!err) {
-			len = key.len;
-			memcpy(bytes, key.data, len);
-		}
-		store_cursor_close(cursor);
-		if (err)
-			break;
-		err = store_del(txn, STAGED, bytes, len);
-		if (err)
-			break;
+	if (err)
+		return err;
+	clear->n = 0;
+	while (!err && clear->n < MERGE_ROWS && (err = store_cursor_next(cursor, &key, &value)) == 0) {
+		err = store_del(txn, STAGED, key.data, key.len);
+		clear->n++;
 	}
+	store_cursor_close(cursor);
 	return err < 0 ? err : 0;
 }
 
@@ -293,7 +281,7 @@ todo_collect(struct store_cursor *cursor, const struct row_key *after, size_t ma
 
 		if (key.len == after->len && memcmp(key.data, after->bytes, key.len) == 0)
 			continue;
-		err = store_unseal(&value);
+		err = store_unseal(key, &value);
 		if (!err)
 			err = staged_row_unpack(value, &row);
 		if (err)
@@ -513,7 +501,7 @@ staged_after(struct store_txn *txn, struct merge *m, struct staged_row *ret_row)
 	if (!err && key.len == m->next.len && memcmp(key.data, m->next.bytes, key.len) == 0)
 		err = store_cursor_next(cursor, &key, &value);
 	if (!err)
-		err = store_unseal(&value);
+		err = store_unseal(key, &value);
 	if (!err)
 		err = staged_row_unpack(value, ret_row);
 	if (!err) {

@@ -185,6 +185,7 @@ struct manifest_reader {
 	char *line;
 	size_t cap;
 	uint64_t lines;             /* rows that are left */
+	uint64_t end;               /* where the last line begins */
 	struct manifest_row row;
 	bool held;                  /* row waits for manifest_seek */
 };
@@ -334,7 +335,7 @@ sum_of_file(int fd, uint64_t len, uint8_t ret_sha256[DIGEST_BYTES])
 }
 
 static int
-check_whole(int fd, const uint8_t *want, uint64_t *ret_lines)
+check_whole(int fd, const uint8_t *want, uint64_t *ret_lines, uint64_t *ret_end)
 {
 	uint8_t said[DIGEST_BYTES], is[DIGEST_BYTES];
 	uint64_t start = 0;
@@ -348,6 +349,7 @@ check_whole(int fd, const uint8_t *want, uint64_t *ret_lines)
 		err = sum_of_file(fd, start, is);
 	if (!err && (memcmp(said, is, DIGEST_BYTES) != 0 || (want && memcmp(want, is, DIGEST_BYTES) != 0)))
 		err = err_set(ERR_CORRUPT, "manifest: its bytes are not the ones that were sealed");
+	*ret_end = start;
 	return err;
 }
 
@@ -359,7 +361,7 @@ manifest_open(int dirfd, const char *name, const uint8_t *want, struct manifest_
 	int err = fd < 0 ? fd : 0;
 
 	if (!err)
-		err = r ? check_whole(fd, want, &r->lines) : err_set(ERR_NOMEM, "out of memory for a manifest");
+		err = r ? check_whole(fd, want, &r->lines, &r->end) : err_set(ERR_NOMEM, "out of memory for a manifest");
 	if (!err && !(r->file = fdopen(fd, "r")))
 		err = err_sys("open manifest");
 	if (!err && (getline(&r->line, &r->cap, r->file) < 0 || strncmp(r->line, HEAD, strlen(HEAD)) != 0))
@@ -379,8 +381,9 @@ manifest_next(struct manifest_reader *r, const struct manifest_row **ret_row)
 {
 	if (!r->held) {
 		row_fini(&r->row);
+		/* The number of lines is not in the sum: it must lead to the very end. */
 		if (!r->lines)
-			return 1;
+			return ftello(r->file) == (off_t)r->end ? 1 : err_set(ERR_CORRUPT, "manifest: it has more lines than it says");
 		if (getline(&r->line, &r->cap, r->file) < 0 || !parse_row(r->line, &r->row))
 			return err_set(ERR_CORRUPT, "manifest: a line cannot be read");
 		r->lines--;

@@ -34,7 +34,7 @@ struct restore {
 	size_t n_paths;
 	bool *found;              /* per wanted path */
 	int from, to;             /* the set's directory, the target */
-	bool root;
+	bool root, made_target;
 	uint64_t bytes, names;    /* of what is wanted */
 	uint64_t differences;
 	struct late_dir *dirs;
@@ -117,35 +117,34 @@ each_blob_under(struct restore *r, const char *under, blob_visit *visit)
 	return err;
 }
 
-/* Directories on the way to a wanted path are rows of their own, outside the range below it. */
+/* The row of a directory on the way to a wanted path: it lies outside the range of what is below that path. */
+static int
+visit_way(struct restore *r, const char *path, size_t len, blob_visit *visit)
+{
+	char *dir = strndup(path, len);
+	struct blob_row *row = NULL;
+	size_t n = 0;
+	int err = dir ? catalogue_blobs(r->vault->catalogue, r->set->number, dir, NULL, 1, &row, &n)
+	              : err_set(ERR_NOMEM, "out of memory for a path");
+
+	if (!err && n && strcmp(row->path, dir) == 0)
+		err = visit(r, row);
+	blob_rows_free(row, n);
+	free(dir);
+	return err;
+}
+
+/* One wanted path is found without reading the whole list: the usual case is one mail's file. */
 static int
 each_blob(struct restore *r, blob_visit *visit)
 {
+	const char *path = r->n_paths == 1 ? r->paths[0] : "";
 	int err = 0;
 
-	if (r->n_paths != 1)
-		return each_blob_under(r, "", visit);
-	for (size_t i = 0; !err && r->paths[0][i]; i++) {
-		char *up;
-
-		if (r->paths[0][i] != '/')
-			continue;
-		up = strndup(r->paths[0], i);
-		if (!up)
-			return err_set(ERR_NOMEM, "out of memory for a path");
-		struct blob_row *row;
-		size_t n = 0;
-
-		err = catalogue_blobs(r->vault->catalogue, r->set->number, up, NULL, 1, &row, &n);
-		if (!err && n && strcmp(row->path, up) == 0)
-			err = visit(r, row);
-		if (n)
-			blob_rows_free(row, n);
-		else if (!err)
-			free(row);
-		free(up);
-	}
-	return err ? err : each_blob_under(r, r->paths[0], visit);
+	for (size_t i = 0; !err && path[i]; i++)
+		if (path[i] == '/')
+			err = visit_way(r, path, i, visit);
+	return err ? err : each_blob_under(r, path, visit);
 }
 
 /* ---- how much ---- */
@@ -444,7 +443,8 @@ open_target(struct restore *r, const char *to)
 
 	if (*to != '/')
 		return err_set(ERR_USAGE, "%s is not an absolute path", to);
-	if (mkdir(to, 0700) != 0 && access(to, F_OK) != 0)
+	r->made_target = mkdir(to, 0700) == 0;
+	if (!r->made_target && access(to, F_OK) != 0)
 		return err_sys("make %s", to);
 	r->to = open(to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (r->to < 0)
@@ -490,8 +490,11 @@ run(struct restore *r, const char *to)
 		err = open_target(r, to);
 	if (!err)
 		err = check_space(r);
-	if (err)
+	if (err) {
+		if (r->made_target)
+			(void)rmdir(to);
 		return err;
+	}
 	task_begin(r->task, "restore", r->bytes);
 	err = each_manifest_row(r, make_row);
 	if (!err)

@@ -6,10 +6,10 @@
  *   a blob: file -> sync -> row -> told to the receiver, who may then use the place again
  */
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fsio.h"
@@ -61,20 +61,32 @@ mark_write(struct vault *v, const struct retention_mark *mark)
 }
 
 static int
+boot_id(char ret_id[sizeof(((struct retention_clock *)0)->boot_id)])
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char text[sizeof(((struct retention_clock *)0)->boot_id)] = "";
+	ssize_t n;
+
+	if (fd < 0)
+		return err_sys("boot id");
+	n = fsio_pread(fd, text, sizeof text - 1, 0);
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	text[strcspn(text, "\n")] = '\0';
+	memcpy(ret_id, text, sizeof text);
+	return 0;
+}
+
+static int
 clock_now(struct retention_clock *ret_now)
 {
 	struct retention_clock now = {.wall_ns = vault_now_ns()};
 	struct timespec boot;
-	char *id;
-	size_t len;
-	int err = fsio_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &id, &len);
+	int err = boot_id(now.boot_id);
 
-	if (err == -ERR_UNSAFE)
-		err = err_set(ERR_IO, "the boot id cannot be read");
 	if (err)
 		return err;
-	snprintf(now.boot_id, sizeof now.boot_id, "%.*s", (int)strcspn(id, "\n"), id);
-	free(id);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	now.boot_ns = (int64_t)boot.tv_sec * 1000000000 + boot.tv_nsec;
 	*ret_now = now;

@@ -577,7 +577,7 @@ pump(struct staging *st)
 		start_arming(st);
 	if (!st->first && !st->second)
 		tell_failure(st);
-	if (st->front.armed.n > ARMED_MAX && !st->first && !st->disarming) {
+	if (!st->first && !st->task && !st->disarming && st->front.armed.n > ARMED_MAX) {
 		st->disarming = true;
 		st->disarm = (struct staging_task){.run = disarm_run, .done = disarm_done};
 		add_task(st, &st->disarm);

@@ -73,7 +73,8 @@ clean:			## remove build/
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  CC $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 define folder_rule
 $(B)/lib/$(subst /,-,$(1)).a: $(call objs,$(filter-out %_main.c,$(wildcard $(1)/*.c)))
@@ -85,18 +86,21 @@ $(foreach f,$(FOLDERS),$(eval $(call folder_rule,$(f))))
 define main_rule
 $(B)/bin/$(1): $(call objs,$(call main_src,$(1))) $(LIBS)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS) -o $$@ $(call objs,$(call main_src,$(1))) -Wl,--start-group $(LIBS) -Wl,--end-group $(if $(filter tidemark-watcher,$(1)),$(LINK.watcher),$(LINK))
+	@echo '  LD $$@'
+	@$(CC) $(LDFLAGS) -o $$@ $(call objs,$(call main_src,$(1))) -Wl,--start-group $(LIBS) -Wl,--end-group $(if $(filter tidemark-watcher,$(1)),$(LINK.watcher),$(LINK))
 endef
 $(foreach p,$(MAINS),$(eval $(call main_rule,$(p))))
 
 $(B)/bin/gwsim: $(GWSIM)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcrypto -lpthread -lm
+	@echo '  LD $@'
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcrypto -lpthread -lm
 
 # A unit test includes what it tests; the archives give it the rest.
 $(B)/unit/%: $(B)/tests/unit/%.o $(TESTLIB) $(LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK)
+	@echo '  LD $@'
+	@$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK)
 units: $(UNIT:%=$(B)/unit/%)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

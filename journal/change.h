@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * change - the collector's noun: "look at this path again", and its versioned, checksummed bytes.  Pure.
+ * change - the collector's noun: "look at this path again", and its versioned bytes (the store seals them).  Pure.
  *
  * A change is a hint, not a truth: the replicator looks at the path and compares it with what the server is known to
  * hold.  So changes are idempotent, and one that comes twice costs a stat.
@@ -27,8 +27,9 @@ struct change {
 
 #define CHANGE_VERSION 1
 
+/* Everything but `seq`, which is the key that the bytes lie under. */
 void change_pack(struct pack_out *o, const struct change *c);
-/* *Gives* the path.  -ERR_CORRUPT. */
+/* *Gives* the path; seq is 0.  -ERR_CORRUPT. */
 int change_unpack(const void *data, size_t len, struct change *ret_change);
 void change_fini(struct change *c);
 

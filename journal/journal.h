@@ -6,7 +6,9 @@
  * the server has said that it is on its disk, so after any crash the journal and one scan are enough to go on.  A path
  * that changes again before it was sent moves to its newest sequence number: the log is bounded by distinct paths.
  *
- * Tables: log (seq -> change), pending (kind class + path -> seq), trouble (path -> cause, attempts, next try), meta.
+ * A cookie's row holds its place: a path that waited before it and changes again after it keeps the old row and gets a
+ * second one, so "everything up to the cookie is acknowledged" says what it seems to say.
+ *
  * Disk full never loses a change: when nothing can be stored, a preallocated flag file records "rescan everything", and
  * the journal shows it as a RESCAN of "" with seq 0 until it is acknowledged.
  *
@@ -32,15 +34,18 @@ void journal_close(struct journal *j); /* NULL is fine */
 
 const char *journal_uuid(const struct journal *j);
 
-/* Appends all `n` changes or none, in one commit, folding each into a pending one of the same path.  Borrows; fills `seq`.
- * -ERR_NOSPACE: nothing was written but the flag file: a RESCAN of "" is pending, the changes may be forgotten. */
+/* Appends all `n` changes or none, in one commit, folding each into a pending one of the same path; cookies come last in
+ * the batch.  Borrows; fills `seq`.  -ERR_NOSPACE: nothing was written but the flag file: a RESCAN of "" is pending, the
+ * changes may be forgotten.  After any other error they may not: the caller owes a RESCAN of "". */
 int journal_append(struct journal *j, struct change *changes, size_t n);
 
-/* Reads up to `max` changes with seq > `after`, oldest first.  *Gives* the array and the paths; n = 0: none. */
+/* Reads up to `max` changes with seq > `after`, oldest first.  *Gives* the array and the paths; n = 0: none.  An open flag
+ * (seq 0) comes first when `after` is 0, and else once after each time it was raised.  A row that fails its checksum is
+ * shown as a RESCAN of "" under its number. */
 int journal_read(struct journal *j, uint64_t after, size_t max, struct change **ret_changes, size_t *ret_n);
 void journal_changes_free(struct change *changes, size_t n);
 
-/* Forgets the rows with these numbers; one whose path was changed again since has a newer number and stays.  In bounded
+/* Forgets the rows with these numbers (0 = the flag, as it was last read); one whose path was changed again since has a newer number and stays.  In bounded
  * transactions.  Clears their trouble. */
 int journal_ack(struct journal *j, const uint64_t *seqs, size_t n);
 

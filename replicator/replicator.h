@@ -44,6 +44,7 @@ struct replicator_setup {
 	uint64_t bandwidth;         /* bytes per second, 0 = unlimited */
 	int64_t rescan_ms, index_poll_ms; /* 0 = never */
 	uint64_t seed;              /* of the back-off's jitter; 0 = from the clock */
+	int64_t (*clock_ms)(void);  /* what retries and timers go by; NULL = CLOCK_MONOTONIC */
 };
 
 struct replicator_events {
@@ -57,7 +58,7 @@ struct replicator_events {
 
 /* Everything in `setup` and `events` is borrowed until free. */
 int replicator_new(const struct replicator_setup *setup, const struct replicator_events *events, void *arg, struct replicator **ret_r);
-/* Cancels what runs; nothing is lost, the journal knows. */
+/* Nothing is lost, the journal knows.  No job of it may be in the pool: its lanes were removed, or the pool was freed, before. */
 void replicator_free(struct replicator *r);
 
 /* The journal has news (a poke, or a tick: losing a poke costs a tick). */
@@ -80,6 +81,9 @@ struct replicator_status {
 	bool last_verified;
 };
 void replicator_status(const struct replicator *r, struct replicator_status *ret_status);
+
+/* The profile's hash key, as the server told it; false before the first WELCOME. */
+bool replicator_key(const struct replicator *r, uint8_t ret_key[BLOCK_KEY_BYTES]);
 
 typedef void replicator_done(int err, const char *text, void *arg);
 
@@ -114,6 +118,9 @@ struct replicator_seal_events {
  * of mutable areas until the answer.  A link lost meanwhile is answered at the next WELCOME. */
 void replicator_seal(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *note,
     const struct replicator_seal_events *events, void *arg);
+/* Asks the server to end the seal.  Its answer decides: `done` tells -ERR_STOPPED, or that the set was sealed before the
+ * stop came. */
+void replicator_seal_stop(struct replicator *r);
 /* The job is over without a set: stop a running seal, release the server's hold, forget queued staging work. */
 void replicator_job_end(struct replicator *r, uint64_t job);
 

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/pack.h"
+#include "base/workpool.h"
 #include "jobs.h"
 
 #define JOBS_KEEP 400u
@@ -26,6 +27,11 @@
 
 struct jobs {
 	char *file;
+	struct workpool *pool;
+	int lane;
+	size_t writing;  /* writes in the lane */
+	bool closed;     /* the last of them frees us */
+	char trouble[256];
 	struct job_record *records; /* newest first */
 	size_t n;
 	size_t lines; /* in the file */
@@ -221,25 +227,108 @@ read_lines(struct jobs *jobs, const char *text, size_t len)
 	}
 }
 
-/* Rewrites the file with the newest line of each job, oldest first. */
+/* ---- writing ---- */
+
+/* One write: lines to append, or the whole file anew. */
+struct writing {
+	struct job job;
+	struct jobs *jobs;
+	const char *file; /* the jobs', which outlive this */
+	struct pack_out bytes;
+	bool whole;
+	int err;
+	char text[256];
+};
+
 static int
-compact(struct jobs *jobs)
+append_bytes(const char *file, const struct pack_out *bytes)
 {
-	struct pack_out all = {0};
+	int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	int err;
 
-	for (size_t i = jobs->n; i-- > 0;)
-		line_pack(&all, &jobs->records[i]);
-	err = all.failed ? err_set(ERR_NOMEM, "rewriting the job history %s", jobs->file)
-	                 : fsio_replace_file(AT_FDCWD, jobs->file, all.data, all.len, 0600, "jobs.rewrite");
-	if (err == 0)
-		jobs->lines = jobs->n;
-	pack_out_fini(&all);
+	if (fd < 0)
+		return err_sys("opening the job history %s", file);
+	ssize_t n = write(fd, bytes->data, bytes->len);
+	if (n < 0)
+		err = err_sys("writing the job history %s", file);
+	else if ((size_t)n != bytes->len)
+		err = err_set(ERR_NOSPACE, "writing the job history %s: short write", file);
+	else
+		err = fsio_sync_file(fd, "jobs.append");
+	close(fd);
+	return err;
+}
+
+static void
+write_run(struct job *job)
+{
+	struct writing *w = (struct writing *)job;
+
+	if (w->bytes.failed)
+		w->err = err_set(ERR_NOMEM, "writing the job history %s", w->file);
+	else if (w->whole)
+		w->err = fsio_replace_file(AT_FDCWD, w->file, w->bytes.data, w->bytes.len, 0600, "jobs.rewrite");
+	else
+		w->err = append_bytes(w->file, &w->bytes);
+	if (w->err)
+		snprintf(w->text, sizeof w->text, "%s", err_text());
+}
+
+static void
+destroy(struct jobs *jobs)
+{
+	free(jobs->records);
+	free(jobs->file);
+	free(jobs);
+}
+
+static void
+write_done(struct job *job, bool cancelled)
+{
+	struct writing *w = (struct writing *)job;
+	struct jobs *jobs = w->jobs;
+
+	if (cancelled)
+		write_run(job);
+	snprintf(jobs->trouble, sizeof jobs->trouble, "%s", w->text);
+	pack_out_fini(&w->bytes);
+	free(w);
+	if (--jobs->writing == 0 && jobs->closed)
+		destroy(jobs);
+}
+
+/* Appends the record's line, or rewrites the file with the newest line of each job, oldest first. */
+static int
+store(struct jobs *jobs, const struct job_record *record)
+{
+	struct writing *w = calloc(1, sizeof *w);
+	int err;
+
+	if (!w)
+		return err_set(ERR_NOMEM, "writing the job history %s", jobs->file);
+	w->job = (struct job){.run = write_run, .done = write_done};
+	w->jobs = jobs;
+	w->file = jobs->file;
+	w->whole = !record || jobs->lines >= 4u * JOBS_KEEP;
+	if (w->whole)
+		for (size_t i = jobs->n; i-- > 0;)
+			line_pack(&w->bytes, &jobs->records[i]);
+	else
+		line_pack(&w->bytes, record);
+	jobs->lines = w->whole ? jobs->n : jobs->lines + 1;
+	jobs->writing++;
+	if (jobs->pool) {
+		workpool_submit(jobs->pool, jobs->lane, &w->job);
+		return 0;
+	}
+	write_run(&w->job);
+	err = w->err;
+	write_done(&w->job, false);
 	return err;
 }
 
 int
-jobs_open(const char *file, struct jobs **ret_jobs)
+jobs_open(const char *file, struct workpool *pool, int lane, struct jobs **ret_jobs)
 {
 	struct jobs *jobs = calloc(1, sizeof *jobs);
 	char *text = NULL;
@@ -261,13 +350,15 @@ jobs_open(const char *file, struct jobs **ret_jobs)
 		read_lines(jobs, text ? text : "", len);
 		/* A torn last line must not swallow the next one: rewriting gets rid of it. */
 		if (jobs->lines > jobs->n)
-			err = compact(jobs);
+			err = store(jobs, NULL);
 	}
 	free(text);
 	if (err) {
 		jobs_close(jobs);
 		return err;
 	}
+	jobs->pool = pool;
+	jobs->lane = lane;
 	*ret_jobs = jobs;
 	return 0;
 }
@@ -277,45 +368,22 @@ jobs_close(struct jobs *jobs)
 {
 	if (!jobs)
 		return;
-	free(jobs->records);
-	free(jobs->file);
-	free(jobs);
-}
-
-static int
-append_line(const char *file, const struct pack_out *line)
-{
-	int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	int err;
-
-	if (fd < 0)
-		return err_sys("opening the job history %s", file);
-	ssize_t n = write(fd, line->data, line->len);
-	if (n < 0)
-		err = err_sys("writing the job history %s", file);
-	else if ((size_t)n != line->len)
-		err = err_set(ERR_NOSPACE, "writing the job history %s: short write", file);
-	else
-		err = fsio_sync_file(fd, "jobs.append");
-	close(fd);
-	return err;
+	jobs->closed = true;
+	if (jobs->writing == 0)
+		destroy(jobs);
 }
 
 int
 jobs_put(struct jobs *jobs, const struct job_record *record)
 {
-	struct pack_out line = {0};
-	int err;
-
 	remember(jobs, record);
-	if (jobs->lines >= 4u * JOBS_KEEP)
-		return compact(jobs);
-	line_pack(&line, record);
-	err = line.failed ? err_set(ERR_NOMEM, "writing the job history %s", jobs->file) : append_line(jobs->file, &line);
-	if (err == 0)
-		jobs->lines++;
-	pack_out_fini(&line);
-	return err;
+	return store(jobs, record);
+}
+
+const char *
+jobs_trouble(const struct jobs *jobs)
+{
+	return *jobs->trouble ? jobs->trouble : NULL;
 }
 
 const struct job_record *

@@ -5,7 +5,8 @@
  * Each change of a record is one appended, checksummed, synced line; a torn last line is dropped at the next open, and the
  * file is rewritten (temp, sync, rename) when it holds more than four times what it should.
  *
- * Threads: loop thread only; a write is one small append and is not made during file transfer.
+ * Threads: loop thread only.  Memory changes at once; with a lane the file follows in it (nothing syncs on a loop), without
+ * one before the call returns.
  */
 #ifndef JOBS_H
 #define JOBS_H
@@ -15,6 +16,7 @@
 #include <stdint.h>
 
 struct jobs;
+struct workpool;
 
 enum job_result { JOB_RUNNING, JOB_GOOD, JOB_WARNED, JOB_FAILED, JOB_STOPPED, JOB_RESULTS };
 
@@ -44,11 +46,16 @@ struct job_record {
 	uint64_t set_files, set_bytes;
 };
 
-int jobs_open(const char *file, struct jobs **ret_jobs);
-void jobs_close(struct jobs *jobs); /* NULL is fine */
+/* `pool` (NULL: write at once) is borrowed; `lane` has one thread. */
+int jobs_open(const char *file, struct workpool *pool, int lane, struct jobs **ret_jobs);
+/* Call before the pool is freed or after: a write that was cancelled is made at once.  NULL is fine. */
+void jobs_close(struct jobs *jobs);
 
-/* Stores the record as it is now: a new id is a new job. */
+/* Stores the record as it is now: a new id is a new job.  With a lane, a failed write is logged by the next one's caller:
+ * jobs_trouble. */
 int jobs_put(struct jobs *jobs, const struct job_record *record);
+/* What the last write in the lane failed with; NULL = all well. */
+const char *jobs_trouble(const struct jobs *jobs);
 /* Newest first; NULL past the end.  Valid until the next jobs_put. */
 const struct job_record *jobs_nth(const struct jobs *jobs, size_t i);
 /* 0 = the newest; NULL when there is none. */

@@ -33,8 +33,8 @@ struct watcher_figures {
 int watcher_new(struct livetree *tree, struct source *source, const char *cookie_dir, struct watcher **ret_watcher);
 void watcher_free(struct watcher *w);
 
-/* Walks the tree and watches; gives a RESCAN of "": every start is a gap. */
-int watcher_start(struct watcher *w);
+/* Walks the tree and watches; the next turn gives a RESCAN of "": every start is a gap. */
+int watcher_start(struct watcher *w, int64_t now_ns);
 
 /* Drains the source (bounded: at most `max_events`, or until it is empty), folds, and *gives* the changes, ready for
  * journal_append.  `ret_more`: the budget ended before the source did. */
@@ -42,6 +42,9 @@ int watcher_turn(struct watcher *w, size_t max_events, int64_t now_ns, struct ch
 
 /* Looks again at what could not be watched, and whether the root is back: call every minute or so; gives changes likewise. */
 int watcher_poll(struct watcher *w, int64_t now_ns, struct change **ret_changes, size_t *ret_n);
+
+/* True while a file is young (watcher/fold.h): call watcher_turn again within a second, though no event comes. */
+bool watcher_waits(const struct watcher *w);
 
 void watcher_figures(const struct watcher *w, struct watcher_figures *ret_figures);
 

@@ -3,8 +3,10 @@
  * conf - an INI dialect over one typed table: reads, checks, explains.  Pure but for reading the file.
  *
  * `[section]`, `[section "name"]`, `key = value`, # comments at line start or after white space, a repeated key = list.
- * A statement ends on its own line, so no mistake moves to another line.  Every error is reported, not only the first, as
- * `file:line: key: what is wrong (what is allowed)`; an unknown key or section is an error that names the nearest.
+ * A value in double quotes is taken as it stands, with \" and \\ for the two characters that need it; only so can it be
+ * empty.  A statement ends on its own line, so no mistake moves to another line.  Every error is reported, not only the
+ * first, as `file:line: key: what is wrong (what is allowed)`; an unknown key or section is an error that names the
+ * nearest.  Limits: lines of 64 KiB, files of 1 MiB, 4096 sections.
  */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
@@ -16,10 +18,10 @@
 
 enum conf_type {
 	CONF_STRING,   /* char * */
-	CONF_LIST,     /* struct conf_list; the key may repeat */
+	CONF_LIST,     /* struct conf_list; the key may repeat; the default "" is the empty list */
 	CONF_INT,      /* int64_t, within min..max */
 	CONF_SIZE,     /* uint64_t bytes: 64K, 20M, 1G, 512; "unlimited" = 0 where min is 0 */
-	CONF_DURATION, /* int64_t milliseconds: 500ms, 30s, 5m, 26h, 7d */
+	CONF_DURATION, /* int64_t milliseconds: 500ms, 30s, 5m, 26h, 7d, 0 */
 	CONF_BOOL,     /* bool: yes/no, on/off, true/false */
 	CONF_ENUM,     /* int: index into `words` */
 };
@@ -39,7 +41,7 @@ struct conf_key {
 	int64_t min, max;        /* CONF_INT, CONF_SIZE, CONF_DURATION; 0,0 = any */
 	const char *const *words; /* CONF_ENUM, NULL-terminated */
 	const char *help;        /* one line: why one would change it */
-	/* A further test: returns NULL or what is wrong (static text).  May be NULL. */
+	/* A further test of every value given: returns NULL or what is wrong (static text, "is not absolute").  May be NULL. */
 	const char *(*check)(const char *value);
 	bool reload;             /* obeyed by SIGHUP */
 };
@@ -60,14 +62,15 @@ struct conf_section {
 
 struct conf; /* a parsed file */
 
-/* Size of the value struct of each section: `sizes` is an array ended by a NULL section. */
+/* Size of the value struct of each section; an array of these is ended by a NULL section. */
 struct conf_shape {
 	const char *section;
 	size_t size;
 	bool required; /* implied with all defaults when absent (a section that is not named) */
 };
 
-/* Parses `file`.  -ERR_CONFIG: err_text() holds all messages, one a line.  *Gives* the conf. */
+/* Parses `file`.  -ERR_CONFIG: err_text() holds all messages, one a line (those that find no room are counted), or why the
+ * file cannot be read.  *Gives* the conf, which *borrows* the table and the shapes until conf_free(). */
 int conf_load(const char *file, const struct conf_table *table, const struct conf_shape *shapes, struct conf **ret_conf);
 /* The same from memory; `name` stands for the file in messages. */
 int conf_parse(const char *name, const char *text, size_t len, const struct conf_table *table,
@@ -77,9 +80,10 @@ size_t conf_count(const struct conf *c, const char *section);
 /* The i-th instance of a section, in file order; NULL past the end. */
 const struct conf_section *conf_nth(const struct conf *c, const char *section, size_t i);
 
-/* Prints every key with its value and where it comes from. */
+/* Prints every key with its value and, as a comment, where it comes from. */
 void conf_show(const struct conf *c, FILE *out);
-/* Prints a commented file with every key at its default. */
+/* Prints a commented file with every key at its default.  Statements nobody can write for the user begin with "#": keys
+ * that have no default, and the whole of a named section, which is an example. */
 void conf_generate(const struct conf_table *table, const char *title, FILE *out);
 
 void conf_free(struct conf *c); /* NULL is fine */

@@ -7,6 +7,9 @@
 
 #include "base/err.h"
 
+#undef err_set /* wrapped for the analyzers */
+#undef err_sys
+
 static _Thread_local char sentence[ERR_TEXT_MAX + 1];
 
 static const struct {

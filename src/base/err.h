@@ -68,4 +68,17 @@ enum err err_from_name(const char *name);
 /* What a program exits with: 0 for 0, else the table's status. */
 int err_exit_status(int err);
 
+/* The analyzers cannot see that a recorded error is never 0, which every caller relies on. */
+#ifdef __clang_analyzer__
+#define ERR_KNOWN_NEGATIVE(call)                \
+	({                                      \
+		int known_ = (call);            \
+		if (known_ >= 0)                \
+			__builtin_unreachable(); \
+		known_;                         \
+	})
+#define err_set(...) ERR_KNOWN_NEGATIVE(err_set(__VA_ARGS__))
+#define err_sys(...) ERR_KNOWN_NEGATIVE(err_sys(__VA_ARGS__))
+#endif
+
 #endif

@@ -368,7 +368,7 @@ move_to(struct tree_walk *w, int fd)
 	DIR *dir = fdopendir(fd);
 
 	if (!dir) {
-		int err = fsio_fail("list", "directory");
+		int err = err_sys("list a directory");
 
 		close(fd);
 		return err;

@@ -2,8 +2,8 @@
 /*
  * log - one line per fact on standard error; safe from any thread.
  *
- * Under systemd (JOURNAL_STREAM names our standard error) a line starts with the journal's priority "<3>".."<7>", elsewhere with a local
- * time stamp and a level word.  Form: `event key=value ...`; the event is named like the function.
+ * Under systemd (JOURNAL_STREAM names our standard error) a line starts with the journal's priority "<3>".."<7>",
+ * elsewhere with a local time stamp and a level word.  Form: `event key=value ...`; the event is named like the function.
  * What is not printable in the message is escaped as \xHH, so that a file name can never forge a line.  A line too long
  * for one atomic write to a pipe (4096 bytes) is cut and ends in "...".  Keeps errno.
  */

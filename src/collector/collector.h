@@ -31,6 +31,12 @@ int collector_reload(struct collector *c);
 enum profile_state { PROFILE_OK, PROFILE_LATE, PROFILE_DEGRADED, PROFILE_FAILED, PROFILE_PAUSED, PROFILE_STATES };
 const char *profile_state_name(enum profile_state state);
 
+/* What `doctor` wants to know beyond the status. */
+struct collector_doctor_facts {
+	char dbcopy_problem[512];      /* "" = it can be run */
+	int64_t watch_limit;           /* fs.inotify.max_user_watches; -1 = not known */
+};
+
 struct collector_profile_status {
 	const char *name, *type, *path;
 	enum profile_state state;
@@ -44,7 +50,10 @@ struct collector_profile_status {
 	bool watcher_up;
 	uint64_t watched, unwatched, overflows; /* directories; events lost */
 	uint64_t staging_free_bytes, journal_bytes;
+	struct collector_doctor_facts doctor;
 };
+
+const char *collector_state_dir(const struct collector *c);
 
 size_t collector_count(const struct collector *c);
 /* False past the end.  Pointers live until the next loop turn. */

@@ -5,7 +5,6 @@
  * The threads share one index into the list; everything they print, log or report goes through one mutex.  A failed file
  * does not stop the others: an administrator wants to know all that is wrong, not the first.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -24,6 +23,7 @@
 #include "collector/copier.h"
 #include "collector/copyrun.h"
 #include "collector/dbcopy.h"
+#include "collector/dblist.h"
 #include "livetree.h"
 
 #define THREADS_MAX 16u
@@ -31,18 +31,13 @@
 
 static const struct copier_limits limits = {.lock_wait_ms = 60000, .tries = 8};
 
-struct list {
-	char **paths;
-	size_t n, cap;
-};
-
 struct run {
 	const struct copyrun_options *options;
 	struct livetree *tree;
 	int destination;
 	FILE *log;
 	const struct block_key *key; /* NULL without a report */
-	struct list files;
+	struct dblist list;
 
 	mtx_t lock; /* guards all below */
 	size_t next;
@@ -53,111 +48,20 @@ struct run {
 
 /* ---- what to copy ---- */
 
+/* Lists the source and makes its directories in the destination. */
 static int
-list_add(struct list *l, char *path)
+list_source(struct run *r)
 {
-	if (!path)
-		return err_set(ERR_NOMEM, "listing the databases");
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 256;
-		char **grown = realloc(l->paths, cap * sizeof *grown);
+	int err = dblist_read(livetree_type(r->tree), r->tree, -1, &r->list);
 
-		if (!grown) {
-			free(path);
-			return err_set(ERR_NOMEM, "listing the databases");
-		}
-		l->paths = grown;
-		l->cap = cap;
+	for (size_t i = 0; err == 0 && i < r->list.n_dirs; i++) {
+		int fd = fsio_make_dirs(r->destination, r->list.dirs[i], false);
+
+		if (fd < 0)
+			err = err_prefix(fd, "making %s in the destination", r->list.dirs[i]);
+		else
+			close(fd);
 	}
-	l->paths[l->n++] = path;
-	return 0;
-}
-
-static void
-list_fini(struct list *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->paths[i]);
-	free(l->paths);
-}
-
-static bool
-is_snapshot(const struct run *r, const char *path, bool is_dir)
-{
-	const struct layout_row *row = layout_of(livetree_type(r->tree), path, is_dir);
-
-	return row && row->class == LAYOUT_SNAPSHOT;
-}
-
-/* Takes `path`: a file goes on the list, a directory to `dirs`, anything else is not ours to copy. */
-static int
-sort_name(struct run *r, char *path, struct list *dirs)
-{
-	struct stat st;
-	int err = livetree_stat(r->tree, path, &st);
-
-	if (err == 0 && S_ISREG(st.st_mode) && is_snapshot(r, path, false))
-		return list_add(&r->files, path);
-	if (err == 0 && S_ISDIR(st.st_mode) && is_snapshot(r, path, true))
-		return list_add(dirs, path);
-	free(path);
-	return err == -ERR_GONE ? 0 : err;
-}
-
-static int
-list_dir(struct run *r, const char *dir, struct list *dirs)
-{
-	int fd = livetree_open_dir(r->tree, dir);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-	int err = 0;
-
-	if (fd < 0)
-		return fd == -ERR_GONE ? 0 : err_prefix(fd, "listing %s", dir);
-	if (!d) {
-		close(fd);
-		return err_set(ERR_NOMEM, "listing %s", dir);
-	}
-	while (err == 0 && (entry = readdir(d))) {
-		char *path;
-
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		path = relpath_join(dir, entry->d_name);
-		if (path)
-			layout_canonical(livetree_type(r->tree), path);
-		err = path ? sort_name(r, path, dirs) : err_set(ERR_NOMEM, "listing %s", dir);
-	}
-	closedir(d);
-	return err;
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int
-list_all(struct run *r)
-{
-	struct list dirs = {0};
-	int err = list_dir(r, "", &dirs);
-
-	for (size_t i = 0; err == 0 && i < dirs.n; i++) {
-		err = list_dir(r, dirs.paths[i], &dirs);
-		if (err == 0) {
-			int fd = fsio_make_dirs(r->destination, dirs.paths[i], false);
-
-			if (fd < 0)
-				err = err_prefix(fd, "making %s in the destination", dirs.paths[i]);
-			else
-				close(fd);
-		}
-	}
-	list_fini(&dirs);
-	if (err == 0 && r->files.n)
-		qsort(r->files.paths, r->files.n, sizeof *r->files.paths, by_name);
 	return err;
 }
 
@@ -289,7 +193,7 @@ next_path(struct run *r)
 	const char *path;
 
 	mtx_lock(&r->lock);
-	path = r->next < r->files.n ? r->files.paths[r->next++] : NULL;
+	path = r->next < r->list.n ? r->list.files[r->next++].path : NULL;
 	mtx_unlock(&r->lock);
 	return path;
 }
@@ -399,7 +303,7 @@ finish(struct run *r)
 		return err_sys("writing the log");
 	if (r->failed)
 		return err_set((enum err)-r->first_error, "%llu files could not be copied; the log names them", (unsigned long long)r->failed);
-	return r->files.n ? 0 : err_set(ERR_INCOMPLETE, "no database was found to copy");
+	return r->list.n ? 0 : err_set(ERR_INCOMPLETE, "no database was found to copy");
 }
 
 int
@@ -423,7 +327,7 @@ copyrun(const struct copyrun_options *options)
 			goto out;
 		r.key = &key;
 	}
-	if ((err = open_log(&r)) != 0 || (err = list_all(&r)) != 0)
+	if ((err = open_log(&r)) != 0 || (err = list_source(&r)) != 0)
 		goto out;
 	copy_all(&r);
 	err = finish(&r);
@@ -433,7 +337,7 @@ out:
 	if (r.destination >= 0)
 		close(r.destination);
 	livetree_close(r.tree);
-	list_fini(&r.files);
+	dblist_fini(&r.list);
 	mtx_destroy(&r.lock);
 	return err;
 }

@@ -7,8 +7,9 @@
  * there afterwards (every live database present, plausible in size, not older than the live one at T0).
  *
  * Ours (tidemark-dbcopy) reports each finished file with its block hashes on a pipe, so that the file can be streamed while
- * the next is copied.  GroupWise's gets a destination whose `offiles` already stands (a link to an empty read-only folder
- * of ours), so that its wish to copy all blobs is defeated without touching the post office.
+ * the next is copied.  GroupWise's gets a shadow of the post office as its source: a folder of ours with links to the root
+ * files, ofuser, ofmsg and so on, and an empty `offiles`, so that its wish to copy all blobs is defeated without touching
+ * the post office.
  */
 #ifndef COLLECTOR_DBCOPY_H
 #define COLLECTOR_DBCOPY_H
@@ -32,6 +33,7 @@ struct dbcopy_setup {
 	const struct livetree *tree;
 	const char *command;     /* "builtin" or a command line, split as a shell would, but no shell runs */
 	const char *staging;     /* absolute: the day's folder in local staging, holding yesterday's copies */
+	const char *shadow;      /* absolute: where the shadow for an external command is made anew */
 	const char *log_file;    /* the job's log, appended */
 	const uint8_t *key;      /* BLOCK_KEY_BYTES: for the hashes */
 	int64_t timeout_ms;

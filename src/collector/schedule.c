@@ -90,7 +90,7 @@ schedule_check(const char *line)
 {
 	struct rule r;
 
-	return strcmp(line, "off") == 0 || parse_rule(line, &r) ? NULL : "not a time (\"Mon..Fri 22:30\", \"Mon,Thu 06:00\", \"22:30\" or \"off\")";
+	return strcmp(line, "off") == 0 || parse_rule(line, &r) ? NULL : "is not a time (\"Mon..Fri 22:30\", \"Mon,Thu 06:00\", \"22:30\" or \"off\")";
 }
 
 int
@@ -107,7 +107,7 @@ schedule_parse(const struct conf_list *lines, struct schedule **ret_schedule)
 			continue;
 		if (!fits || !parse_rule(lines->items[i], &s->rules[s->n])) {
 			free(s);
-			return err_set(ERR_CONFIG, "schedule: \"%s\": %s", lines->items[i],
+			return err_set(ERR_CONFIG, "schedule: \"%s\" %s", lines->items[i],
 			    fits ? schedule_check(lines->items[i]) : "too many lines (at most 64)");
 		}
 		s->n++;

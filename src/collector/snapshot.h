@@ -35,11 +35,13 @@ struct snapshot_setup {
 	const struct zone *zone;
 	const char *profile;
 	const char *profile_dir;        /* <state>/<profile>: staging lies in backups/weeknow/<day> below it */
-	const uint8_t *key;             /* hash key of the profile */
 };
 
 int snapshot_new(const struct snapshot_setup *setup, struct snapshot **ret_snapshot);
 void snapshot_free(struct snapshot *s); /* stops a running job first */
+
+/* New policies, for the next job and the hooks of the running one. */
+void snapshot_set_config(struct snapshot *s, const struct profile_config *config, const struct zone *zone);
 
 /* Starts a job; `done` (may be NULL) is called when it is over, with the final record.  -ERR_BUSY: one is running. */
 int snapshot_start(struct snapshot *s, const char *origin, uint32_t date,

@@ -53,7 +53,9 @@ void api_stream_end(struct api_request *req);
 json_t *api_object(const char *type);
 /* RFC 3339 UTC, or null for 0. */
 json_t *api_time_ns(int64_t ns);
-/* A name: as it is when UTF-8, else escaped reversibly (relpath_escape). */
+/* A path: UTF-8 as it is but for doubled backslashes, any other byte as \xHH (relpath_escape), so that it can be reversed. */
 json_t *api_name(const char *bytes);
+/* A sentence: as it is when UTF-8. */
+json_t *api_text(const char *text);
 
 #endif

@@ -9,6 +9,8 @@
 #ifndef CONTROL_DAEMON_H
 #define CONTROL_DAEMON_H
 
+#include <stdbool.h>
+
 struct event_base;
 struct daemon;
 
@@ -18,7 +20,8 @@ struct daemon_arguments {
 	int fd;              /* --fd N where the program has it, else -1 */
 };
 
-/* Parses `--config FILE`, `--profile NAME`, `--fd N`, `--help`, `--version`; exits itself for the last two and for a usage error (2). */
+/* Parses `--config FILE`, `--debug`, `--help`, `--version`, and what `*ret_arguments` asks for beforehand: a non-NULL profile `--profile
+ * NAME`, an fd >= 0 `--fd N`.  Exits itself for help and version (0) and for a usage error (2). */
 void daemon_arguments(int argc, char **argv, const char *program, const char *purpose, const char *default_config,
     struct daemon_arguments *ret_arguments);
 
@@ -27,6 +30,8 @@ void daemon_ready(struct daemon *d, const char *status);
 void daemon_status(struct daemon *d, const char *status);
 /* Runs the loop until a signal or daemon_end; returns the exit status. */
 int daemon_run(struct daemon *d);
+/* True once a signal or daemon_end has asked for the end: tells it from a loop that was left for another reason. */
+bool daemon_ended(const struct daemon *d);
 void daemon_end(struct daemon *d, int exit_status);
 void daemon_free(struct daemon *d);
 

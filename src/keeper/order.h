@@ -4,7 +4,8 @@
  * between them.  Pure.
  *
  * u32 length, then the packed order or report; at most ORDER_BYTES_MAX.  Orders of one profile are carried out one after
- * another, of different profiles side by side.  Every order ends in exactly one DONE or FAILED report of its id.
+ * another (a SEAL before what waits), of different profiles side by side.  Every order ends in exactly one DONE or FAILED
+ * report of its id.  Reports of id 0 are the scrub's, which nobody ordered: a LINE a finding, then DONE with the set.
  */
 #ifndef KEEPER_ORDER_H
 #define KEEPER_ORDER_H
@@ -18,6 +19,7 @@
 
 #define ORDER_BYTES_MAX (4u * 1024u * 1024u)
 #define ORDER_PATHS_MAX 4096u
+#define ORDER_DOUBTFUL_MAX 1024u /* doubtful paths a report names; the rest is found at the next try */
 
 enum order_kind {
 	ORDER_SEAL = 1, /* make the day's set; then retention, then the scrub of what is new in it */
@@ -41,7 +43,7 @@ struct order {
 	int64_t t0_ns;
 	uint64_t fresh_t0;         /* head of the fresh list when the job began: later removals do not count for this set */
 	uint64_t fresh_seal;       /* head of the fresh list now: later blobs are not in this set */
-	struct treemap_sum total;  /* of the index now */
+	struct treemap_sum total;  /* of the index now; until the order's end only blobs may be applied, above fresh_seal */
 	char *note;                /* warnings the set carries, "" = none */
 	uint32_t keep_days;
 
@@ -52,7 +54,15 @@ struct order {
 	size_t n_paths;
 };
 
-enum report_kind { REPORT_PROGRESS = 1, REPORT_LINE, REPORT_DONE, REPORT_FAILED };
+/* GONE: any number of them before the DONE of a SEAL; a day's removals may be more than one report holds. */
+enum report_kind { REPORT_PROGRESS = 1, REPORT_LINE, REPORT_DONE, REPORT_FAILED, REPORT_GONE };
+
+/* A blob path none of whose versions is on disk any more.  `version` is the highest that was: the receiver forgets the
+ * path only while its index knows no higher one, for the path may have come again meanwhile. */
+struct report_gone {
+	char *path;
+	uint32_t version;
+};
 
 struct report_set {
 	char *name;
@@ -68,14 +78,14 @@ struct report_set {
 struct report {
 	uint64_t id;
 	enum report_kind kind;
-	char *phase;               /* PROGRESS: "copy", "blobs", "sync", "rename", "scrub", "verify", "restore" */
+	char *phase;               /* PROGRESS: "check", "copy", "blobs", "sync", "rename", "retention", "verify", "restore" */
 	uint64_t done, total;
 	int32_t code;              /* FAILED: enum err; DONE: 0 or -ERR_DIFFERS... as exit status asks */
 	char *text;                /* FAILED: sentence; LINE: one finding or one file; DONE: a note */
 	struct report_set *sets;   /* DONE of SEAL (one), SETS (all, newest last) */
 	size_t n_sets;
 	uint64_t fresh_done;       /* DONE of SEAL: rows up to here may be trimmed */
-	char **gone;               /* DONE of SEAL: blob paths none of whose versions is on disk any more */
+	struct report_gone *gone;  /* GONE */
 	size_t n_gone;
 	char **doubtful;           /* FAILED of SEAL with DIFFERS: staged paths whose bytes are not what the index says */
 	size_t n_doubtful;
@@ -85,6 +95,7 @@ void order_pack(struct pack_out *o, const struct order *order);
 int order_unpack(const void *data, size_t len, struct order *ret_order); /* -ERR_PEER */
 void order_fini(struct order *order);
 
+/* The arrays of a report are read from, never kept. */
 void report_pack(struct pack_out *o, const struct report *report);
 int report_unpack(const void *data, size_t len, struct report *ret_report);
 void report_fini(struct report *report);

@@ -9,13 +9,17 @@
  * a path that comes again gets the next *version*, which lies aside (index_place).  The keeper alone removes blob files,
  * once no kept set names them.
  *
- * Marks: before the first byte of a file is written in its final place the path is marked, durably.  A mark found at a
- * start means that the file's bytes are in doubt: a new blob is removed, a patched file is re-hashed before it is believed.
+ * Before the first byte is written in its final place, this is durable:
+ * - a *mark* of the path, when a file that has a row is about to be changed (mutable areas).  A mark found at a start means that
+ *   the row may lie about the bytes: the row goes, and the bytes are hashed again before they are believed.
+ * - the *arming* of the directory, when new blobs are about to appear in it.  A file found at a start in an armed directory,
+ *   with a version above the one known of its path, was never acknowledged.  One arming covers any number of files, so the
+ *   steady flow of small blobs costs no row of its own.
  *
- * Tables: nodes, sums (base/treemap), versions (path -> highest version ever on disk, kept while any is), marks, fresh (seq ->
- * blob change), meta.
+ * Tables: nodes, sums (base/treemap), versions (path -> highest version ever on disk, kept while any is), marks, armed
+ * (directory's place), fresh (seq -> blob change), meta.
  *
- * Threads: one writer thread at a time; reads from any thread.
+ * Threads: any; writes are put one after the other.
  */
 #ifndef SERVER_INDEX_H
 #define SERVER_INDEX_H
@@ -48,6 +52,10 @@ const char *index_instance(const struct index *ix);
  * "blobs/versions/2/offiles/fd3/a".  *Gives*; NULL when out of memory or the path is not in the layout. */
 char *index_place(enum layout_type type, const char *path, uint32_t version);
 
+/* The reverse: the set path and version of what lies at `place`, a file or a directory; false when the receiver puts nothing
+ * there.  Points into `place`. */
+bool index_unplace(const char *place, const char **ret_path, uint32_t *ret_version);
+
 /* 0 found (*gives* the entry's target), 1 absent. */
 int index_get(struct index *ix, const char *path, struct index_node *ret_node);
 /* Highest version of a blob path ever used that may still be on disk; 0 = none. */
@@ -56,19 +64,23 @@ int index_version(struct index *ix, const char *path, uint32_t *ret_version);
 enum index_op_kind {
 	INDEX_PUT,     /* the file is durable in its place: node in, mark out; a blob also becomes a fresh row */
 	INDEX_REMOVE,  /* node out, mark out; a blob also becomes a fresh row (tombstone) */
-	INDEX_MARK,    /* bytes of this path and version are about to be written */
-	INDEX_UNMARK,  /* they are gone again, or as the node says */
+	INDEX_MARK,    /* bytes of this path are about to be changed in place */
+	INDEX_UNMARK,  /* they are as the node says after all */
+	INDEX_ARM,     /* new blobs are about to appear in this directory (`path`: its place) */
+	INDEX_DISARM,  /* every file in it has its row */
 };
 struct index_op {
 	enum index_op_kind kind;
 	const char *path;
-	const struct index_node *node; /* PUT, MARK (version) */
+	const struct index_node *node; /* PUT */
 	bool blob;
 };
 /* One commit.  -ERR_NOSPACE: nothing was written. */
 int index_apply(struct index *ix, const struct block_key *key, const struct index_op *ops, size_t n);
 
-int index_marks(struct index *ix, int (*visit)(const char *path, uint32_t version, void *arg), void *arg);
+/* `visit` must not write; a nonzero return ends the walk and is passed on. */
+int index_marks(struct index *ix, int (*visit)(const char *path, void *arg), void *arg);
+int index_armed(struct index *ix, int (*visit)(const char *place, void *arg), void *arg);
 
 int index_total(struct index *ix, struct treemap_sum *ret_sum);
 int index_sum(struct index *ix, const char *dir, struct treemap_sum *ret_sum);
@@ -92,9 +104,19 @@ int index_fresh_read(struct index *ix, uint64_t after, size_t max, struct index_
 void index_fresh_free(struct index_fresh *rows, size_t n);
 /* Receiver, when the keeper says that rows up to `seq` are in its catalogue. */
 int index_fresh_trim(struct index *ix, uint64_t seq);
-/* Receiver, when the keeper removed blob files: forget their versions. */
-int index_versions_forget(struct index *ix, const char *const *paths, size_t n);
+/* Receiver, after a rebuild: files that lie on disk without a row are a set's for all we know, so their versions are taken. */
+struct index_found {
+	char *path;
+	uint32_t version;
+};
+int index_versions_found(struct index *ix, const struct index_found *found, size_t n);
+/* Receiver, when the keeper removed all files of these paths up to `version`: forgets them, but for those that have a row or
+ * came again as a higher version meanwhile. */
+int index_versions_forget(struct index *ix, const struct index_found *gone, size_t n);
+/* Raises the head of the fresh list to `seq`, when the catalogue has seen a higher one than this index. */
+int index_fresh_raise(struct index *ix, uint64_t seq);
 
+#define INDEX_META_KEY "hash-key" /* BLOCK_KEY_BYTES: the keeper needs it to compare what it reads with the entries */
 /* Small named values (hash key, fencing token, generation, layout): *gives* bytes; 1 = absent. */
 int index_meta_get(struct index *ix, const char *name, char **ret_value, size_t *ret_len);
 int index_meta_put(struct index *ix, const char *name, const void *value, size_t len);

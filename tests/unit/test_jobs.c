@@ -54,11 +54,11 @@ a_record_comes_back_as_it_was(void **state)
 	struct job_record r = record(5, JOB_FAILED);
 
 	(void)state;
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	assert_null(jobs_nth(jobs, 0));
 	assert_int_equal(jobs_put(jobs, &r), 0);
 	jobs_close(jobs);
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	assert_memory_equal(jobs_find(jobs, 5), &r, sizeof r);
 	assert_null(jobs_find(jobs, 6));
 	jobs_close(jobs);
@@ -71,13 +71,13 @@ the_newest_line_of_a_job_wins_and_the_newest_job_is_first(void **state)
 	struct job_record a = record(1, JOB_RUNNING), b = record(2, JOB_RUNNING);
 
 	(void)state;
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	assert_int_equal(jobs_put(jobs, &a), 0);
 	assert_int_equal(jobs_put(jobs, &b), 0);
 	a.result = JOB_GOOD;
 	assert_int_equal(jobs_put(jobs, &a), 0);
 	jobs_close(jobs);
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	assert_int_equal(jobs_nth(jobs, 0)->id, 2);
 	assert_int_equal(jobs_nth(jobs, 1)->result, JOB_GOOD);
 	assert_null(jobs_nth(jobs, 2));
@@ -91,16 +91,16 @@ a_torn_line_costs_only_itself(void **state)
 	struct job_record a = record(1, JOB_GOOD), b = record(2, JOB_GOOD);
 
 	(void)state;
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	assert_int_equal(jobs_put(jobs, &a), 0);
 	jobs_close(jobs);
 	int fd = open(file, O_WRONLY | O_APPEND);
 	assert_int_equal(write(fd, "01abcd", 6), 6);
 	close(fd);
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	assert_int_equal(jobs_put(jobs, &b), 0);
 	jobs_close(jobs);
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	assert_non_null(jobs_find(jobs, 1));
 	assert_non_null(jobs_find(jobs, 2));
 	jobs_close(jobs);
@@ -112,7 +112,7 @@ the_file_stays_bounded(void **state)
 	struct jobs *jobs;
 
 	(void)state;
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	for (uint64_t id = 1; id <= 1700; id++) {
 		struct job_record r = record(id, JOB_GOOD);
 		assert_int_equal(jobs_put(jobs, &r), 0);
@@ -132,7 +132,7 @@ ids_rise_when_the_clock_goes_back(void **state)
 	struct jobs *jobs;
 
 	(void)state;
-	assert_int_equal(jobs_open(file, &jobs), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	uint64_t first = jobs_next_id(jobs, 1700000000000000000);
 	struct job_record r = record(first, JOB_GOOD);
 	assert_int_equal(jobs_put(jobs, &r), 0);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* churn - one day's changes at once, with exact figures. */
+#ifndef GWSIM_CHURN_H
+#define GWSIM_CHURN_H
+
+#include <stdint.h>
+
+#include "bench/gwsim/office.h"
+
+struct churned {
+	uint64_t changed_databases;
+	uint64_t changed_db_pages;	/* different pages, headers and new pages included */
+	uint64_t new_blobs, new_blob_bytes;
+	uint64_t deleted_blobs, deleted_blob_bytes;
+};
+
+/*
+ * Change `fraction` of the pages of every database (at least one), through proper transactions; add `fraction` of the
+ * blobs and delete half as many of the old ones. Nobody else may be at work.
+ */
+void churn_office(struct office *office, double fraction, uint64_t seed, struct churned *ret_churned);
+
+#endif

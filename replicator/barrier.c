@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * barrier - "everything that was changed before now is on the server's disk": proved by a cookie file that went through the
+ * same event queue as the changes.
+ *
+ * A row whose path changes again moves to a newer number, so "rows up to the cookie's" would be a promise that moves away.
+ * Therefore: when the cookie has come back, the journal is read to its end once; every row that was in it is then in
+ * memory, and exactly these are waited for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/log.h"
+#include "base/relpath.h"
+#include "replicator/own.h"
+
+#define COOKIE_AGAIN_MS 10000
+
+/* ---- the cookie file ---- */
+
+struct baking {
+	struct errand errand;
+	char *path;
+	int err;
+	char text[200];
+};
+
+/* Only its coming matters, so it goes at once. */
+static void
+run_baking(struct errand *e)
+{
+	struct baking *b = (struct baking *)e;
+	int fd = open(b->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0 && errno != EEXIST) {
+		b->err = err_sys("making the cookie %s", b->path);
+		snprintf(b->text, sizeof b->text, "%s", err_text());
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	unlink(b->path);
+}
+
+static void
+on_baked(struct errand *e, bool cancelled)
+{
+	struct baking *b = (struct baking *)e;
+
+	if (!cancelled && b->err < 0)
+		log_error("barrier.cookie", "%s", b->text);
+	free(b->path);
+	free(b);
+}
+
+static void
+bake(struct replicator *r, struct barrier *b)
+{
+	struct baking *k = calloc(1, sizeof *k);
+
+	b->again_ms = now_ms(r) + COOKIE_AGAIN_MS;
+	snprintf(b->cookie, sizeof b->cookie, "cookie-%" PRIx64 "-%" PRIu64, (uint64_t)wall_ns(), b->id);
+	if (!k || asprintf(&k->path, "%s/%s", r->setup.cookie_dir, b->cookie) < 0) {
+		free(k);
+		return; /* another try comes */
+	}
+	k->errand.run = run_baking;
+	k->errand.done = on_baked;
+	errand_start(r, r->setup.lane_hash, &k->errand);
+}
+
+void
+barrier_cookie(struct replicator *r, const char *path)
+{
+	struct barrier *b;
+
+	TAILQ_FOREACH(b, &r->barriers, link)
+		if (b->state == BARRIER_COOKIE && strcmp(b->cookie, relpath_name(path)) == 0) {
+			b->state = BARRIER_DRAIN;
+			r->drained = false;
+			r->news = true;
+		}
+}
+
+/* ---- waiting ---- */
+
+void
+barrier_stale(struct replicator *r, const struct work *w)
+{
+	struct barrier *b;
+
+	TAILQ_FOREACH(b, &r->barriers, link)
+		if (b->state == BARRIER_SETTLE && w->since && w->since <= b->upto && !b->stale++)
+			snprintf(b->text, sizeof b->text, "%.150s: %.90s", w->path, w->text);
+}
+
+/* 0 all done, 1 wait, -ERR_INCOMPLETE: it will not come to an end soon. */
+static int
+check_works(struct replicator *r, struct barrier *b)
+{
+	uint32_t stale = b->stale;
+	const struct work *w;
+
+	TAILQ_FOREACH(w, &r->works, all) {
+		if (!w->since || w->since > b->upto)
+			continue;
+		if (w->waits_held)
+			return err_set(ERR_INCOMPLETE, "deletions are held: %s", w->text);
+		if (w->attempts < TRIES || w->noting || w->active)
+			return 1;
+		if (!stale++ && !b->text[0])
+			snprintf(b->text, sizeof b->text, "%.150s: %.90s", w->path, w->text);
+	}
+	b->stale = stale;
+	return 0;
+}
+
+static int
+check_sweeps(struct replicator *r, const struct barrier *b)
+{
+	const struct sweep *sw;
+
+	TAILQ_FOREACH(sw, &r->sweeps, link) {
+		if (!sw->since || sw->since > b->upto)
+			continue;
+		if (sw->held || sw->attempts >= TRIES)
+			return err_set(ERR_INCOMPLETE, "%s cannot be compared: %s", *sw->dir ? sw->dir : "the tree", sw->text);
+		return 1;
+	}
+	return 0;
+}
+
+static void
+end_barrier(struct replicator *r, struct barrier *b, int err)
+{
+	char text[512] = "";
+
+	if (err < 0)
+		snprintf(text, sizeof text, "%s", err_text());
+	else if (b->stale)
+		snprintf(text, sizeof text, "%u files could not be read and are stale, such as %s", b->stale, b->text);
+	TAILQ_REMOVE(&r->barriers, b, link);
+	promise_keep(r, b->done, b->arg, err, text);
+	free(b);
+}
+
+static void
+check(struct replicator *r, struct barrier *b)
+{
+	int err;
+
+	if (b->cancelled) {
+		end_barrier(r, b, err_set(ERR_STOPPED, "stopped"));
+		return;
+	}
+	if (b->state == BARRIER_COOKIE && now_ms(r) >= b->again_ms)
+		bake(r, b);
+	if (b->state == BARRIER_DRAIN && r->drained) {
+		b->state = BARRIER_SETTLE;
+		b->upto = r->cursor ? r->cursor : 1; /* a flag row counts as 1 */
+	}
+	if (b->state != BARRIER_SETTLE || r->phase != PHASE_RUN)
+		return;
+	b->text[0] = b->stale ? b->text[0] : '\0';
+	err = check_sweeps(r, b);
+	if (!err)
+		err = check_works(r, b);
+	if (err <= 0)
+		end_barrier(r, b, err);
+}
+
+void
+barrier_pump(struct replicator *r)
+{
+	struct barrier *b, *next;
+
+	for (b = TAILQ_FIRST(&r->barriers); b; b = next) {
+		next = TAILQ_NEXT(b, link);
+		check(r, b);
+	}
+}
+
+uint64_t
+replicator_barrier(struct replicator *r, replicator_done *done, void *arg)
+{
+	struct barrier *b = calloc(1, sizeof *b);
+
+	if (!b) {
+		promise_keep(r, done, arg, -ERR_NOMEM, "no memory");
+		return 0;
+	}
+	b->id = ++r->next_id;
+	b->done = done;
+	b->arg = arg;
+	TAILQ_INSERT_TAIL(&r->barriers, b, link);
+	pump_wake(r);
+	return b->id;
+}
+
+void
+replicator_cancel(struct replicator *r, uint64_t id)
+{
+	struct barrier *b;
+
+	TAILQ_FOREACH(b, &r->barriers, link)
+		if (b->id == id)
+			b->cancelled = true;
+	pump_wake(r);
+}
+
+void
+barrier_fini(struct replicator *r)
+{
+	struct barrier *b;
+
+	while ((b = TAILQ_FIRST(&r->barriers))) {
+		TAILQ_REMOVE(&r->barriers, b, link);
+		free(b);
+	}
+}

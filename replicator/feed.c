@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * feed - how journal rows come into memory, once each: a cursor goes forward, and what failed waits in a heap by time.
+ *
+ * The journal is the only buffer allowed to be long: rows are read only while the queue is short.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "journal/journal.h"
+#include "replicator/own.h"
+
+#define READ_MAX 512
+#define DEFERRED_MAX 16384u
+#define DELAY_FIRST_MS 1000
+#define DELAY_MAX_MS 300000
+
+/* ---- what is tried again later ---- */
+
+int64_t
+feed_delay_ms(uint32_t attempts)
+{
+	return attempts < 9 && (DELAY_FIRST_MS << attempts) < DELAY_MAX_MS ? DELAY_FIRST_MS << attempts : DELAY_MAX_MS;
+}
+
+static void
+swap(struct work **a, struct work **b)
+{
+	struct work *t = *a;
+
+	*a = *b;
+	*b = t;
+}
+
+static void
+sift_up(struct work **heap, size_t i)
+{
+	for (; i && heap[i]->due_ms < heap[(i - 1) / 2]->due_ms; i = (i - 1) / 2)
+		swap(&heap[i], &heap[(i - 1) / 2]);
+}
+
+static void
+sift_down(struct work **heap, size_t n, size_t i)
+{
+	for (;;) {
+		size_t least = i;
+
+		for (size_t child = 2 * i + 1; child < n && child <= 2 * i + 2; child++)
+			if (heap[child]->due_ms < heap[least]->due_ms)
+				least = child;
+		if (least == i)
+			return;
+		swap(&heap[i], &heap[least]);
+		i = least;
+	}
+}
+
+static bool
+grow_heap(struct replicator *r)
+{
+	size_t cap = r->deferred_cap ? r->deferred_cap * 2 : 64;
+	struct work **grown = cap <= DEFERRED_MAX ? realloc(r->deferred, cap * sizeof *grown) : NULL;
+
+	if (!grown)
+		return false;
+	r->deferred = grown;
+	r->deferred_cap = cap;
+	return true;
+}
+
+void
+feed_defer(struct replicator *r, struct work *w, int64_t delay_ms)
+{
+	w->due_ms = now_ms(r) + delay_ms;
+	if (r->n_deferred == r->deferred_cap && !grow_heap(r)) {
+		/* Its row stays in the journal; the cursor comes by again when the heap is empty. */
+		r->rows_left_behind = true;
+		if (!w->row || w->noting)
+			flow_add(r, w);
+		else
+			flow_end(r, w);
+		return;
+	}
+	r->deferred[r->n_deferred] = w;
+	sift_up(r->deferred, r->n_deferred++);
+}
+
+static void
+wake_due(struct replicator *r)
+{
+	while (r->n_deferred && r->deferred[0]->due_ms <= now_ms(r) && !r->deferred[0]->noting) {
+		struct work *w = r->deferred[0];
+
+		r->deferred[0] = r->deferred[--r->n_deferred];
+		sift_down(r->deferred, r->n_deferred, 0);
+		flow_add(r, w);
+	}
+	if (r->rows_left_behind && !r->n_works && TAILQ_EMPTY(&r->sweeps)) {
+		r->rows_left_behind = false;
+		r->cursor = 0;
+		r->news = true;
+	}
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	struct errand errand;
+	uint64_t after;
+	struct change *changes;
+	size_t n;
+	int err;
+	char text[160];
+};
+
+static void
+run_reading(struct errand *e)
+{
+	struct reading *rd = (struct reading *)e;
+
+	rd->err = journal_read(e->r->setup.journal, rd->after, READ_MAX, &rd->changes, &rd->n);
+	if (rd->err < 0)
+		snprintf(rd->text, sizeof rd->text, "%s", err_text());
+}
+
+static bool
+take_rescan(struct replicator *r, const struct change *c)
+{
+	struct sweep *sw;
+
+	if (!(sw = sweep_new(r, c->path)))
+		return false;
+	sw->row = true;
+	sw->seq = c->seq;
+	sw->since = c->seq ? c->seq : 1;
+	sw->slow = c->seq && c->seq == r->slow_seq;
+	r->flagged |= !c->seq;
+	return true;
+}
+
+static bool
+take_touched(struct replicator *r, const struct change *c)
+{
+	struct work *w = flow_new(r, c->path, &r->live);
+
+	if (!w)
+		return false;
+	w->row = true;
+	w->seq = w->since = c->seq;
+	flow_add(r, w);
+	return true;
+}
+
+static void
+on_cookie_acked(struct note *n, int err)
+{
+	(void)err;
+	free(n);
+}
+
+static bool
+take_cookie(struct replicator *r, const struct change *c)
+{
+	struct note *n = calloc(1, sizeof *n);
+
+	if (!n)
+		return false;
+	*n = (struct note){.owner = r, .done = on_cookie_acked, .ack = true, .seq = c->seq};
+	settle_add(r->settle, n);
+	barrier_cookie(r, c->path);
+	return true;
+}
+
+static bool
+take(struct replicator *r, const struct change *c)
+{
+	switch (c->kind) {
+	case CHANGE_RESCAN:
+		return take_rescan(r, c);
+	case CHANGE_COOKIE:
+		return take_cookie(r, c);
+	default:
+		return take_touched(r, c);
+	}
+}
+
+static void
+on_read(struct errand *e, bool cancelled)
+{
+	struct reading *rd = (struct reading *)e;
+	struct replicator *r = e->r;
+	size_t i = 0;
+
+	r->reading = false;
+	if (rd->err < 0)
+		log_error("feed.read", "code=%s %s", err_name(rd->err), rd->text);
+	if (cancelled || rd->err < 0)
+		rd->n = 0;
+	for (; i < rd->n && take(r, &rd->changes[i]); i++)
+		if (rd->changes[i].seq > r->cursor)
+			r->cursor = rd->changes[i].seq;
+	/* A short page is the end of the journal: everything up to the cursor is in memory. */
+	r->drained = rd->err == 0 && rd->n < READ_MAX && i == rd->n && !cancelled;
+	r->news |= rd->n == READ_MAX;
+	journal_changes_free(rd->changes, rd->n);
+	free(rd);
+	pump_wake(r);
+}
+
+void
+feed_pump(struct replicator *r)
+{
+	struct reading *rd;
+
+	wake_due(r);
+	/* While the flag row is all there is, it would be shown at every read. */
+	if (r->flagged && !r->cursor)
+		return;
+	if (!r->news || r->reading || r->stopping || r->phase != PHASE_RUN || !flow_has_room(r) || r->n_sweeps >= SWEEPS_MAX)
+		return;
+	if (!(rd = calloc(1, sizeof *rd)))
+		return;
+	r->news = false;
+	r->reading = true;
+	rd->after = r->cursor;
+	rd->errand.run = run_reading;
+	rd->errand.done = on_read;
+	errand_start(r, r->setup.lane_journal, &rd->errand);
+}
+
+void
+feed_fini(struct replicator *r)
+{
+	free(r->deferred);
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* job - the day's functions: T0 told, a snapshot streamed from staging, the seal asked for, and the way out of each. */
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "replicator/own.h"
+
+/* ---- T0 ---- */
+
+void
+replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, replicator_done *done, void *arg)
+{
+	r->job.job = job;
+	r->job.date = date;
+	r->job.t0_ns = t0_ns;
+	r->job.wanted = true;
+	r->job.sent = false;
+	r->job.done = done;
+	r->job.arg = arg;
+	pump_wake(r);
+}
+
+static void
+send_begin(struct replicator *r)
+{
+	struct wire_msg m = {.type = WIRE_JOB_BEGIN};
+
+	m.u.job_begin.job = r->job.job;
+	m.u.job_begin.date = r->job.date;
+	m.u.job_begin.t0_ns = r->job.t0_ns;
+	r->job.sent = link_send(r->link, &m) == 0;
+}
+
+static void
+end_begin(struct replicator *r, int err, const char *text)
+{
+	r->job.wanted = false;
+	promise_keep(r, r->job.done, r->job.arg, err, text);
+}
+
+/* ---- the snapshot ---- */
+
+void
+snapshot_ref(struct snapshot *sn)
+{
+	sn->refs++;
+}
+
+void
+snapshot_unref(struct snapshot *sn)
+{
+	if (--sn->refs)
+		return;
+	close(sn->origin.staging_fd);
+	free(sn);
+}
+
+/* No further work of it begins; what is on its way refers to it until it is over. */
+static void
+leave_snapshot(struct replicator *r, int err, const char *text)
+{
+	struct snapshot *sn = r->snapshot;
+
+	if (!sn)
+		return;
+	sn->over = true;
+	if (sn->ending)
+		promise_keep(r, sn->done, sn->arg, err, text);
+	r->snapshot = NULL;
+	snapshot_unref(sn);
+	pump_wake(r);
+}
+
+void
+replicator_snapshot_begin(struct replicator *r, int staging_fd)
+{
+	struct snapshot *sn = calloc(1, sizeof *sn);
+
+	leave_snapshot(r, -ERR_STOPPED, "another snapshot began");
+	if (!sn || (sn->origin.staging_fd = fcntl(staging_fd, F_DUPFD_CLOEXEC, 3)) < 0) {
+		log_error("job.snapshot", "staging cannot be held: out of memory or descriptors");
+		free(sn); /* snapshot_end tells */
+		return;
+	}
+	sn->origin.type = r->live.type;
+	sn->refs = 1;
+	r->snapshot = sn;
+}
+
+/* Hashes are a help, not a need: past the budget they are dropped and the file is read. */
+static void
+keep_hints(struct snapshot *sn, struct work *w, struct hash128 *hashes, size_t n, const struct hash128 *digest)
+{
+	size_t bytes = n * sizeof *hashes;
+
+	if (!hashes || !digest || sn->hint_bytes + bytes > HINT_BYTES) {
+		free(hashes);
+		return;
+	}
+	w->hints = hashes;
+	w->n_hints = n;
+	w->hint_bytes = bytes;
+	w->hint_digest = *digest;
+	sn->hint_bytes += bytes;
+}
+
+void
+replicator_snapshot_file(struct replicator *r, const char *path, struct hash128 *hashes, size_t n, const struct hash128 *digest)
+{
+	struct snapshot *sn = r->snapshot;
+	struct work *w = sn ? flow_new(r, path, &sn->origin) : NULL;
+
+	if (!w) { /* the comparison at the end finds it */
+		free(hashes);
+		return;
+	}
+	w->snapshot = sn;
+	snapshot_ref(sn);
+	sn->open++;
+	keep_hints(sn, w, hashes, n, digest);
+	flow_add(r, w);
+}
+
+void
+replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg)
+{
+	struct snapshot *sn = r->snapshot;
+
+	if (!sn || !(sn->sweep = sweep_new(r, ""))) {
+		promise_keep(r, done, arg, -ERR_NOMEM, "staging could not be held");
+		return;
+	}
+	sn->sweep->snapshot = sn;
+	snapshot_ref(sn);
+	sn->ending = true;
+	sn->done = done;
+	sn->arg = arg;
+}
+
+static void
+pump_snapshot(struct replicator *r)
+{
+	struct snapshot *sn = r->snapshot;
+
+	if (!sn || !sn->ending)
+		return;
+	if (sn->err)
+		leave_snapshot(r, sn->err, sn->text);
+	else if (!sn->sweep && !sn->open)
+		leave_snapshot(r, 0, "");
+}
+
+/* ---- the seal ---- */
+
+static void
+free_seal(struct replicator *r)
+{
+	free(r->seal.note);
+	r->seal.note = NULL;
+	r->seal.state = SEAL_NONE;
+	flow_release_held(r);
+}
+
+static void
+end_seal(struct replicator *r, int err, const char *text, const char *set, const char *note)
+{
+	const struct replicator_seal_events *events = r->seal.events;
+	void *arg = r->seal.arg;
+
+	free_seal(r);
+	events->done(err, text, set, note, arg);
+}
+
+void
+replicator_seal(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *note,
+    const struct replicator_seal_events *events, void *arg)
+{
+	assert(r->seal.state == SEAL_NONE);
+	r->seal.state = SEAL_QUIET;
+	r->seal.job = job;
+	r->seal.date = date;
+	r->seal.t0_ns = t0_ns;
+	r->seal.note = strdup(note ? note : "");
+	r->seal.events = events;
+	r->seal.arg = arg;
+	pump_wake(r);
+}
+
+struct totalling {
+	struct errand errand;
+	unsigned epoch;
+	uint64_t job;
+	struct treemap_sum total;
+	int err;
+	char text[200];
+};
+
+static void
+run_total(struct errand *e)
+{
+	struct totalling *t = (struct totalling *)e;
+
+	t->err = blockmap_total(e->r->setup.map, &t->total);
+	if (t->err < 0)
+		snprintf(t->text, sizeof t->text, "%s", err_text());
+}
+
+static void
+send_seal(struct replicator *r, const struct treemap_sum *total)
+{
+	struct wire_msg m = {.type = WIRE_SEAL};
+
+	m.u.seal.job = r->seal.job;
+	m.u.seal.date = r->seal.date;
+	m.u.seal.t0_ns = r->seal.t0_ns;
+	m.u.seal.total = *total;
+	m.u.seal.note = r->seal.note;
+	r->seal.state = link_send(r->link, &m) == 0 ? SEAL_SENT : SEAL_QUIET;
+}
+
+static void
+on_total(struct errand *e, bool cancelled)
+{
+	struct totalling *t = (struct totalling *)e;
+	struct replicator *r = e->r;
+
+	if (!cancelled && r->seal.state == SEAL_TOTAL && r->seal.job == t->job) {
+		if (t->err < 0)
+			end_seal(r, t->err, t->text, "", "");
+		else if (t->epoch != r->epoch || r->phase != PHASE_RUN)
+			r->seal.state = SEAL_QUIET;
+		else
+			send_seal(r, &t->total);
+	}
+	free(t);
+}
+
+static void
+pump_seal(struct replicator *r)
+{
+	struct totalling *t;
+
+	if (r->seal.state != SEAL_QUIET || r->phase != PHASE_RUN || !flow_quiet(r) || !(t = calloc(1, sizeof *t)))
+		return;
+	t->epoch = r->epoch;
+	t->job = r->seal.job;
+	t->errand.run = run_total;
+	t->errand.done = on_total;
+	r->seal.state = SEAL_TOTAL;
+	errand_start(r, r->setup.lane_journal, &t->errand);
+}
+
+/* What the request says the server must hold stays true until the answer: mutable areas wait. */
+bool
+job_holds(const struct replicator *r, const struct work *w)
+{
+	const struct layout_row *row;
+
+	if (r->seal.state != SEAL_SENT)
+		return false;
+	row = layout_of(r->live.type, w->path, false);
+	return !row || row->class != LAYOUT_BLOB;
+}
+
+bool
+job_stops_flow(const struct replicator *r)
+{
+	return r->seal.state == SEAL_QUIET || r->seal.state == SEAL_TOTAL;
+}
+
+void
+replicator_seal_stop(struct replicator *r)
+{
+	struct wire_msg stop = {.type = WIRE_STOP};
+	char origin[] = "collector";
+
+	stop.u.stop.job = r->seal.job;
+	stop.u.stop.origin = origin;
+	/* Not sent yet, or the link is gone: the server is told by JOB_END, now or at the next link. */
+	if (r->seal.state != SEAL_NONE && (r->seal.state != SEAL_SENT || link_send(r->link, &stop) != 0))
+		end_seal(r, -ERR_STOPPED, "stopped", "", "");
+}
+
+void
+replicator_job_end(struct replicator *r, uint64_t job)
+{
+	struct wire_msg m = {.type = WIRE_JOB_END};
+
+	if (r->seal.state == SEAL_SENT) {
+		struct wire_msg stop = {.type = WIRE_STOP};
+		char origin[] = "collector";
+
+		stop.u.stop.job = job;
+		stop.u.stop.origin = origin;
+		(void)link_send(r->link, &stop); /* a lost link stops nothing; the next one tells JOB_END */
+	}
+	if (r->seal.state != SEAL_NONE)
+		free_seal(r);
+	if (r->job.wanted)
+		end_begin(r, -ERR_STOPPED, "stopped");
+	leave_snapshot(r, -ERR_STOPPED, "stopped");
+	m.u.job_end.job = job;
+	r->job.ended = job;
+	if (r->phase == PHASE_RUN && link_send(r->link, &m) == 0)
+		r->job.ended = 0;
+	pump_wake(r);
+}
+
+/* ---- the server's sets ---- */
+
+void
+replicator_sets(struct replicator *r, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
+{
+	if (r->sets.done)
+		r->sets.done(-ERR_BUSY, NULL, 0, r->sets.arg);
+	r->sets.done = done;
+	r->sets.arg = arg;
+	r->sets.sent = false;
+	pump_wake(r);
+}
+
+static void
+end_sets(struct replicator *r, int err, const struct wire_set *sets, size_t n)
+{
+	void (*done)(int, const struct wire_set *, size_t, void *) = r->sets.done;
+
+	r->sets.done = NULL;
+	if (done)
+		done(err, sets, n, r->sets.arg);
+}
+
+static void
+pump_sets(struct replicator *r)
+{
+	struct wire_msg m = {.type = WIRE_SETS_REQ};
+
+	if (!r->sets.done || r->sets.sent)
+		return;
+	if (r->phase == PHASE_DOWN)
+		end_sets(r, -ERR_UNREACHABLE, NULL, 0);
+	else if (r->phase == PHASE_RUN)
+		r->sets.sent = link_send(r->link, &m) == 0;
+}
+
+/* ---- what the server says ---- */
+
+static void
+remember_set(struct replicator *r, const char *name, int64_t sealed_ns, int64_t started_ns, bool verified)
+{
+	snprintf(r->status.last_set, sizeof r->status.last_set, "%s", name ? name : "");
+	r->status.last_sealed_ns = sealed_ns;
+	r->status.last_started_ns = started_ns;
+	r->status.last_verified = verified;
+	state_changed(r);
+}
+
+static void
+on_progress(struct replicator *r, const struct wire_msg *m)
+{
+	if (r->job.wanted && m->u.progress.job == r->job.job)
+		end_begin(r, 0, "");
+	else if (r->seal.state == SEAL_SENT && m->u.progress.job == r->seal.job && r->seal.events->progress)
+		r->seal.events->progress(m->u.progress.phase, m->u.progress.done, m->u.progress.total, r->seal.arg);
+}
+
+static void
+on_sealed(struct replicator *r, const struct wire_msg *m)
+{
+	const struct wire_set *set = &m->u.sealed.set;
+
+	remember_set(r, set->name, set->sealed_ns, set->started_ns, set->verified == 1);
+	if (r->seal.state == SEAL_SENT && m->u.sealed.job == r->seal.job)
+		end_seal(r, 0, "", set->name, m->u.sealed.note);
+}
+
+static void
+on_failed(struct replicator *r, const struct wire_msg *m)
+{
+	int err = m->u.job_failed.code > 0 ? -m->u.job_failed.code : m->u.job_failed.code;
+
+	if (r->job.wanted && m->u.job_failed.job == r->job.job)
+		end_begin(r, err, m->u.job_failed.text);
+	else if (r->seal.state == SEAL_SENT && m->u.job_failed.job == r->seal.job)
+		end_seal(r, err, m->u.job_failed.text, "", "");
+}
+
+static void
+on_sets(struct replicator *r, const struct wire_msg *m)
+{
+	if (m->u.sets.n) {
+		const struct wire_set *last = &m->u.sets.v[m->u.sets.n - 1];
+
+		remember_set(r, last->name, last->sealed_ns, last->started_ns, last->verified == 1);
+	}
+	end_sets(r, 0, m->u.sets.v, m->u.sets.n);
+}
+
+bool
+job_message(struct replicator *r, struct wire_msg *msg)
+{
+	switch (msg->type) {
+	case WIRE_PROGRESS:
+		on_progress(r, msg);
+		break;
+	case WIRE_SEALED:
+		on_sealed(r, msg);
+		break;
+	case WIRE_JOB_FAILED:
+		on_failed(r, msg);
+		break;
+	case WIRE_SETS:
+		on_sets(r, msg);
+		break;
+	case WIRE_STOP:
+		if (r->events->stop)
+			r->events->stop(msg->u.stop.job, msg->u.stop.origin, r->arg);
+		break;
+	default:
+		return false;
+	}
+	pump_wake(r);
+	return true;
+}
+
+/* The seal's answer may have been lost with the link: the newest set tells. */
+void
+job_welcome(struct replicator *r, const struct wire_msg *msg)
+{
+	remember_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, false);
+	if (r->seal.state != SEAL_NONE && msg->u.welcome.last_started_ns == r->seal.t0_ns && *msg->u.welcome.last_set)
+		end_seal(r, 0, "", msg->u.welcome.last_set, "");
+}
+
+void
+job_closed(struct replicator *r)
+{
+	if (r->seal.state != SEAL_NONE)
+		r->seal.state = SEAL_QUIET;
+	r->job.sent = false;
+	r->sets.sent = false;
+}
+
+void
+job_pump(struct replicator *r)
+{
+	struct wire_msg m = {.type = WIRE_JOB_END};
+
+	pump_sets(r);
+	pump_snapshot(r);
+	pump_seal(r);
+	if (r->phase != PHASE_RUN)
+		return;
+	m.u.job_end.job = r->job.ended;
+	if (r->job.ended && link_send(r->link, &m) == 0)
+		r->job.ended = 0;
+	if (r->job.wanted && !r->job.sent)
+		send_begin(r);
+}
+
+void
+job_fini(struct replicator *r)
+{
+	if (r->snapshot)
+		snapshot_unref(r->snapshot);
+	free(r->seal.note);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* origin - a vanished root is not a mass deletion: what is known about absence is known here. */
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "livetree.h"
+#include "replicator/origin.h"
+
+int
+origin_stat(const struct origin *o, const char *path, struct stat *ret_st)
+{
+	return o->tree ? livetree_stat(o->tree, path, ret_st) : fsio_stat(o->staging_fd, path, ret_st);
+}
+
+int
+origin_open(const struct origin *o, const char *path, int flags)
+{
+	flags |= O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC;
+	return o->tree ? livetree_open_file(o->tree, path, flags) : fsio_open(o->staging_fd, path, flags, 0);
+}
+
+int
+origin_open_dir(const struct origin *o, const char *dir)
+{
+	return o->tree ? livetree_open_dir(o->tree, dir) : fsio_open_dir(o->staging_fd, dir);
+}
+
+bool
+origin_owns(const struct origin *o, const char *path, bool is_dir)
+{
+	const struct layout_row *row = layout_of(o->type, path, is_dir);
+
+	return row && (row->class == LAYOUT_SNAPSHOT) == !o->tree;
+}
+
+bool
+origin_enters(const struct origin *o, const char *dir)
+{
+	if (!*dir)
+		return true;
+	return o->tree ? layout_watch(o->type, dir) != LAYOUT_WATCH_NONE : origin_owns(o, dir, true);
+}
+
+/* The directory of the area, when the tree cannot be without it. */
+static const char *
+required_dir(enum layout_type type, const char *path)
+{
+	const struct layout_row *row = layout_of(type, path, false);
+
+	if (!row)
+		row = layout_of(type, path, true);
+	return row && row->required && *row->dir ? row->dir : NULL;
+}
+
+int
+origin_believes_absence(const struct origin *o, const char *path)
+{
+	const char *area = required_dir(o->type, path);
+	struct stat st;
+	int err;
+
+	if (o->tree && (err = livetree_check(o->tree)) < 0)
+		return err;
+	if (!o->tree && (fstat(o->staging_fd, &st) < 0 || !st.st_nlink))
+		return err_set(ERR_GONE, "the snapshot's staging is gone");
+	if (area && ((err = origin_stat(o, area, &st)) < 0 || !S_ISDIR(st.st_mode)))
+		return err_set(ERR_GONE, "the whole area %s is gone", area);
+	return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * origin - where content is read from: the live tree, or the local staging of a database snapshot; and whether an absence
+ * there may be believed.
+ *
+ * Every set path has exactly one origin: snapshot areas come from staging, all else from the live tree.  The other
+ * origin never speaks about it, so a scan of one cannot remove what the other holds.
+ *
+ * Threads: any; an origin is not changed while a job uses it.
+ */
+#ifndef REPLICATOR_ORIGIN_H
+#define REPLICATOR_ORIGIN_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "layout.h"
+
+struct livetree;
+
+struct origin {
+	enum layout_type type;
+	const struct livetree *tree; /* NULL: staging */
+	int staging_fd;
+};
+
+int origin_stat(const struct origin *o, const char *path, struct stat *ret_st);
+/* Descriptor or negative error; never waits for a FIFO's other end, never follows a link. */
+int origin_open(const struct origin *o, const char *path, int flags);
+int origin_open_dir(const struct origin *o, const char *dir); /* "" = the root */
+
+/* True when this origin decides about the path. */
+bool origin_owns(const struct origin *o, const char *path, bool is_dir);
+/* True when something that this origin decides about may lie in the directory, at any depth. */
+bool origin_enters(const struct origin *o, const char *dir);
+
+/* A path was not found: 0 when it may be taken for deleted; -ERR_GONE when its root or the whole area is missing, which
+ * is a disaster or a mount, not a deletion. */
+int origin_believes_absence(const struct origin *o, const char *path);
+
+#endif

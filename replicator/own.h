@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * own - the replicator's own state, shared by the files that make up the pump and by nothing else.
+ *
+ *   replicator.c  life, clock, status, the pump's order      feed.c     journal rows, what is retried later
+ *   agree.c       HELLO, WELCOME, agreement                  flow.c     looks, what is sent and what became of it
+ *   convoy.c      transfers of large files                   sweep.c    scans and what they found
+ *   barrier.c     cookies                                    job.c      the day's functions
+ */
+#ifndef REPLICATOR_OWN_H
+#define REPLICATOR_OWN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/workpool.h"
+#include "replicator/link.h"
+#include "replicator/look.h"
+#include "replicator/origin.h"
+#include "replicator/outbox.h"
+#include "replicator/reconcile.h"
+#include "replicator/replicator.h"
+#include "replicator/scan.h"
+#include "replicator/settle.h"
+#include "replicator/transfer.h"
+#include "replicator/work.h"
+
+#define WORKS_LOW 1024        /* the feed and the scans fill the queue up to here */
+#define LOOKS_MAX 3           /* batches in the lane: 1 MiB each */
+#define TRANSFERS_MAX 3       /* large files at a time: a piece of 512 KiB each, and what the outbox holds */
+#define SWEEPS_MAX 256        /* RESCAN rows in memory; one is worked on at a time */
+#define TRIES 5               /* then it is trouble, shown and no longer waited for */
+#define LINK_QUEUE (4u * 1024u * 1024u)
+#define HINT_BYTES (8u * 1024u * 1024u) /* hashes told by the copier and kept until used */
+#define HELD_RETRY_MS 30000
+
+/* Where the conversation with the server stands. */
+enum phase {
+	PHASE_DOWN,
+	PHASE_QUIET,  /* open; what the lanes still do of the last connection comes to its end */
+	PHASE_HELLO,  /* HELLO is made or sent */
+	PHASE_LEARN,  /* WELCOME is being taken in */
+	PHASE_AGREE,
+	PHASE_RUN,
+	PHASES
+};
+
+/* A piece of work in a lane, once. */
+struct errand {
+	struct job job;
+	struct replicator *r;
+	void (*run)(struct errand *e);
+	void (*done)(struct errand *e, bool cancelled); /* on the loop; frees it */
+};
+
+/* One DBCOPY's staging, alive while any work refers to it. */
+struct snapshot {
+	struct origin origin;
+	unsigned refs;
+	bool over;                /* its job ended: forget what is not yet sent */
+	uint64_t open;            /* works not yet durable */
+	size_t hint_bytes;
+	int err;                  /* a file of it could not be sent */
+	char text[256];
+	bool ending;
+	struct sweep *sweep;
+	replicator_done *done;
+	void *arg;
+};
+
+/* A scan under way, and the accounting of what it found. */
+struct sweep {
+	TAILQ_ENTRY(sweep) link;
+	char *dir;
+	uint64_t seq, since;      /* of its row; a flag row has seq 0 */
+	bool row, slow;
+	unsigned epoch;           /* of the connection it began under */
+	struct replicator *replicator;
+	struct work *parent;      /* waits for it: a directory to be removed */
+	struct snapshot *snapshot;
+	struct scan *scan;        /* NULL until its turn */
+	bool busy, emptied;       /* a slice runs; every vanished directory was given */
+	bool failed;              /* something it found has to be looked at again by another scan */
+	uint64_t open;            /* works found and not settled */
+	unsigned notes;           /* being written for it */
+	uint32_t attempts;
+	int64_t due_ms;
+	bool held;
+	char text[160];
+	struct note note;
+};
+TAILQ_HEAD(sweeps, sweep);
+
+struct barrier {
+	TAILQ_ENTRY(barrier) link;
+	uint64_t id;
+	char cookie[64];
+	enum { BARRIER_COOKIE, BARRIER_DRAIN, BARRIER_SETTLE } state;
+	uint64_t upto;            /* rows up to here must be durable */
+	int64_t again_ms;         /* the cookie may have been lost: make another */
+	bool cancelled;
+	uint32_t stale;           /* files that could not be read and were given up for now */
+	char text[256];
+	replicator_done *done;
+	void *arg;
+};
+
+struct promise { /* a callback that is owed */
+	TAILQ_ENTRY(promise) link;
+	replicator_done *done;
+	void *arg;
+	int err;
+	char text[256];
+};
+
+struct seal {
+	enum { SEAL_NONE, SEAL_QUIET, SEAL_TOTAL, SEAL_SENT } state;
+	uint64_t job;
+	uint32_t date;
+	int64_t t0_ns;
+	char *note;
+	const struct replicator_seal_events *events;
+	void *arg;
+};
+
+struct replicator {
+	struct replicator_setup setup;
+	const struct replicator_events *events;
+	void *arg;
+	struct event *wake, *tick;
+	bool stopping, paused;
+	size_t jobs;              /* ours, in the lanes */
+	bool lag_busy;
+
+	struct link *link;
+	struct outbox *outbox;
+	struct settle *settle;
+
+	/* agree */
+	enum phase phase;
+	unsigned epoch;           /* of the connection: what an older one started counts for nothing */
+	bool have_key, hello_busy;
+	uint8_t key_bytes[BLOCK_KEY_BYTES];
+	struct block_key key;
+	char instance[64];
+	uint64_t generation;
+	struct treemap_sum server_total;
+	struct reconcile *reconcile;
+	bool reconcile_busy, reconcile_asked;
+
+	/* flow, convoy */
+	struct origin live;
+	struct worktable *active;
+	TAILQ_HEAD(, work) works; /* all */
+	size_t n_works;
+	struct work_list queue;   /* to be looked at */
+	struct work_list held;    /* until the seal is over */
+	struct work_list large;   /* wait for a transfer */
+	TAILQ_HEAD(, transfer) transfers;
+	size_t n_transfers, n_looks;
+
+	/* feed */
+	uint64_t cursor;
+	bool news, reading, drained, flagged; /* flagged: the journal's flag row is in memory */
+	struct work **deferred;   /* a heap by due_ms */
+	size_t n_deferred, deferred_cap;
+	bool rows_left_behind;    /* more rows failed than can be remembered */
+
+	/* sweep */
+	struct sweeps sweeps;
+	size_t n_sweeps;
+	uint64_t slow_seq;        /* the row of the slow scan */
+	int64_t rescan_due_ms, poll_due_ms;
+
+	/* barrier, job */
+	TAILQ_HEAD(, barrier) barriers;
+	uint64_t next_id;
+	struct snapshot *snapshot;
+	TAILQ_HEAD(, promise) promises;
+	struct {
+		uint64_t job;
+		uint32_t date;
+		int64_t t0_ns;
+		bool wanted, sent;
+		uint64_t ended;       /* a job whose JOB_END could not be told yet */
+		replicator_done *done;
+		void *arg;
+	} job;
+	struct seal seal;
+	struct { void (*done)(int err, const struct wire_set *sets, size_t n, void *arg); void *arg; bool sent; } sets;
+
+	struct replicator_status status;
+};
+
+/* ---- replicator.c ---- */
+void pump_wake(struct replicator *r);
+void errand_start(struct replicator *r, int lane, struct errand *e);
+int64_t now_ms(const struct replicator *r);  /* monotonic */
+int64_t wall_ns(void);
+void state_changed(struct replicator *r);
+/* Owes a callback: it is called from the pump, never from inside a call. */
+void promise_keep(struct replicator *r, replicator_done *done, void *arg, int err, const char *text);
+
+/* ---- agree.c ---- */
+void agree_opened(struct replicator *r);
+void agree_welcome(struct replicator *r, struct wire_msg *msg);
+bool agree_message(struct replicator *r, struct wire_msg *msg); /* true: it was for the agreement */
+void agree_closed(struct replicator *r);
+void agree_pump(struct replicator *r);
+void agree_fini(struct replicator *r);
+
+/* ---- flow.c ---- */
+struct work *flow_new(struct replicator *r, const char *path, const struct origin *origin); /* counted; NULL when out of memory */
+void flow_add(struct replicator *r, struct work *w);
+void flow_add_first(struct replicator *r, struct work *w);
+bool flow_has_room(const struct replicator *r);
+bool flow_quiet(const struct replicator *r); /* nothing looked at, sent or being noted */
+void flow_pump(struct replicator *r);
+void flow_settled(struct work *w, int err, const char *text, void *arg);
+void flow_dropped(struct work *w, void *arg);
+void flow_send(struct replicator *r, struct work **works, size_t n); /* messages of their verdicts, in one frame */
+void flow_finish(struct replicator *r, struct work *w);
+void flow_retry(struct replicator *r, struct work *w, int err, const char *text);
+void flow_requeue(struct replicator *r, struct work *w); /* from the start, at once */
+void flow_end(struct replicator *r, struct work *w);     /* no longer wanted: frees */
+void flow_release_held(struct replicator *r);
+void flow_fini(struct replicator *r);
+
+/* ---- convoy.c ---- */
+void convoy_pump(struct replicator *r);
+bool convoy_answer(struct replicator *r, const struct wire_msg *msg);
+void convoy_settled(struct replicator *r, struct work *w, int err, const char *text);
+void convoy_cut(struct replicator *r); /* the connection went */
+void convoy_fini(struct replicator *r);
+
+/* ---- feed.c ---- */
+void feed_pump(struct replicator *r);
+void feed_defer(struct replicator *r, struct work *w, int64_t delay_ms);
+int64_t feed_delay_ms(uint32_t attempts);
+void feed_fini(struct replicator *r);
+
+/* ---- sweep.c ---- */
+struct sweep *sweep_new(struct replicator *r, const char *dir); /* queued; NULL when out of memory */
+void sweep_pump(struct replicator *r);
+void sweep_settled(struct replicator *r, struct work *w, bool good); /* what it found is over */
+void sweep_timers(struct replicator *r);
+void sweep_fini(struct replicator *r);
+
+/* ---- barrier.c ---- */
+void barrier_cookie(struct replicator *r, const char *path); /* came back */
+void barrier_stale(struct replicator *r, const struct work *w);
+void barrier_pump(struct replicator *r);
+void barrier_fini(struct replicator *r);
+
+/* ---- job.c ---- */
+void job_pump(struct replicator *r);
+bool job_message(struct replicator *r, struct wire_msg *msg);
+void job_welcome(struct replicator *r, const struct wire_msg *msg);
+void job_closed(struct replicator *r);
+bool job_holds(const struct replicator *r, const struct work *w); /* a seal is under way and this must wait */
+bool job_stops_flow(const struct replicator *r);                  /* a seal waits until nothing is in flight */
+void job_fini(struct replicator *r);
+void snapshot_ref(struct snapshot *sn);
+void snapshot_unref(struct snapshot *sn);
+
+#endif

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* replicator - the pump: the order in which everything is given its turn, and the life around it. */
+#include <assert.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "journal/journal.h"
+#include "livetree.h"
+#include "replicator/own.h"
+
+#define TICK_MS 1000 /* a lost poke, a deferred row, a lost cookie: nothing waits longer for its second look */
+
+/* ---- clocks and errands ---- */
+
+int64_t
+wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t
+now_ms(const struct replicator *r)
+{
+	struct timespec t;
+
+	if (r->setup.clock_ms)
+		return r->setup.clock_ms();
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void
+pump_wake(struct replicator *r)
+{
+	if (!r->stopping)
+		event_active(r->wake, EV_TIMEOUT, 0);
+}
+
+static void
+run_errand(struct job *job)
+{
+	struct errand *e = (struct errand *)job;
+
+	e->run(e);
+}
+
+static void
+errand_done(struct job *job, bool cancelled)
+{
+	struct errand *e = (struct errand *)job;
+	struct replicator *r = e->r;
+
+	r->jobs--;
+	r->stopping |= cancelled;
+	e->done(e, cancelled);
+	pump_wake(r);
+}
+
+void
+errand_start(struct replicator *r, int lane, struct errand *e)
+{
+	e->r = r;
+	e->job = (struct job){.run = run_errand, .done = errand_done};
+	r->jobs++;
+	workpool_submit(r->setup.pool, lane, &e->job);
+}
+
+void
+state_changed(struct replicator *r)
+{
+	if (r->events->state)
+		r->events->state(r->arg);
+}
+
+/* ---- callbacks that are owed ---- */
+
+void
+promise_keep(struct replicator *r, replicator_done *done, void *arg, int err, const char *text)
+{
+	struct promise *p = done ? calloc(1, sizeof *p) : NULL;
+
+	if (!p) {
+		if (done)
+			log_error("replicator.promise", "no memory: a callback is lost");
+		return;
+	}
+	p->done = done;
+	p->arg = arg;
+	p->err = err;
+	snprintf(p->text, sizeof p->text, "%s", text ? text : "");
+	TAILQ_INSERT_TAIL(&r->promises, p, link);
+	pump_wake(r);
+}
+
+static void
+keep_promises(struct replicator *r)
+{
+	struct promise *p;
+
+	while ((p = TAILQ_FIRST(&r->promises))) {
+		TAILQ_REMOVE(&r->promises, p, link);
+		p->done(p->err, p->text, p->arg);
+		free(p);
+	}
+}
+
+/* ---- the pump ---- */
+
+static void
+pump_sends(struct replicator *r)
+{
+	uint8_t *data;
+	size_t len;
+	int err;
+
+	while (r->phase == PHASE_RUN && link_queued(r->link) < LINK_QUEUE && outbox_take(r->outbox, &data, &len, &err)) {
+		if (err < 0) {
+			free(data);
+			link_drop(r->link, err, "a frame could not be packed");
+			return;
+		}
+		link_send_frame(r->link, data, len);
+	}
+}
+
+/* From what frees resources to what takes them, so that a busy replicator finishes work before it starts more. */
+static void
+pump(struct replicator *r)
+{
+	agree_pump(r);
+	pump_sends(r);
+	convoy_pump(r);
+	flow_pump(r);
+	sweep_pump(r);
+	feed_pump(r);
+	barrier_pump(r);
+	job_pump(r);
+	settle_flush(r->settle);
+	keep_promises(r);
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct replicator *r = arg;
+
+	(void)fd;
+	(void)what;
+	if (!r->stopping)
+		pump(r);
+}
+
+/* ---- lag, for status ---- */
+
+struct lagging {
+	struct errand errand;
+	struct journal_lag lag;
+	int err;
+};
+
+static void
+run_lag(struct errand *e)
+{
+	struct lagging *l = (struct lagging *)e;
+
+	l->err = journal_lag(e->r->setup.journal, &l->lag);
+}
+
+static void
+on_lag(struct errand *e, bool cancelled)
+{
+	struct lagging *l = (struct lagging *)e;
+	struct replicator_status *s = &e->r->status;
+
+	if (!cancelled && l->err == 0) {
+		s->pending_changes = l->lag.rows;
+		s->rescans_open = l->lag.rescans;
+		s->oldest_pending_ns = l->lag.oldest_ns;
+		s->troubled = l->lag.troubled;
+	}
+	e->r->lag_busy = false;
+	free(l);
+}
+
+static void
+ask_lag(struct replicator *r)
+{
+	struct lagging *l;
+
+	/* The quiet before a HELLO needs empty lanes, and must not wait for figures. */
+	if (r->lag_busy || r->phase == PHASE_QUIET || !(l = calloc(1, sizeof *l)))
+		return;
+	r->lag_busy = true;
+	l->errand.run = run_lag;
+	l->errand.done = on_lag;
+	errand_start(r, r->setup.lane_journal, &l->errand);
+}
+
+/* Held deletions are over when nothing is held any more. */
+static void
+look_for_held(struct replicator *r)
+{
+	const struct work *w;
+	const struct sweep *sw;
+
+	if (!r->status.root_gone)
+		return;
+	TAILQ_FOREACH(w, &r->works, all)
+		if (w->waits_held)
+			return;
+	TAILQ_FOREACH(sw, &r->sweeps, link)
+		if (sw->held)
+			return;
+	r->status.root_gone = false;
+	state_changed(r);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct replicator *r = arg;
+
+	(void)fd;
+	(void)what;
+	if (r->stopping)
+		return;
+	r->news = true;
+	look_for_held(r);
+	sweep_timers(r);
+	ask_lag(r);
+	pump(r);
+}
+
+/* ---- what the link says ---- */
+
+static void
+on_opened(void *arg)
+{
+	agree_opened(arg);
+}
+
+static void
+on_welcome(struct wire_msg *msg, void *arg)
+{
+	struct replicator *r = arg;
+
+	agree_welcome(r, msg);
+	job_welcome(r, msg);
+	if (r->events->link)
+		r->events->link(true, "", r->arg);
+}
+
+static void
+on_message(struct wire_msg *msg, void *arg)
+{
+	struct replicator *r = arg;
+
+	if (msg->type == WIRE_ACK) {
+		if (outbox_durable(r->outbox, msg->u.ack.durable) < 0)
+			link_drop(r->link, -ERR_PEER, err_text());
+	} else if (msg->type == WIRE_NAK) {
+		outbox_nak(r->outbox, msg->u.nak.op, msg->u.nak.code > 0 ? -msg->u.nak.code : msg->u.nak.code, msg->u.nak.text);
+	} else if (msg->type == WIRE_BLOCKS) {
+		(void)convoy_answer(r, msg); /* one that nobody waits for was asked by a transfer that is over */
+	} else if (!agree_message(r, msg) && !job_message(r, msg)) {
+		log_warn("replicator.message", "type=%s unexpected", wire_type_name(msg->type));
+	}
+	pump_wake(r);
+}
+
+static void
+on_writable(void *arg)
+{
+	pump_wake(arg);
+}
+
+static void
+on_closed(void *arg)
+{
+	struct replicator *r = arg;
+
+	convoy_cut(r);
+	outbox_reset(r->outbox);
+	agree_closed(r);
+	job_closed(r);
+	if (r->events->link)
+		r->events->link(false, link_why(r->link), r->arg);
+}
+
+static const struct link_events link_events = {
+	.opened = on_opened, .welcome = on_welcome, .message = on_message, .writable = on_writable, .closed = on_closed,
+};
+
+static void
+on_packed(void *arg)
+{
+	pump_wake(arg);
+}
+
+static const struct outbox_events outbox_events = {.packed = on_packed, .settled = flow_settled, .dropped = flow_dropped};
+
+static void
+on_settle(void *arg)
+{
+	pump_wake(arg);
+}
+
+/* ---- life ---- */
+
+static void
+init_lists(struct replicator *r)
+{
+	TAILQ_INIT(&r->works);
+	TAILQ_INIT(&r->queue);
+	TAILQ_INIT(&r->held);
+	TAILQ_INIT(&r->large);
+	TAILQ_INIT(&r->transfers);
+	TAILQ_INIT(&r->sweeps);
+	TAILQ_INIT(&r->barriers);
+	TAILQ_INIT(&r->promises);
+}
+
+static int
+make_parts(struct replicator *r)
+{
+	const struct replicator_setup *s = &r->setup;
+	uint64_t seed = s->seed ? s->seed : (uint64_t)wall_ns();
+	int err;
+
+	r->wake = event_new(s->base, -1, 0, on_wake, r);
+	r->tick = event_new(s->base, -1, EV_PERSIST, on_tick, r);
+	r->active = worktable_new();
+	if (!r->wake || !r->tick || !r->active)
+		return err_set(ERR_NOMEM, "no memory for a replicator");
+	if ((err = outbox_new(s->pool, s->lane_hash, &outbox_events, r, &r->outbox)) < 0)
+		return err;
+	if ((err = settle_new(s->pool, s->lane_journal, s->journal, s->map, on_settle, r, &r->settle)) < 0)
+		return err;
+	return link_new(s->base, s->identity, s->server, seed, &link_events, r, &r->link);
+}
+
+int
+replicator_new(const struct replicator_setup *setup, const struct replicator_events *events, void *arg, struct replicator **ret_r)
+{
+	struct timeval tick = {.tv_sec = TICK_MS / 1000};
+	struct replicator *r = calloc(1, sizeof *r);
+	int err;
+
+	if (!r)
+		return err_set(ERR_NOMEM, "no memory for a replicator");
+	r->setup = *setup;
+	r->events = events;
+	r->arg = arg;
+	r->live = (struct origin){.type = livetree_type(setup->tree), .tree = setup->tree, .staging_fd = -1};
+	r->news = true;
+	init_lists(r);
+	if ((err = make_parts(r)) < 0) {
+		r->stopping = true;
+		replicator_free(r);
+		return err;
+	}
+	link_set_rate(r->link, setup->bandwidth);
+	evtimer_add(r->tick, &tick);
+	*ret_r = r;
+	return 0;
+}
+
+void
+replicator_free(struct replicator *r)
+{
+	struct promise *p;
+
+	if (!r)
+		return;
+	r->stopping = true;
+	assert(!r->jobs);
+	link_free(r->link);
+	agree_fini(r);
+	convoy_fini(r);
+	sweep_fini(r);
+	feed_fini(r);
+	barrier_fini(r);
+	job_fini(r);
+	flow_fini(r);
+	outbox_free(r->outbox);
+	settle_free(r->settle);
+	while ((p = TAILQ_FIRST(&r->promises))) {
+		TAILQ_REMOVE(&r->promises, p, link);
+		free(p);
+	}
+	if (r->wake)
+		event_free(r->wake);
+	if (r->tick)
+		event_free(r->tick);
+	free(r);
+}
+
+void
+replicator_poke(struct replicator *r)
+{
+	r->news = true;
+	pump_wake(r);
+}
+
+void
+replicator_pause(struct replicator *r, bool paused)
+{
+	r->paused = paused;
+	pump_wake(r);
+}
+
+void
+replicator_set_bandwidth(struct replicator *r, uint64_t bytes_per_s)
+{
+	r->setup.bandwidth = bytes_per_s;
+	link_set_rate(r->link, bytes_per_s);
+}
+
+bool
+replicator_key(const struct replicator *r, uint8_t ret_key[BLOCK_KEY_BYTES])
+{
+	if (r->have_key)
+		memcpy(ret_key, r->key_bytes, BLOCK_KEY_BYTES);
+	return r->have_key;
+}
+
+void
+replicator_status(const struct replicator *r, struct replicator_status *ret_status)
+{
+	struct replicator_status s = r->status;
+
+	s.connected = r->phase >= PHASE_LEARN;
+	s.paused = r->paused;
+	s.refused = link_refused(r->link);
+	if (!s.connected)
+		snprintf(s.why, sizeof s.why, "%s", link_why(r->link));
+	else if (s.root_gone)
+		snprintf(s.why, sizeof s.why, "the post office or one of its areas is gone: deletions are held");
+	s.pending_bytes = outbox_bytes(r->outbox);
+	s.wire_bytes_sent = link_bytes_sent(r->link);
+	*ret_status = s;
+}

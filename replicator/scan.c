@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * scan - the walk: a stack of levels, one open directory each, no recursion.
+ *
+ * A level passes through phases: LIST meets what lies there, MISSING asks the map what should have been met; SUBDIRS replaces
+ * both where the mtime tells that no name came or went; GONE empties a directory that vanished.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/relpath.h"
+#include "livetree.h"
+#include "replicator/look.h"
+#include "replicator/origin.h"
+#include "replicator/scan.h"
+#include "replicator/scan_seen.h"
+
+#define PAGE 128                        /* rows of the map taken at once */
+#define SETTLED_NS 2000000000           /* an mtime younger than this may still cover a later change */
+#define DRIFT_NS (60 * 1000000000ll)    /* a change this old should have been reported by the watcher */
+#define GONE_MAX 65536u                 /* vanished directories kept; more are found by the next scan */
+
+enum phase { LIST, MISSING, SUBDIRS, GONE };
+
+struct row {
+	char *path;
+	bool is_dir;
+};
+
+struct scan_level {
+	enum phase phase;
+	struct scan_dir *dir;
+	DIR *stream;         /* LIST */
+	struct scan_seen seen;
+	int64_t mtime_ns;
+	/* MISSING, SUBDIRS, GONE: a page of the map's rows, and the name to go on after */
+	struct row *rows;
+	size_t n_rows, next_row;
+	char *after;
+	bool last_page;
+};
+
+static int64_t
+wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t
+mtime_of(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+void
+scan_dir_free(struct scan_dir *d)
+{
+	if (d)
+		free(d->path);
+	free(d);
+}
+
+static void
+note_error(struct scan *s, int err, bool held)
+{
+	if (s->err)
+		return;
+	s->err = err;
+	s->held = held;
+	snprintf(s->text, sizeof s->text, "%s", err_text());
+}
+
+static void
+out_of_memory(struct scan *s)
+{
+	note_error(s, err_set(ERR_NOMEM, "no memory for a scan"), false);
+}
+
+/* *Takes* the path. */
+static void
+give(struct scan *s, char *path, struct scan_dir *dir)
+{
+	if (dir)
+		dir->found++;
+	s->found[s->n_found++] = (struct scan_found){path, dir};
+}
+
+static void
+give_copy(struct scan *s, const char *path, struct scan_dir *dir)
+{
+	char *copy = strdup(path);
+
+	if (copy)
+		give(s, copy, dir);
+	else
+		out_of_memory(s);
+}
+
+static bool
+has_room(const struct scan *s)
+{
+	return s->budget && s->n_found + 2 < SCAN_FOUND; /* one step gives two names at most */
+}
+
+/* ---- the stack ---- */
+
+static struct scan_level *
+push(struct scan *s, const char *path, enum phase phase)
+{
+	struct scan_level *l;
+	struct scan_dir *d;
+
+	if (s->depth == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 8;
+		struct scan_level *grown = realloc(s->levels, cap * sizeof *grown);
+
+		if (!grown)
+			return NULL;
+		s->levels = grown;
+		s->cap = cap;
+	}
+	d = calloc(1, sizeof *d);
+	if (!d || !(d->path = strdup(path))) {
+		free(d);
+		return NULL;
+	}
+	l = &s->levels[s->depth++];
+	*l = (struct scan_level){.phase = phase, .dir = d};
+	return l;
+}
+
+static struct scan_level *
+top(struct scan *s)
+{
+	return s->depth ? &s->levels[s->depth - 1] : NULL;
+}
+
+static void
+fini_level(struct scan_level *l)
+{
+	if (l->stream)
+		closedir(l->stream);
+	scan_seen_fini(&l->seen);
+	while (l->next_row < l->n_rows)
+		free(l->rows[l->next_row++].path);
+	free(l->rows);
+	free(l->after);
+}
+
+static void
+pop(struct scan *s)
+{
+	struct scan_level *l = top(s);
+
+	fini_level(l);
+	TAILQ_INSERT_TAIL(&s->closed, l->dir, link);
+	s->depth--;
+}
+
+/* ---- what vanished ---- */
+
+static bool
+believes_absence(struct scan *s, const char *path)
+{
+	int err = origin_believes_absence(s->origin, path);
+
+	if (err < 0)
+		note_error(s, err, true);
+	return err == 0;
+}
+
+static void
+push_gone(struct scan *s, const char *path)
+{
+	if (!push(s, path, GONE))
+		out_of_memory(s);
+}
+
+static void
+remember_gone(struct scan *s, const char *path)
+{
+	char *copy;
+
+	if (s->n_gone == s->gone_cap) {
+		size_t cap = s->gone_cap ? s->gone_cap * 2 : 16;
+		char **grown = cap <= GONE_MAX ? realloc(s->gone, cap * sizeof *grown) : NULL;
+
+		if (!grown) {
+			note_error(s, err_set(ERR_LIMIT, "too many directories vanished at once"), false);
+			return;
+		}
+		s->gone = grown;
+		s->gone_cap = cap;
+	}
+	if ((copy = strdup(path)))
+		s->gone[s->n_gone++] = copy;
+	else
+		out_of_memory(s);
+}
+
+static size_t
+slashes(const char *path)
+{
+	size_t n = 0;
+
+	for (; *path; path++)
+		n += *path == '/';
+	return n;
+}
+
+size_t
+scan_take_gone(struct scan *s, char **out, size_t max)
+{
+	size_t deepest = 0, n = 0, kept = 0;
+
+	for (size_t i = 0; i < s->n_gone; i++)
+		if (slashes(s->gone[i]) > deepest)
+			deepest = slashes(s->gone[i]);
+	for (size_t i = 0; i < s->n_gone; i++) {
+		if (n < max && slashes(s->gone[i]) == deepest)
+			out[n++] = s->gone[i];
+		else
+			s->gone[kept++] = s->gone[i];
+	}
+	s->n_gone = kept;
+	return n;
+}
+
+/* ---- rows of the map, a page at a time ---- */
+
+struct page {
+	struct scan *scan;
+	struct scan_level *level;
+	size_t visited;
+	bool failed;
+};
+
+/* Which rows a phase wants: MISSING those that were not met, SUBDIRS the directories, GONE all. */
+static bool
+wants_row(struct page *p, const char *path, bool is_dir)
+{
+	if (!origin_owns(p->scan->origin, path, is_dir) && !(is_dir && origin_enters(p->scan->origin, path)))
+		return false;
+	switch (p->level->phase) {
+	case MISSING:
+		return scan_seen_lacks(&p->level->seen, p->scan->key, path);
+	case SUBDIRS:
+		return is_dir;
+	default:
+		return true;
+	}
+}
+
+static int
+visit_row(const char *path, const struct entry *entry, const struct blockmap_stat *stat, void *arg)
+{
+	struct page *p = arg;
+	struct scan_level *l = p->level;
+	bool is_dir = entry->kind == ENTRY_DIR, stop;
+
+	(void)stat;
+	p->visited++;
+	if (wants_row(p, path, is_dir)) {
+		if (!(l->rows[l->n_rows].path = strdup(path))) {
+			p->failed = true;
+			return 1;
+		}
+		l->rows[l->n_rows++].is_dir = is_dir;
+	}
+	stop = l->n_rows == PAGE || p->visited >= p->scan->budget;
+	if (stop) {
+		free(l->after);
+		l->after = strdup(relpath_name(path));
+		p->failed = !l->after;
+	}
+	return stop;
+}
+
+static void
+read_page(struct scan *s)
+{
+	struct scan_level *l = top(s);
+	struct page p = {.scan = s, .level = l};
+	int err = 0;
+
+	if (!l->rows && !(l->rows = malloc(PAGE * sizeof *l->rows)))
+		p.failed = true;
+	l->n_rows = l->next_row = 0;
+	if (!p.failed)
+		err = blockmap_children(s->map, l->dir->path, l->after, visit_row, &p);
+	if (err < 0)
+		note_error(s, err, false);
+	if (p.failed)
+		out_of_memory(s);
+	l->last_page = err <= 0 || p.failed;
+	s->budget -= p.visited < s->budget ? p.visited : s->budget;
+}
+
+/* ---- what is there ---- */
+
+static void
+count_drift(struct scan *s, int64_t changed_ns)
+{
+	if (s->slow && changed_ns < wall_ns() - DRIFT_NS)
+		s->drift++;
+}
+
+/* Compares one name with the map; true when it wants a look. */
+static bool
+differs(struct scan *s, const char *path, const struct stat *st, bool *ret_was_dir)
+{
+	struct entry known = {0};
+	struct blockmap_stat known_stat = {0};
+	bool marked = false, equal;
+	int err = blockmap_get(s->map, path, &known, &known_stat);
+
+	*ret_was_dir = err == 0 && known.kind == ENTRY_DIR;
+	if (err < 0)
+		note_error(s, err, false);
+	equal = err == 0 && look_unchanged(st, &known, &known_stat);
+	if (equal && S_ISREG(st->st_mode) && known.size > WIRE_WHOLE_MAX && blockmap_in_flight(s->map, path, &marked) == 0)
+		equal = !marked;
+	entry_fini(&known);
+	s->compared++;
+	s->budget -= s->budget > 0;
+	return !equal;
+}
+
+static void
+compare_file(struct scan *s, char *path, const struct stat *st)
+{
+	struct scan_level *l = top(s);
+	bool was_dir;
+
+	if (!differs(s, path, st, &was_dir)) {
+		free(path);
+		return;
+	}
+	count_drift(s, look_stat(st).ctime_ns);
+	if (was_dir) /* first what lay below it, and in the end itself: the look then finds the file */
+		push_gone(s, path);
+	else {
+		give(s, path, l->dir);
+		return;
+	}
+	free(path);
+}
+
+/* The mtime of a directory whose names may be believed unchanged since its last complete scan. */
+static bool
+may_skip(struct scan *s, const char *path, const struct stat *st)
+{
+	int64_t recorded = 0;
+
+	return !s->slow && s->origin->tree && layout_watch(s->origin->type, path) == LAYOUT_WATCH_BLOB &&
+	    blockmap_dir_get(s->map, path, &recorded) == 0 && recorded && recorded == mtime_of(st);
+}
+
+static void
+list(struct scan *s, int fd, const char *path, const struct stat *st)
+{
+	struct scan_level *l = push(s, path, LIST);
+	bool blob = s->origin->tree && layout_watch(s->origin->type, path) == LAYOUT_WATCH_BLOB;
+
+	if (!l || !(l->stream = fdopendir(fd))) {
+		close(fd);
+		if (l)
+			pop(s);
+		out_of_memory(s);
+		return;
+	}
+	l->mtime_ns = mtime_of(st);
+	if (blob && l->mtime_ns < wall_ns() - SETTLED_NS)
+		l->dir->mtime_ns = l->mtime_ns;
+}
+
+/* Two links: no sub-directory.  File systems that do not count them say 1. */
+static void
+skip(struct scan *s, int fd, const char *path, const struct stat *st)
+{
+	close(fd);
+	s->budget -= s->budget > 0;
+	if (st->st_nlink != 2 && !push(s, path, SUBDIRS))
+		out_of_memory(s);
+}
+
+static void
+enter_absent(struct scan *s, const char *path)
+{
+	struct entry known = {0};
+	struct blockmap_stat known_stat;
+	int err;
+
+	if (!believes_absence(s, path))
+		return;
+	if (!*path) {
+		note_error(s, err_set(ERR_GONE, "the root is gone"), true);
+		return;
+	}
+	if ((err = blockmap_get(s->map, path, &known, &known_stat)) < 0)
+		note_error(s, err, false);
+	else if (err == 0 && known.kind != ENTRY_DIR)
+		give_copy(s, path, NULL);
+	else
+		push_gone(s, path);
+	entry_fini(&known);
+}
+
+/* Opens a directory that is there, or was: pushes the level that suits. */
+static void
+enter(struct scan *s, const char *path)
+{
+	struct scan_level *above = top(s);
+	struct scan_dir *above_dir = above ? above->dir : NULL;
+	int fd = origin_open_dir(s->origin, path);
+	struct stat st;
+	bool was_dir;
+
+	if (fd == -ERR_GONE || fd == -ERR_UNSAFE) {
+		enter_absent(s, path);
+		return;
+	}
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		note_error(s, err_prefix(fd < 0 ? fd : err_sys("stat"), "directory %s", *path ? path : "(root)"), false);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (origin_owns(s->origin, path, true) && differs(s, path, &st, &was_dir))
+		give_copy(s, path, above_dir);
+	if (may_skip(s, path, &st))
+		skip(s, fd, path, &st);
+	else
+		list(s, fd, path, &st);
+}
+
+/* ---- one step of each phase ---- */
+
+static void
+meet(struct scan *s, const struct dirent *e)
+{
+	struct scan_level *l = top(s);
+	char *path = relpath_join(l->dir->path, e->d_name);
+	struct stat st;
+
+	if (!path) {
+		out_of_memory(s);
+		return;
+	}
+	layout_canonical(s->origin->type, path);
+	scan_seen_add(&l->seen, s->key, path);
+	if (fstatat(dirfd(l->stream), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT)
+			note_error(s, err_sys("stat of %s", path), false);
+		else
+			give_copy(s, path, l->dir);
+	} else if (S_ISDIR(st.st_mode) && origin_enters(s->origin, path)) {
+		enter(s, path);
+	} else if (!S_ISDIR(st.st_mode) && origin_owns(s->origin, path, false)) {
+		compare_file(s, path, &st);
+		return;
+	}
+	free(path);
+}
+
+static void
+step_list(struct scan *s)
+{
+	struct scan_level *l = top(s);
+	struct dirent *e;
+
+	errno = 0;
+	e = readdir(l->stream);
+	if (e && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+		meet(s, e);
+	} else if (!e && errno) { /* half a listing proves no absence */
+		note_error(s, err_sys("listing %s", l->dir->path), false);
+		l->dir->mtime_ns = 0;
+		pop(s);
+	} else if (!e) {
+		closedir(l->stream);
+		l->stream = NULL;
+		l->phase = MISSING;
+	}
+}
+
+static void
+confirm_missing(struct scan *s, struct scan_dir *dir, const struct row *row, int64_t dir_mtime_ns)
+{
+	struct stat st;
+	int err = origin_stat(s->origin, row->path, &st);
+
+	if (err == 0 || (err != -ERR_GONE && err != -ERR_UNSAFE))
+		return; /* it is there after all: met under another slice's eyes, or beyond our reach */
+	if (!believes_absence(s, row->path))
+		return;
+	count_drift(s, dir_mtime_ns);
+	if (row->is_dir)
+		push_gone(s, row->path);
+	else
+		give_copy(s, row->path, dir);
+}
+
+static void
+take_row(struct scan *s, const struct row *row)
+{
+	struct scan_level *l = top(s);
+
+	if (l->phase == MISSING)
+		confirm_missing(s, l->dir, row, l->mtime_ns);
+	else if (l->phase == SUBDIRS)
+		enter(s, row->path);
+	else if (row->is_dir)
+		push_gone(s, row->path);
+	else
+		give_copy(s, row->path, NULL);
+}
+
+/* One row of the map, in the way of the level's phase. */
+static void
+step_row(struct scan *s)
+{
+	struct scan_level *l = top(s);
+
+	if (l->next_row < l->n_rows) {
+		struct row row = l->rows[l->next_row++];
+
+		take_row(s, &row); /* may push, and so move the levels */
+		free(row.path);
+	} else if (!l->last_page) {
+		read_page(s);
+	} else {
+		if (l->phase == GONE && origin_owns(s->origin, l->dir->path, true))
+			remember_gone(s, l->dir->path);
+		pop(s);
+	}
+}
+
+static void
+step(struct scan *s)
+{
+	if (top(s)->phase == LIST)
+		step_list(s);
+	else
+		step_row(s);
+}
+
+void
+scan_slice(struct scan *s)
+{
+	s->budget = SCAN_SLICE;
+	if (s->start) {
+		enter(s, s->start);
+		free(s->start);
+		s->start = NULL;
+	}
+	while (s->depth && has_room(s))
+		step(s);
+	s->done = !s->depth;
+}
+
+struct scan *
+scan_new(const struct origin *origin, struct blockmap *map, const struct block_key *key, const char *dir, bool slow)
+{
+	struct scan *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return NULL;
+	s->origin = origin;
+	s->map = map;
+	s->key = key;
+	s->slow = slow;
+	TAILQ_INIT(&s->closed);
+	if (!(s->start = strdup(dir))) {
+		scan_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void
+scan_free(struct scan *s)
+{
+	struct scan_dir *d;
+
+	while (s->depth) {
+		fini_level(top(s));
+		scan_dir_free(top(s)->dir);
+		s->depth--;
+	}
+	while ((d = TAILQ_FIRST(&s->closed))) {
+		TAILQ_REMOVE(&s->closed, d, link);
+		scan_dir_free(d);
+	}
+	for (size_t i = 0; i < s->n_found; i++)
+		free(s->found[i].path);
+	while (s->n_gone)
+		free(s->gone[--s->n_gone]);
+	free(s->gone);
+	free(s->start);
+	free(s->levels);
+	free(s);
+}

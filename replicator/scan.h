@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * scan - a RESCAN in slices: names and stat of a directory and all below, compared with the map; gives the names that want
+ * a look.
+ *
+ * Memory is bounded by depth and by the widest directory (8 bytes a name, at most 8 MiB; wider ones are confirmed name by
+ * name instead).  A directory of write-once files whose mtime is that of its last complete scan is not listed at all.
+ *
+ * Threads: a slice runs on any one thread; everything else on the loop, never during a slice.
+ */
+#ifndef REPLICATOR_SCAN_H
+#define REPLICATOR_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/block.h"
+#include "base/workpool.h"
+#include "journal/blockmap.h"
+#include "replicator/settle.h"
+
+struct origin;
+
+#define SCAN_FOUND 256  /* names given by one slice at most */
+#define SCAN_SLICE 4096 /* names compared in one slice */
+
+/* One listed directory, kept until everything found in it is durable; then its mtime may be recorded. */
+struct scan_dir {
+	TAILQ_ENTRY(scan_dir) link;
+	char *path;
+	int64_t mtime_ns; /* before the listing; 0 = not to be recorded */
+	uint64_t found;   /* the slice's */
+	uint64_t settled; /* the loop's */
+	bool listed;      /* the loop's: `found` is final */
+	struct note note;
+};
+TAILQ_HEAD(scan_dirs, scan_dir);
+
+struct scan_found {
+	char *path;
+	struct scan_dir *dir; /* NULL: of no directory */
+};
+
+struct scan_level;
+
+struct scan {
+	struct job job;
+	void *owner;
+	unsigned epoch;
+	const struct origin *origin;
+	struct blockmap *map;
+	const struct block_key *key;
+	bool slow;                 /* compare everything, believe no mtime, count drift */
+
+	char *start;               /* not yet entered */
+	struct scan_level *levels;
+	size_t depth, cap;
+	struct scan_found found[SCAN_FOUND];
+	size_t n_found;
+	struct scan_dirs closed;   /* directories whose listing ended in this slice */
+	char **gone;               /* vanished directories, to be removed when they are empty, deepest first */
+	size_t n_gone, gone_cap;
+	size_t budget;
+	uint64_t compared, drift;
+	bool done;
+	int err;                   /* the first thing that could not be looked at; the scan goes on */
+	bool held;                 /* it was a missing root or area */
+	char text[160];
+};
+
+/* Borrows origin, map and key.  NULL when out of memory. */
+struct scan *scan_new(const struct origin *origin, struct blockmap *map, const struct block_key *key, const char *dir, bool slow);
+/* Frees what was not taken; directories that were given belong to whom they were given. */
+void scan_free(struct scan *s);
+
+/* Works until the budget is spent, `found` is full, or all is `done`.  The loop then empties `found` and `closed`. */
+void scan_slice(struct scan *s);
+
+void scan_dir_free(struct scan_dir *d);
+
+/* Takes the deepest of the vanished directories, those that may go side by side: fills up to `max`, gives how many. */
+size_t scan_take_gone(struct scan *s, char **out, size_t max);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* settle - the order of truth: row added, map changed, row forgotten. */
+#include <assert.h>
+#include <stdlib.h>
+#include <stddef.h>
+
+#include "base/workpool.h"
+#include "journal/journal.h"
+#include "replicator/settle.h"
+
+#define GROUP_MAX 2048
+
+TAILQ_HEAD(note_list, note);
+
+struct settle {
+	struct job job;
+	struct workpool *pool;
+	int lane;
+	struct journal *journal;
+	struct blockmap *map;
+	void (*wake)(void *arg);
+	void *arg;
+	struct note_list waiting;
+	size_t n_waiting;
+	bool running;
+
+	/* the group being written: the lane's while `running` */
+	struct note_list group;
+	struct blockmap_op ops[2 * GROUP_MAX];
+	uint64_t seqs[GROUP_MAX];
+};
+
+static void write_run(struct job *job);
+static void write_done(struct job *job, bool cancelled);
+
+int
+settle_new(struct workpool *pool, int lane, struct journal *journal, struct blockmap *map, void (*wake)(void *arg), void *arg,
+    struct settle **ret_settle)
+{
+	struct settle *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return err_set(ERR_NOMEM, "no memory");
+	s->job = (struct job){.run = write_run, .done = write_done};
+	s->pool = pool;
+	s->lane = lane;
+	s->journal = journal;
+	s->map = map;
+	s->wake = wake;
+	s->arg = arg;
+	TAILQ_INIT(&s->waiting);
+	TAILQ_INIT(&s->group);
+	*ret_settle = s;
+	return 0;
+}
+
+void
+settle_free(struct settle *s)
+{
+	assert(!s || !s->running);
+	free(s);
+}
+
+void
+settle_add(struct settle *s, struct note *n)
+{
+	n->err = 0;
+	TAILQ_INSERT_TAIL(&s->waiting, n, link);
+	s->n_waiting++;
+}
+
+bool
+settle_idle(const struct settle *s)
+{
+	return !s->running && TAILQ_EMPTY(&s->waiting);
+}
+
+bool
+settle_has_room(const struct settle *s)
+{
+	return s->n_waiting < GROUP_MAX;
+}
+
+/* Rows that are added come first: what they announce must not be lost to a crash after the map changed. */
+static int
+write_rows(struct settle *s)
+{
+	struct note *n;
+
+	TAILQ_FOREACH(n, &s->group, link)
+		if (n->append && (n->err = journal_append(s->journal, &n->change, 1)) < 0)
+			return n->err;
+	return 0;
+}
+
+static int
+write_map(struct settle *s)
+{
+	struct note *n;
+	size_t n_ops = 0;
+
+	TAILQ_FOREACH(n, &s->group, link)
+		for (unsigned i = 0; i < n->n_ops; i++)
+			s->ops[n_ops++] = n->ops[i];
+	return n_ops ? blockmap_apply(s->map, s->ops, n_ops) : 0;
+}
+
+static int
+write_acks(struct settle *s)
+{
+	struct note *n;
+	size_t n_seqs = 0;
+
+	TAILQ_FOREACH(n, &s->group, link)
+		if (n->ack)
+			s->seqs[n_seqs++] = n->seq;
+	return n_seqs ? journal_ack(s->journal, s->seqs, n_seqs) : 0;
+}
+
+/* Cannot fail the group: a trouble that was not noted is one that is noted at the next try. */
+static void
+write_troubles(struct settle *s)
+{
+	struct note *n;
+
+	TAILQ_FOREACH(n, &s->group, link)
+		if (n->trouble)
+			journal_note_trouble(s->journal, n->path, n->code, n->text, n->now_ns, n->next_ns, &n->attempts);
+}
+
+static void
+write_run(struct job *job)
+{
+	struct settle *s = (struct settle *)((char *)job - offsetof(struct settle, job));
+	struct note *n;
+	int err = write_rows(s);
+
+	if (!err)
+		err = write_map(s);
+	if (!err)
+		err = write_acks(s);
+	write_troubles(s);
+	TAILQ_FOREACH(n, &s->group, link)
+		n->err = err;
+}
+
+static void
+write_done(struct job *job, bool cancelled)
+{
+	struct settle *s = (struct settle *)((char *)job - offsetof(struct settle, job));
+	struct note_list group;
+	struct note *n;
+
+	TAILQ_INIT(&group);
+	TAILQ_CONCAT(&group, &s->group, link);
+	s->running = false;
+	while ((n = TAILQ_FIRST(&group))) {
+		TAILQ_REMOVE(&group, n, link);
+		if (n->done)
+			n->done(n, cancelled ? -ERR_STOPPED : n->err);
+	}
+	s->wake(s->arg);
+}
+
+void
+settle_flush(struct settle *s)
+{
+	size_t n_group = 0;
+	struct note *n;
+
+	if (s->running || TAILQ_EMPTY(&s->waiting))
+		return;
+	while (n_group < GROUP_MAX && (n = TAILQ_FIRST(&s->waiting))) {
+		TAILQ_REMOVE(&s->waiting, n, link);
+		TAILQ_INSERT_TAIL(&s->group, n, link);
+		n_group++;
+	}
+	s->n_waiting -= n_group;
+	s->running = true;
+	workpool_submit(s->pool, s->lane, &s->job);
+}

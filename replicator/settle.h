@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * settle - what becomes true is written down: block map first, journal after, many notes in one commit.
+ *
+ * While one commit runs the next gathers, so the disk sets the size of the group.  Notes are carried out in their order.
+ * Killed between the two environments: the map knows, the journal row is still there and costs a stat.
+ *
+ * Threads: loop thread; the writing runs in the journal's lane.
+ */
+#ifndef REPLICATOR_SETTLE_H
+#define REPLICATOR_SETTLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/err.h"
+#include "journal/blockmap.h"
+#include "journal/change.h"
+
+struct workpool;
+struct journal;
+struct settle;
+
+/* One thing to be written; lives in its owner and must not move until `done`. */
+struct note {
+	TAILQ_ENTRY(note) link;
+	void *owner;
+	void (*done)(struct note *n, int err); /* on the loop; may free the note.  May be NULL */
+
+	struct blockmap_op ops[2];
+	unsigned n_ops;
+	bool append;           /* `change` goes into the journal first; its seq is filled */
+	struct change change;  /* path borrowed */
+	bool ack;              /* `seq` leaves the journal */
+	uint64_t seq;
+	bool trouble;          /* the row of `path` failed once more */
+	const char *path, *text;
+	enum err code;
+	int64_t now_ns, next_ns;
+	uint32_t attempts;     /* given */
+	int err;
+};
+
+int settle_new(struct workpool *pool, int lane, struct journal *journal, struct blockmap *map, void (*wake)(void *arg), void *arg,
+    struct settle **ret_settle);
+void settle_free(struct settle *s); /* nothing may run; NULL is fine */
+
+void settle_add(struct settle *s, struct note *n);
+/* Starts writing what was added, unless a writing runs: it is then called again from the pump. */
+void settle_flush(struct settle *s);
+bool settle_idle(const struct settle *s);
+bool settle_has_room(const struct settle *s);
+
+#endif

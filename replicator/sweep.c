@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sweep - RESCAN rows one after another: slices in the lane, what they find into the queue, and the accounting that lets a
+ * row go when the last of what it found is durable.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "journal/journal.h"
+#include "replicator/own.h"
+
+#define GONE_AT_ONCE 128
+
+struct sweep *
+sweep_new(struct replicator *r, const char *dir)
+{
+	struct sweep *sw = calloc(1, sizeof *sw);
+
+	if (!sw || !(sw->dir = strdup(dir))) {
+		free(sw);
+		return NULL;
+	}
+	sw->replicator = r;
+	sw->epoch = r->epoch;
+	TAILQ_INSERT_TAIL(&r->sweeps, sw, link);
+	r->n_sweeps++;
+	pump_wake(r);
+	return sw;
+}
+
+static void
+free_sweep(struct replicator *r, struct sweep *sw)
+{
+	TAILQ_REMOVE(&r->sweeps, sw, link);
+	r->n_sweeps--;
+	if (sw->scan)
+		scan_free(sw->scan);
+	if (sw->snapshot)
+		snapshot_unref(sw->snapshot);
+	free(sw->dir);
+	free(sw);
+}
+
+/* ---- directories ---- */
+
+/* What a directory's note needs outlives the sweep's turn, but not the sweep: it waits for its notes. */
+struct dir_note {
+	struct note note;
+	struct sweep *sweep;
+	struct replicator *r;
+	struct scan_dir *dir;
+};
+
+static void
+on_dir_noted(struct note *n, int err)
+{
+	struct dir_note *dn = n->owner;
+
+	(void)err; /* not recorded: it is listed again next time */
+	dn->sweep->notes--;
+	pump_wake(dn->r);
+	scan_dir_free(dn->dir);
+	free(dn);
+}
+
+/* Complete and durable: its mtime may be believed from now on. */
+static void
+close_dir(struct replicator *r, struct sweep *sw, struct scan_dir *d)
+{
+	struct dir_note *dn = NULL;
+
+	if (!d->listed || d->settled < d->found)
+		return;
+	/* A new connection may have brought an agreement that wants this directory listed again. */
+	if (d->mtime_ns && sw->epoch == r->epoch && (dn = calloc(1, sizeof *dn))) {
+		dn->sweep = sw;
+		dn->r = r;
+		dn->dir = d;
+		dn->note = (struct note){.owner = dn, .done = on_dir_noted, .n_ops = 1};
+		dn->note.ops[0] = (struct blockmap_op){.kind = BLOCKMAP_DIR, .path = d->path, .dir_mtime_ns = d->mtime_ns};
+		sw->notes++;
+		settle_add(r->settle, &dn->note);
+	} else {
+		scan_dir_free(d);
+	}
+}
+
+void
+sweep_settled(struct replicator *r, struct work *w, bool good)
+{
+	struct sweep *sw = w->sweep;
+
+	sw->open--;
+	if (w->dir) {
+		w->dir->settled++;
+		if (!good)
+			w->dir->mtime_ns = 0;
+		close_dir(r, sw, w->dir);
+	}
+	w->sweep = NULL;
+	w->dir = NULL;
+	pump_wake(r);
+}
+
+/* ---- what a slice found ---- */
+
+static bool
+give_work(struct replicator *r, struct sweep *sw, const char *path, struct scan_dir *dir, bool leaf)
+{
+	struct work *w = flow_new(r, path, sw->snapshot ? &sw->snapshot->origin : &r->live);
+
+	if (!w)
+		return false;
+	w->sweep = sw;
+	w->dir = dir;
+	w->leaf = leaf;
+	w->since = sw->since;
+	if ((w->snapshot = sw->snapshot)) {
+		snapshot_ref(w->snapshot);
+		w->snapshot->open++;
+	}
+	sw->open++;
+	flow_add(r, w);
+	return true;
+}
+
+static void
+take_found(struct replicator *r, struct sweep *sw)
+{
+	struct scan *s = sw->scan;
+	struct scan_dir *d;
+
+	for (size_t i = 0; i < s->n_found; i++) {
+		struct scan_found *f = &s->found[i];
+
+		if (!give_work(r, sw, f->path, f->dir, false)) {
+			sw->failed = true; /* the row stays, and the next scan finds it */
+			if (f->dir) {
+				f->dir->settled++;
+				f->dir->mtime_ns = 0;
+			}
+		}
+		free(f->path);
+	}
+	s->n_found = 0;
+	while ((d = TAILQ_FIRST(&s->closed))) {
+		TAILQ_REMOVE(&s->closed, d, link);
+		d->listed = true;
+		close_dir(r, sw, d);
+	}
+	r->status.scanned += s->compared;
+	r->status.drift += s->drift;
+	if (s->drift)
+		log_warn("sweep.drift", "dir=%s names=%llu changed without a word from the watcher", sw->dir, (unsigned long long)s->drift);
+	s->compared = s->drift = 0;
+}
+
+static void
+run_slice(struct job *job)
+{
+	scan_slice((struct scan *)((char *)job - offsetof(struct scan, job)));
+}
+
+static void
+on_slice(struct job *job, bool cancelled)
+{
+	struct scan *s = (struct scan *)((char *)job - offsetof(struct scan, job));
+	struct sweep *sw = s->owner;
+	struct replicator *r = sw->replicator;
+
+	r->jobs--;
+	sw->busy = false;
+	if (!cancelled)
+		take_found(r, sw);
+	pump_wake(r);
+}
+
+static void
+start_slice(struct replicator *r, struct sweep *sw)
+{
+	if (!sw->scan)
+		sw->scan = scan_new(sw->snapshot ? &sw->snapshot->origin : &r->live, r->setup.map, &r->key, sw->dir, sw->slow);
+	if (!sw->scan) {
+		sw->failed = true;
+		return;
+	}
+	sw->scan->owner = sw;
+	sw->scan->job = (struct job){.run = run_slice, .done = on_slice};
+	sw->busy = true;
+	r->jobs++;
+	workpool_submit(r->setup.pool, r->setup.lane_hash, &sw->scan->job);
+}
+
+/* ---- the end of a sweep ---- */
+
+/* Vanished directories go one depth at a time, each when what lay below is durable. */
+static void
+remove_gone(struct replicator *r, struct sweep *sw)
+{
+	char *gone[GONE_AT_ONCE];
+	size_t n = scan_take_gone(sw->scan, gone, GONE_AT_ONCE);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!give_work(r, sw, gone[i], NULL, true))
+			sw->failed = true;
+		free(gone[i]);
+	}
+	sw->emptied = !n;
+}
+
+static void
+on_row_acked(struct note *n, int err)
+{
+	struct sweep *sw = n->owner;
+	struct replicator *r = sw->replicator;
+
+	if (err == 0 && !sw->seq)
+		r->flagged = false;
+	if (err < 0) {
+		sw->busy = false;
+		sw->failed = true;
+		pump_wake(r);
+		return;
+	}
+	free_sweep(r, sw);
+	pump_wake(r);
+}
+
+static void
+end_good(struct replicator *r, struct sweep *sw)
+{
+	struct work *parent = sw->parent;
+
+	log_debug("sweep.done", "dir=%s", sw->dir);
+	if (sw->row) {
+		sw->note = (struct note){.owner = sw, .done = on_row_acked, .ack = true, .seq = sw->seq};
+			sw->busy = true;
+		settle_add(r->settle, &sw->note);
+		return;
+	}
+	if (sw->snapshot && sw->snapshot->sweep == sw)
+		sw->snapshot->sweep = NULL;
+	free_sweep(r, sw);
+	if (parent)
+		flow_add_first(r, parent);
+}
+
+static void
+on_sweep_trouble(struct note *n, int err)
+{
+	struct sweep *sw = n->owner;
+
+	(void)err;
+	sw->busy = false;
+	pump_wake(sw->replicator);
+}
+
+static void
+note_sweep_trouble(struct replicator *r, struct sweep *sw, int code)
+{
+	sw->note = (struct note){.owner = sw, .done = on_sweep_trouble, .trouble = true, .path = sw->dir, .text = sw->text};
+	sw->note.code = (enum err)(code < 0 ? -code : code);
+	sw->note.now_ns = wall_ns();
+	sw->note.next_ns = sw->note.now_ns + (sw->due_ms - now_ms(r)) * 1000000;
+	sw->busy = true;
+	settle_add(r->settle, &sw->note);
+}
+
+/* Something could not be looked at: the row stays, and the scan begins again later. */
+static void
+end_bad(struct replicator *r, struct sweep *sw)
+{
+	int err = sw->scan ? sw->scan->err : -ERR_NOMEM;
+	int64_t delay = feed_delay_ms(sw->attempts++);
+
+	sw->held = sw->scan && sw->scan->held;
+	snprintf(sw->text, sizeof sw->text, "%s", err < 0 && sw->scan ? sw->scan->text : "something it found could not be sent yet");
+	if (sw->held)
+		delay = HELD_RETRY_MS;
+	log_warn("sweep.again", "dir=%s attempts=%u delay_ms=%lld %s", sw->dir, sw->attempts, (long long)delay, sw->text);
+	if (sw->held && !r->status.root_gone) {
+		r->status.root_gone = true;
+		state_changed(r);
+	}
+	if (sw->scan)
+		scan_free(sw->scan);
+	sw->scan = NULL;
+	sw->failed = sw->emptied = false;
+	sw->epoch = r->epoch;
+	sw->due_ms = now_ms(r) + delay;
+	TAILQ_REMOVE(&r->sweeps, sw, link); /* others need not wait behind it */
+	TAILQ_INSERT_TAIL(&r->sweeps, sw, link);
+	if (sw->row && err < 0)
+		note_sweep_trouble(r, sw, err);
+	if (sw->snapshot && sw->attempts >= TRIES && !sw->snapshot->err) {
+		sw->snapshot->err = err < 0 ? err : -ERR_INCOMPLETE;
+		snprintf(sw->snapshot->text, sizeof sw->snapshot->text, "%s", sw->text);
+	}
+}
+
+static bool
+over(const struct sweep *sw)
+{
+	return sw->snapshot && (sw->snapshot->over || sw->snapshot->err);
+}
+
+static void
+drive(struct replicator *r, struct sweep *sw)
+{
+	if (over(sw)) {
+		if (!sw->open && !sw->notes)
+			end_good(r, sw);
+		return;
+	}
+	if (!sw->scan || !sw->scan->done) {
+		if (!sw->failed && flow_has_room(r) && settle_has_room(r->settle) && !r->paused)
+			start_slice(r, sw);
+		else if (sw->failed && !sw->open && !sw->notes)
+			end_bad(r, sw);
+		return;
+	}
+	if (sw->open || sw->notes)
+		return;
+	if (!sw->emptied && !sw->scan->err && !sw->failed)
+		remove_gone(r, sw);
+	if (sw->open)
+		return;
+	if (sw->scan->err < 0 || (sw->failed && sw->row))
+		end_bad(r, sw);
+	else
+		end_good(r, sw);
+}
+
+/* One is worked on: the first whose time has come. */
+void
+sweep_pump(struct replicator *r)
+{
+	struct sweep *sw;
+
+	if (r->phase != PHASE_RUN || r->stopping || job_stops_flow(r))
+		return;
+	TAILQ_FOREACH(sw, &r->sweeps, link) {
+		if (sw->due_ms > now_ms(r))
+			continue;
+		if (!sw->busy)
+			drive(r, sw);
+		return;
+	}
+}
+
+/* ---- the clocks that ask for scans ---- */
+
+struct asking {
+	struct errand errand;
+	struct change *changes;
+	size_t n;
+	bool slow;
+};
+
+static void
+run_asking(struct errand *e)
+{
+	struct asking *a = (struct asking *)e;
+
+	if (journal_append(e->r->setup.journal, a->changes, a->n) < 0)
+		log_error("sweep.append", "%s", err_text());
+}
+
+static void
+on_asked(struct errand *e, bool cancelled)
+{
+	struct asking *a = (struct asking *)e;
+
+	if (a->slow && !cancelled)
+		e->r->slow_seq = a->changes[0].seq;
+	e->r->news = true;
+	for (size_t i = 0; i < a->n; i++)
+		change_fini(&a->changes[i]);
+	free(a->changes);
+	free(a);
+}
+
+static struct asking *
+asking_new(size_t max)
+{
+	struct asking *a = calloc(1, sizeof *a);
+
+	if (!a || !(a->changes = calloc(max, sizeof *a->changes))) {
+		free(a);
+		return NULL;
+	}
+	a->errand.run = run_asking;
+	a->errand.done = on_asked;
+	return a;
+}
+
+/* The fixed part of an area's directory: "gwdms/" + any + "/index" is asked for as "gwdms". */
+static void
+ask_dir(struct asking *a, const char *dir)
+{
+	const char *star = strchr(dir, '*');
+	size_t len = star ? (size_t)(star - dir) - (star > dir) : strlen(dir);
+
+	a->changes[a->n].path = strndup(dir, len);
+	a->changes[a->n].kind = CHANGE_RESCAN;
+	a->changes[a->n].seen_ns = wall_ns();
+	a->n += a->changes[a->n].path != NULL;
+}
+
+/* Mapped writes raise no event: the index areas are compared by stat. */
+static void
+ask_index(struct replicator *r)
+{
+	size_t n;
+	const struct layout_row *rows = layout_rows(r->live.type, &n);
+	struct asking *a = asking_new(n);
+
+	if (!a)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].class == LAYOUT_INDEX)
+			ask_dir(a, rows[i].dir);
+	errand_start(r, r->setup.lane_journal, &a->errand);
+}
+
+static void
+ask_all(struct replicator *r)
+{
+	struct asking *a = asking_new(1);
+
+	if (!a)
+		return;
+	a->slow = true;
+	ask_dir(a, "");
+	errand_start(r, r->setup.lane_journal, &a->errand);
+}
+
+void
+sweep_timers(struct replicator *r)
+{
+	int64_t now = now_ms(r);
+
+	if (r->phase != PHASE_RUN || r->stopping)
+		return;
+	if (r->setup.index_poll_ms && now >= r->poll_due_ms) {
+		if (r->poll_due_ms)
+			ask_index(r);
+		r->poll_due_ms = now + r->setup.index_poll_ms;
+	}
+	if (r->setup.rescan_ms && now >= r->rescan_due_ms) {
+		if (r->rescan_due_ms)
+			ask_all(r);
+		r->rescan_due_ms = now + r->setup.rescan_ms;
+	}
+}
+
+/* No job runs. */
+void
+sweep_fini(struct replicator *r)
+{
+	while (!TAILQ_EMPTY(&r->sweeps))
+		free_sweep(r, TAILQ_FIRST(&r->sweeps));
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * store_internal - what the files of store share; nobody else includes it.  LMDB's types appear by their tags only, so that
+ * lmdb.h stays in the .c files.
+ */
+#ifndef BASE_STORE_INTERNAL_H
+#define BASE_STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/store.h"
+
+#define STORE_TABLES_MAX 16
+
+struct MDB_env;
+struct MDB_txn;
+
+struct store {
+	struct MDB_env *env;
+	unsigned tables[STORE_TABLES_MAX]; /* our number -> LMDB's */
+	size_t n_tables;
+	char uuid[33];
+	bool readonly;
+	int lock; /* <dir>.lock, held shared while open; -1 when read-only */
+
+	pthread_mutex_t writer; /* write transactions and changes of the map */
+	bool broken;            /* a commit failed: no more writes; under `writer` */
+
+	pthread_mutex_t guard;  /* all below */
+	pthread_cond_t changed;
+	size_t readers;         /* open read transactions of this process */
+	bool remapping;         /* nobody may begin to read */
+	bool unmapped;          /* the map was lost while it was changed */
+};
+
+struct store_txn {
+	struct store *store;
+	struct MDB_txn *mdb;
+	bool map_full;
+	int err; /* the first failure of a write, which spoils the transaction */
+};
+
+/* Records what LMDB's code means for us. */
+int store_fail(int rc, const char *what);
+
+/* Tests the environment in `dir` in a child process: 0, -ERR_CORRUPT, or another error when it could not be tested. */
+int store_check(const char *dir);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* collector - the list of profiles, the threads they share, and the configuration they obey. */
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/workpool.h"
+#include "collector/collector.h"
+#include "collector/config.h"
+#include "collector/enrol.h"
+#include "collector/profile.h"
+#include "collector/state.h"
+
+struct collector {
+	struct event_base *base;
+	struct conf *conf;
+	char *file;
+	struct workpool *pool;
+	int lane_hash, lane_work;
+	struct profile **profiles;
+	size_t n;
+	void (*changed)(const char *profile, void *arg);
+	void *changed_arg;
+};
+
+static const char *const state_names[] = {
+    [PROFILE_OK] = "ok", [PROFILE_LATE] = "late", [PROFILE_DEGRADED] = "degraded", [PROFILE_FAILED] = "failed", [PROFILE_PAUSED] = "paused",
+};
+_Static_assert(sizeof state_names / sizeof *state_names == PROFILE_STATES, "every state has a name");
+
+const char *
+profile_state_name(enum profile_state state)
+{
+	return state_names[state];
+}
+
+static void
+on_changed(const char *name, void *arg)
+{
+	struct collector *c = arg;
+
+	if (c->changed)
+		c->changed(name, c->changed_arg);
+}
+
+/* ---- life ---- */
+
+static int
+open_profiles(struct collector *c)
+{
+	size_t n = conf_count(c->conf, "profile");
+
+	c->profiles = calloc(n + 1, sizeof(struct profile *));
+	if (!c->profiles)
+		return err_set(ERR_NOMEM, "opening the profiles");
+	for (size_t i = 0; i < n; i++) {
+		struct profile_setup setup = {
+		    .base = c->base,
+		    .pool = c->pool,
+		    .lane_hash = c->lane_hash,
+		    .lane_work = c->lane_work,
+		    .conf = c->conf,
+		    .config_file = c->file,
+		    .name = conf_nth(c->conf, "profile", i)->name,
+		    .changed = on_changed,
+		    .arg = c,
+		};
+		int err = profile_new(&setup, &c->profiles[c->n]);
+
+		if (err)
+			return err;
+		c->n++;
+	}
+	return 0;
+}
+
+static int
+open_lanes(struct collector *c)
+{
+	int err = workpool_new(c->base, &c->pool);
+
+	if (err)
+		return err;
+	c->lane_hash = workpool_add_lane(c->pool, "hash", (unsigned)collector_config_main(c->conf)->workers);
+	c->lane_work = workpool_add_lane(c->pool, "work", 1);
+	return c->lane_hash < 0 ? c->lane_hash : c->lane_work < 0 ? c->lane_work : 0;
+}
+
+int
+collector_new(struct event_base *base, struct conf *conf, const char *file, struct collector **ret_collector)
+{
+	struct collector *c = calloc(1, sizeof *c);
+	int err, fd;
+
+	if (!c)
+		return err_set(ERR_NOMEM, "starting");
+	c->base = base;
+	c->conf = conf;
+	c->file = strdup(file);
+	fd = state_open_dir(collector_config_main(conf)->state);
+	err = fd < 0 ? fd : 0;
+	if (fd >= 0)
+		close(fd);
+	if (err == 0)
+		err = c->file ? open_lanes(c) : err_set(ERR_NOMEM, "starting");
+	if (err == 0)
+		err = open_profiles(c);
+	if (err) {
+		c->conf = NULL; /* not taken */
+		collector_free(c);
+		return err;
+	}
+	*ret_collector = c;
+	return 0;
+}
+
+void
+collector_free(struct collector *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->n; i++)
+		profile_end(c->profiles[i]);
+	/* Jobs that ran have told their owners by now; those own nothing of a profile's that is still open. */
+	workpool_free(c->pool);
+	for (size_t i = 0; i < c->n; i++)
+		profile_free(c->profiles[i]);
+	free(c->profiles);
+	conf_free(c->conf);
+	free(c->file);
+	free(c);
+}
+
+/* ---- reload ---- */
+
+static bool
+same_place(const struct conf *was, const struct conf *is)
+{
+	const struct collector_config *a = collector_config_main(was), *b = collector_config_main(is);
+
+	if (strcmp(a->server, b->server) != 0 || strcmp(a->state, b->state) != 0 || strcmp(a->run_dir, b->run_dir) != 0 || a->workers != b->workers ||
+	    conf_count(was, "profile") != conf_count(is, "profile"))
+		return false;
+	for (size_t i = 0; conf_nth(was, "profile", i); i++) {
+		const struct profile_config *p = conf_nth(was, "profile", i)->values;
+		const struct profile_config *q = collector_config_profile(is, conf_nth(was, "profile", i)->name);
+
+		if (!q || p->type != q->type || strcmp(p->path, q->path) != 0 || p->rescan_ms != q->rescan_ms || p->index_poll_ms != q->index_poll_ms)
+			return false;
+	}
+	return true;
+}
+
+int
+collector_reload(struct collector *c)
+{
+	struct conf *conf;
+	int err = collector_config_load(c->file, &conf);
+
+	if (err)
+		return err;
+	if (!same_place(c->conf, conf)) {
+		conf_free(conf);
+		return err_set(ERR_CONFIG, "%s: server, state, run-dir, workers, profiles and their type, path, rescan and index-poll need a restart", c->file);
+	}
+	for (size_t i = 0; err == 0 && i < c->n; i++)
+		err = profile_reload(c->profiles[i], conf);
+	if (err) {
+		/* All or nothing: what read the new file reads the old one again. */
+		for (size_t i = 0; i < c->n; i++)
+			profile_reload(c->profiles[i], c->conf);
+		conf_free(conf);
+		return err;
+	}
+	conf_free(c->conf);
+	c->conf = conf;
+	log_set_level((enum log_level)collector_config_main(conf)->log_level);
+	return 0;
+}
+
+/* ---- questions and orders ---- */
+
+const char *
+collector_state_dir(const struct collector *c)
+{
+	return collector_config_main(c->conf)->state;
+}
+
+size_t
+collector_count(const struct collector *c)
+{
+	return c->n;
+}
+
+bool
+collector_status(struct collector *c, size_t i, struct collector_profile_status *ret_status)
+{
+	if (i >= c->n)
+		return false;
+	profile_status(c->profiles[i], ret_status);
+	return true;
+}
+
+int
+collector_find(const struct collector *c, const char *profile)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (strcmp(profile_name(c->profiles[i]), profile) == 0)
+			return (int)i;
+	return err_set(ERR_NOTFOUND, "there is no profile \"%s\" in %s", profile, c->file);
+}
+
+static struct profile *
+find(const struct collector *c, const char *profile)
+{
+	int i = collector_find(c, profile);
+
+	return i < 0 ? NULL : c->profiles[i];
+}
+
+int
+collector_sync(struct collector *c, const char *profile, collector_done *done, void *arg)
+{
+	struct profile *p = find(c, profile);
+
+	return p ? profile_sync(p, done, arg) : -ERR_NOTFOUND;
+}
+
+int
+collector_backup(struct collector *c, const char *profile, const char *origin, void (*done)(const struct job_record *record, void *arg), void *arg,
+    uint64_t *ret_id)
+{
+	struct profile *p = find(c, profile);
+
+	return p ? profile_backup(p, origin, done, arg, ret_id) : -ERR_NOTFOUND;
+}
+
+int
+collector_stop(struct collector *c, const char *profile, const char *who)
+{
+	struct profile *p = find(c, profile);
+
+	return p ? profile_stop(p, who) : -ERR_NOTFOUND;
+}
+
+int
+collector_pause(struct collector *c, const char *profile, bool paused)
+{
+	struct profile *p = find(c, profile);
+
+	return p ? profile_pause(p, paused) : -ERR_NOTFOUND;
+}
+
+int
+collector_set_bandwidth(struct collector *c, const char *profile, uint64_t bytes_per_s)
+{
+	struct profile *p = find(c, profile);
+
+	return p ? profile_bandwidth(p, bytes_per_s) : -ERR_NOTFOUND;
+}
+
+int
+collector_sets(struct collector *c, const char *profile, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
+{
+	struct profile *p = find(c, profile);
+
+	return p ? profile_sets(p, done, arg) : -ERR_NOTFOUND;
+}
+
+const struct jobs *
+collector_jobs(const struct collector *c, const char *profile)
+{
+	struct profile *p = find(c, profile);
+
+	return p ? profile_jobs(p) : NULL;
+}
+
+int
+collector_troubles(struct collector *c, const char *profile, void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg), void *arg)
+{
+	struct profile *p = find(c, profile);
+
+	return p ? profile_troubles(p, done, arg) : -ERR_NOTFOUND;
+}
+
+void
+collector_on_change(struct collector *c, void (*changed)(const char *profile, void *arg), void *arg)
+{
+	c->changed = changed;
+	c->changed_arg = arg;
+}
+
+/* ---- enrolment ---- */
+
+struct enrolling {
+	struct collector *collector;
+	char profile[64];
+	collector_done *done;
+	void *arg;
+};
+
+static void
+enrolled(int err, const char *text, void *arg)
+{
+	struct enrolling *e = arg;
+	struct profile *p = find(e->collector, e->profile);
+
+	if (err == 0) {
+		log_info("enrol.done", "profile=%s", e->profile);
+		if (p)
+			profile_try(p);
+	}
+	e->done(err, text, e->arg);
+	free(e);
+}
+
+int
+collector_enrol(struct collector *c, const char *profile, const char *token, collector_done *done, void *arg)
+{
+	struct enrolling *e;
+	char *dir = NULL;
+	int err;
+
+	if (!find(c, profile))
+		return err_set(ERR_NOTFOUND, "there is no profile \"%s\" in %s: write its section first, then reload or restart", profile, c->file);
+	e = calloc(1, sizeof *e);
+	if (!e || asprintf(&dir, "%s/identity", collector_state_dir(c)) < 0) {
+		free(e);
+		return err_set(ERR_NOMEM, "enrolling");
+	}
+	e->collector = c;
+	e->done = done;
+	e->arg = arg;
+	snprintf(e->profile, sizeof e->profile, "%s", profile);
+	err = enrol_start(c->base, c->pool, c->lane_work, dir, profile, token, enrolled, e);
+	if (err)
+		free(e);
+	free(dir);
+	return err;
+}

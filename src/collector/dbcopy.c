@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * dbcopy - the child process that copies, from its start to the proof that its work is whole.
+ *
+ * Happy path: list the live tree (lane), start the child, take its output line by line and its reports, reap it, then check
+ * (lane): exit status, log, list of files; prune names that vanished from the live tree.  Failure modes: cannot be started,
+ * time limit, non-zero exit, an error in its log, a live database that is missing, empty or older than it was at T0.
+ * On stop the child's whole process group gets TERM, five seconds later KILL.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <dirent.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/workpool.h"
+#include "collector/dbcopy.h"
+#include "collector/dblist.h"
+#include "collector/shellwords.h"
+#include "livetree.h"
+
+extern char **environ;
+
+#define LOG_PATTERN "????gwbk.*"
+#define OUTPUT_LINE_MAX 4096u
+#define GRACE_S 5
+#define REPORT_PIECE (256u * 1024u)
+
+enum step { STEP_LISTING, STEP_COPYING, STEP_CHECKING, STEP_OVER };
+
+struct dbcopy {
+	struct dbcopy_setup setup;
+	struct dbcopy_events events;
+	void *arg;
+	char *staging, *shadow, *log_file, *command; /* copies of the setup's */
+	bool builtin;
+	uint8_t key[BLOCK_KEY_BYTES];
+
+	enum step step;
+	struct job job;             /* listing, then checking */
+	bool job_runs;
+	struct dblist before;       /* the live tree at T0 */
+	struct dbcopy_figures figures;
+	int err;                    /* of the lane's work, or of the whole */
+	char text[1024];
+
+	pid_t pid;
+	int status;                 /* wait status */
+	bool reaped, stopped, timed_out, freed;
+	int log_fd;
+	struct event *output, *report, *child, *limit;
+	int output_fd, report_fd;
+	uint8_t *report_data;       /* bytes of an unfinished report */
+	size_t report_len, report_cap;
+};
+
+/* ---- the end ---- */
+
+static void
+keep_error(struct dbcopy *d, int err)
+{
+	if (d->err == 0) {
+		d->err = err;
+		snprintf(d->text, sizeof d->text, "%s", err_text());
+	}
+}
+
+static void
+close_event(struct event **ev, int *fd)
+{
+	if (*ev)
+		event_free(*ev);
+	*ev = NULL;
+	if (fd && *fd >= 0) {
+		close(*fd);
+		*fd = -1;
+	}
+}
+
+static void
+destroy(struct dbcopy *d)
+{
+	close_event(&d->output, &d->output_fd);
+	close_event(&d->report, &d->report_fd);
+	close_event(&d->child, NULL);
+	close_event(&d->limit, NULL);
+	if (d->log_fd >= 0)
+		close(d->log_fd);
+	dblist_fini(&d->before);
+	free(d->report_data);
+	free(d->staging);
+	free(d->shadow);
+	free(d->log_file);
+	free(d->command);
+	free(d);
+}
+
+static void
+over(struct dbcopy *d)
+{
+	d->step = STEP_OVER;
+	close_event(&d->limit, NULL);
+	if (d->stopped) {
+		d->err = -ERR_STOPPED;
+		snprintf(d->text, sizeof d->text, "DBCOPY was stopped");
+	}
+	if (d->freed)
+		destroy(d);
+	else
+		d->events.done(d->err, d->text, &d->figures, d->arg);
+}
+
+/* ---- checking what is there (lane) ---- */
+
+static bool
+says_error(const char *line)
+{
+	/* The grammar of GroupWise's log is not documented: a line with the word is taken seriously unless it counts none. */
+	const char *none = strcasestr(line, "0 error"), *count = strcasestr(line, "errors: 0");
+	bool zero = none && (none == line || !isdigit((unsigned char)none[-1]));
+
+	return strcasestr(line, "error") && !zero && !(count && !isdigit((unsigned char)count[9])) && !strcasestr(line, "no error");
+}
+
+/* Moves the copier's own log from staging into the job's log and looks for trouble in it. */
+static int
+take_log(struct dbcopy *d, int staging, const char *name)
+{
+	char *data, *line, *rest;
+	size_t len;
+	int err = fsio_read_file(staging, name, 64u * 1024u * 1024u, &data, &len);
+
+	if (err)
+		return err_prefix(err, "reading DBCOPY's log %s", name);
+	if (write(d->log_fd, data, len) < 0)
+		err = err_sys("writing the job's log");
+	for (rest = data; err == 0 && (line = strsep(&rest, "\r\n"));)
+		if (says_error(line))
+			err = err_set(ERR_INCOMPLETE, "DBCOPY's log says: %.200s", line);
+	free(data);
+	fsio_unlink(staging, name);
+	return err;
+}
+
+static int
+take_logs(struct dbcopy *d, int staging)
+{
+	int fd = fsio_open_dir(staging, ""), err = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return err_set(ERR_IO, "listing the local staging folder");
+	}
+	while ((entry = readdir(dir)))
+		if (fnmatch(LOG_PATTERN, entry->d_name, FNM_CASEFOLD) == 0) {
+			int log_err = take_log(d, staging, entry->d_name);
+			err = err ? err : log_err;
+		}
+	closedir(dir);
+	return err;
+}
+
+/* Every database that was there at T0, and still is, must have arrived. */
+static int
+check_list(struct dbcopy *d, const struct dblist *live, const struct dblist *copies)
+{
+	size_t databases = 0;
+
+	for (size_t i = 0; i < d->before.n; i++) {
+		const struct dblist_file *was = &d->before.files[i], *copy = dblist_find(copies, was->path);
+
+		if (!dblist_find(live, was->path))
+			continue;
+		if (!copy)
+			return err_set(ERR_INCOMPLETE, "DBCOPY did not copy %s", was->path);
+		if (copy->size == 0 && was->size > 0)
+			return err_set(ERR_INCOMPLETE, "DBCOPY left %s empty", was->path);
+		if (copy->mtime_ns / 1000000000 < was->mtime_ns / 1000000000)
+			return err_set(ERR_INCOMPLETE, "DBCOPY left an old copy of %s", was->path);
+		databases += layout_is_database(was->path);
+	}
+	if (databases == 0)
+		return err_set(ERR_INCOMPLETE, "DBCOPY copied no database at all");
+	if (!dblist_find(copies, layout_root_database(livetree_type(d->setup.tree))))
+		return err_set(ERR_INCOMPLETE, "DBCOPY did not copy %s", layout_root_database(livetree_type(d->setup.tree)));
+	return 0;
+}
+
+/* DBCOPY does not mirror deletions: names that the live tree no longer has leave staging. */
+static int
+prune(struct dbcopy *d, int staging, const struct dblist *live, const struct dblist *copies)
+{
+	for (size_t i = 0; i < copies->n; i++)
+		if (!dblist_find(live, copies->files[i].path) && !dblist_find(&d->before, copies->files[i].path)) {
+			int err = fsio_unlink(staging, copies->files[i].path);
+
+			if (err)
+				return err_prefix(err, "removing %s from local staging", copies->files[i].path);
+			d->figures.removed++;
+		}
+	return 0;
+}
+
+static int
+check_staging(struct dbcopy *d)
+{
+	enum layout_type type = livetree_type(d->setup.tree);
+	struct dblist live = {0}, copies = {0};
+	int staging = open(d->staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (staging < 0)
+		return err_sys("opening local staging %s", d->staging);
+	err = take_logs(d, staging);
+	if (err == 0 && (err = dblist_read(type, d->setup.tree, -1, &live)) == 0 && (err = dblist_read(type, NULL, staging, &copies)) == 0)
+		err = check_list(d, &live, &copies);
+	if (err == 0)
+		err = prune(d, staging, &live, &copies);
+	d->figures.files = copies.n - (size_t)d->figures.removed;
+	d->figures.bytes = 0;
+	for (size_t i = 0; i < copies.n; i++)
+		d->figures.bytes += copies.files[i].size;
+	dblist_fini(&live);
+	dblist_fini(&copies);
+	close(staging);
+	return err;
+}
+
+static void
+check_run(struct job *job)
+{
+	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
+	int err = check_staging(d);
+
+	if (err)
+		keep_error(d, err);
+}
+
+static void
+check_done(struct job *job, bool cancelled)
+{
+	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
+
+	d->job_runs = false;
+	if (cancelled)
+		d->stopped = true;
+	over(d);
+}
+
+/* ---- the child's life ---- */
+
+static void
+signal_group(struct dbcopy *d, int signal_number)
+{
+	if (d->pid > 0 && !d->reaped)
+		kill(-d->pid, signal_number);
+}
+
+static void
+on_limit(evutil_socket_t fd, short what, void *arg)
+{
+	struct dbcopy *d = arg;
+	struct timeval grace = {GRACE_S, 0};
+
+	(void)fd, (void)what;
+	if (!d->timed_out && !d->stopped) {
+		d->timed_out = true;
+		signal_group(d, SIGTERM);
+		evtimer_add(d->limit, &grace);
+	} else {
+		signal_group(d, SIGKILL);
+	}
+}
+
+static int
+judge_exit(struct dbcopy *d)
+{
+	if (d->timed_out)
+		return err_set(ERR_TIMEOUT, "DBCOPY did not end within its time limit (dbcopy-timeout) and was killed");
+	if (WIFSIGNALED(d->status))
+		return err_set(ERR_INCOMPLETE, "DBCOPY was killed by signal %d", WTERMSIG(d->status));
+	if (WEXITSTATUS(d->status) != 0)
+		return err_set(ERR_INCOMPLETE, "DBCOPY ended with status %d; the job's log has its output", WEXITSTATUS(d->status));
+	return 0;
+}
+
+/* The child is reaped and its pipes are empty: nothing more will come. */
+static void
+maybe_check(struct dbcopy *d)
+{
+	int err;
+
+	if (d->step != STEP_COPYING || !d->reaped || d->output_fd >= 0 || d->report_fd >= 0)
+		return;
+	if (!d->stopped && (err = judge_exit(d)) != 0)
+		keep_error(d, err);
+	if (d->stopped || d->err) {
+		over(d);
+		return;
+	}
+	d->step = STEP_CHECKING;
+	d->job = (struct job){.run = check_run, .done = check_done};
+	d->job_runs = true;
+	workpool_submit(d->setup.pool, d->setup.lane, &d->job);
+}
+
+static void
+on_child(evutil_socket_t fd, short what, void *arg)
+{
+	struct dbcopy *d = arg;
+
+	(void)fd, (void)what;
+	if (!d->reaped && waitpid(d->pid, &d->status, WNOHANG) == d->pid) {
+		d->reaped = true;
+		maybe_check(d);
+	}
+}
+
+static void
+on_output(evutil_socket_t fd, short what, void *arg)
+{
+	struct dbcopy *d = arg;
+	char data[OUTPUT_LINE_MAX];
+	ssize_t n = read(fd, data, sizeof data);
+
+	(void)what;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0 && write(d->log_fd, data, (size_t)n) == n)
+		return;
+	close_event(&d->output, &d->output_fd);
+	maybe_check(d);
+}
+
+static void
+give_file(struct dbcopy *d, char *path, struct dbcopy_file *file)
+{
+	d->figures.files_copied += file->changed;
+	d->figures.bytes_copied += file->changed ? file->size : 0;
+	d->figures.files++;
+	d->figures.bytes += file->size;
+	if (d->events.file && !d->stopped)
+		d->events.file(file, d->arg);
+	else
+		free(file->hashes);
+	if (d->events.progress && !d->stopped)
+		d->events.progress(d->figures.files, d->figures.bytes, d->arg);
+	free(path);
+}
+
+/* Gives every whole report and keeps the rest for the next bytes. */
+static int
+take_reports(struct dbcopy *d)
+{
+	size_t at = 0, used;
+	struct dbcopy_file file;
+	char *path;
+	int got;
+
+	while ((got = dbcopy_report_unpack(d->report_data + at, d->report_len - at, &used, &path, &file)) == 1) {
+		at += used;
+		give_file(d, path, &file);
+	}
+	memmove(d->report_data, d->report_data + at, d->report_len - at);
+	d->report_len -= at;
+	return got;
+}
+
+static void
+on_report(evutil_socket_t fd, short what, void *arg)
+{
+	struct dbcopy *d = arg;
+	ssize_t n;
+	int err = 0;
+
+	(void)what;
+	if (d->report_cap - d->report_len < REPORT_PIECE) {
+		size_t cap = d->report_cap * 2 + REPORT_PIECE;
+		uint8_t *grown = realloc(d->report_data, cap);
+
+		if (grown) {
+			d->report_data = grown;
+			d->report_cap = cap;
+		} else {
+			err = err_set(ERR_NOMEM, "no memory for tidemark-dbcopy's report");
+		}
+	}
+	n = err ? 0 : read(fd, d->report_data + d->report_len, d->report_cap - d->report_len);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		d->report_len += (size_t)n;
+		err = take_reports(d);
+		if (err == 0)
+			return;
+	} else if (err == 0 && d->report_len && !d->stopped) {
+		err = err_set(ERR_PEER, "tidemark-dbcopy's report ended in the middle of a file");
+	}
+	if (err)
+		keep_error(d, err);
+	close_event(&d->report, &d->report_fd);
+	maybe_check(d);
+}
+
+/* ---- starting it ---- */
+
+/* A folder that looks like the post office but for its blobs: links to what DBCOPY is to copy, and an empty offiles. */
+static int
+make_shadow(struct dbcopy *d)
+{
+	const char *root = livetree_root(d->setup.tree);
+	int live = -1, shadow = -1, err = 0;
+	struct dirent *entry;
+	DIR *dir = NULL;
+
+	if (mkdir(d->shadow, 0700) != 0 && errno != EEXIST)
+		return err_sys("making the shadow folder %s", d->shadow);
+	shadow = open(d->shadow, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	live = livetree_open_dir(d->setup.tree, "");
+	dir = live < 0 ? NULL : fdopendir(live);
+	if (shadow < 0 || !dir) {
+		err = err_sys("making the shadow folder %s", d->shadow);
+		if (!dir && live >= 0)
+			close(live);
+	}
+	for (entry = NULL; err == 0 && (entry = readdir(dir));) {
+		enum layout_type type = livetree_type(d->setup.tree);
+		const struct layout_row *row = layout_of(type, entry->d_name, entry->d_type == DT_DIR);
+		char target[PATH_MAX];
+
+		if (*entry->d_name == '.' || (row && row->class == LAYOUT_SNAPSHOT) == false)
+			continue;
+		if ((size_t)snprintf(target, sizeof target, "%s/%s", root, entry->d_name) >= sizeof target)
+			err = err_set(ERR_LIMIT, "the path of %s is too long for an external DBCOPY", entry->d_name);
+		else if ((unlinkat(shadow, entry->d_name, 0) != 0 && errno != ENOENT) || symlinkat(target, shadow, entry->d_name) != 0)
+			err = err_sys("linking %s into the shadow folder", entry->d_name);
+	}
+	if (err == 0 && livetree_type(d->setup.tree) == LAYOUT_POST_OFFICE && mkdirat(shadow, "offiles", 0500) != 0 && errno != EEXIST)
+		err = err_sys("making the empty offiles of the shadow folder");
+	if (dir)
+		closedir(dir);
+	if (shadow >= 0)
+		close(shadow);
+	return err;
+}
+
+/* The path of a program that lies beside ours. */
+static int
+sibling(const char *name, char *out, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", out, size - 1);
+
+	if (n < 0)
+		return err_sys("finding our own program");
+	out[n] = '\0';
+	char *slash = strrchr(out, '/');
+	if (!slash || (size_t)(slash + 1 - out) + strlen(name) >= size)
+		return err_set(ERR_LIMIT, "the path of our own program is too long");
+	strcpy(slash + 1, name);
+	return 0;
+}
+
+static int
+spawn(struct dbcopy *d, char **words, int output, int report)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t all, none;
+	int err;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, output, 1);
+	posix_spawn_file_actions_adddup2(&actions, output, 2);
+	if (report >= 0)
+		posix_spawn_file_actions_adddup2(&actions, report, 3);
+	sigfillset(&all);
+	sigemptyset(&none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setpgroup(&attributes, 0);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	errno = posix_spawn(&d->pid, words[0], &actions, &attributes, words, environ);
+	err = errno ? err_sys("starting DBCOPY %s", words[0]) : 0;
+	if (err)
+		d->pid = 0;
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	return err;
+}
+
+static int
+start_builtin(struct dbcopy *d, int output)
+{
+	char program[PATH_MAX], root[PATH_MAX];
+	int pair[2], err;
+	char *words[] = {program, (char[]){"--report"}, (char[]){"3"}, root, d->staging, NULL};
+
+	if ((err = sibling("tidemark-dbcopy", program, sizeof program)) != 0)
+		return err;
+	snprintf(root, sizeof root, "%s", livetree_root(d->setup.tree));
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return err_sys("making tidemark-dbcopy's report channel");
+	err = spawn(d, words, output, pair[1]);
+	close(pair[1]);
+	if (err == 0 && write(pair[0], d->key, sizeof d->key) != (ssize_t)sizeof d->key)
+		err = err_sys("giving tidemark-dbcopy its key");
+	d->report_fd = pair[0];
+	if (err)
+		return err;
+	evutil_make_socket_nonblocking(pair[0]);
+	d->report = event_new(d->setup.base, pair[0], EV_READ | EV_PERSIST, on_report, d);
+	return d->report && event_add(d->report, NULL) == 0 ? 0 : err_set(ERR_NOMEM, "watching tidemark-dbcopy");
+}
+
+static int
+start_external(struct dbcopy *d, int output)
+{
+	char **words;
+	size_t n;
+	int err = make_shadow(d);
+
+	if (err || (err = shellwords_split(d->command, 2, &words, &n)) != 0)
+		return err;
+	words[n] = d->shadow;
+	words[n + 1] = d->staging;
+	err = spawn(d, words, output, -1);
+	words[n] = words[n + 1] = NULL;
+	shellwords_free(words);
+	return err;
+}
+
+static int
+watch_child(struct dbcopy *d)
+{
+	struct timeval limit = {d->setup.timeout_ms / 1000, d->setup.timeout_ms % 1000 * 1000};
+
+	d->child = evsignal_new(d->setup.base, SIGCHLD, on_child, d);
+	d->output = event_new(d->setup.base, d->output_fd, EV_READ | EV_PERSIST, on_output, d);
+	d->limit = evtimer_new(d->setup.base, on_limit, d);
+	if (!d->child || !d->output || !d->limit || event_add(d->child, NULL) != 0 || event_add(d->output, NULL) != 0 ||
+	    (d->setup.timeout_ms && evtimer_add(d->limit, &limit) != 0))
+		return err_set(ERR_NOMEM, "watching DBCOPY");
+	return 0;
+}
+
+static int
+start_child(struct dbcopy *d)
+{
+	int pipes[2], err;
+
+	if (pipe2(pipes, O_CLOEXEC) != 0)
+		return err_sys("making a pipe for DBCOPY's output");
+	d->output_fd = pipes[0];
+	evutil_make_socket_nonblocking(pipes[0]);
+	/* SIGCHLD is watched before there is a child: it cannot end unseen. */
+	err = watch_child(d);
+	if (err == 0)
+		err = d->builtin ? start_builtin(d, pipes[1]) : start_external(d, pipes[1]);
+	close(pipes[1]);
+	return err;
+}
+
+static void
+list_run(struct job *job)
+{
+	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
+	int err = dblist_read(livetree_type(d->setup.tree), d->setup.tree, -1, &d->before);
+
+	if (err)
+		keep_error(d, err);
+}
+
+static void
+list_done(struct job *job, bool cancelled)
+{
+	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
+	int err;
+
+	d->job_runs = false;
+	if (cancelled)
+		d->stopped = true;
+	if (d->stopped || d->err) {
+		over(d);
+		return;
+	}
+	d->step = STEP_COPYING;
+	if ((err = start_child(d)) != 0) {
+		keep_error(d, err);
+		d->reaped = d->pid == 0;
+		signal_group(d, SIGKILL);
+		close_event(&d->output, &d->output_fd);
+		close_event(&d->report, &d->report_fd);
+		if (d->reaped)
+			over(d);
+	}
+}
+
+int
+dbcopy_start(const struct dbcopy_setup *setup, const struct dbcopy_events *events, void *arg, struct dbcopy **ret_dbcopy)
+{
+	struct dbcopy *d = calloc(1, sizeof *d);
+
+	if (!d)
+		return err_set(ERR_NOMEM, "starting DBCOPY");
+	d->setup = *setup;
+	d->events = *events;
+	d->arg = arg;
+	d->output_fd = d->report_fd = -1;
+	d->builtin = strcmp(setup->command, "builtin") == 0;
+	d->staging = strdup(setup->staging);
+	d->shadow = strdup(setup->shadow);
+	d->log_file = strdup(setup->log_file);
+	d->command = strdup(setup->command);
+	memcpy(d->key, setup->key, sizeof d->key);
+	d->log_fd = open(setup->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (!d->staging || !d->shadow || !d->log_file || !d->command || d->log_fd < 0) {
+		int err = d->log_fd < 0 ? err_sys("opening the job's log %s", setup->log_file) : err_set(ERR_NOMEM, "starting DBCOPY");
+
+		destroy(d);
+		return err;
+	}
+	d->job = (struct job){.run = list_run, .done = list_done};
+	d->job_runs = true;
+	workpool_submit(setup->pool, setup->lane, &d->job);
+	*ret_dbcopy = d;
+	return 0;
+}
+
+void
+dbcopy_stop(struct dbcopy *d)
+{
+	struct timeval grace = {GRACE_S, 0};
+
+	if (d->step == STEP_OVER || d->stopped)
+		return;
+	d->stopped = true;
+	signal_group(d, SIGTERM);
+	if (d->limit)
+		evtimer_add(d->limit, &grace);
+}
+
+void
+dbcopy_free(struct dbcopy *d)
+{
+	if (!d)
+		return;
+	if (d->step == STEP_OVER) {
+		destroy(d);
+		return;
+	}
+	/* The owner goes before the end: the child is killed now, and when nothing of it is left we free ourselves. */
+	d->freed = true;
+	d->stopped = true;
+	if (d->step == STEP_COPYING) {
+		signal_group(d, SIGKILL);
+		if (!d->reaped && d->pid > 0)
+			waitpid(d->pid, &d->status, 0);
+		d->reaped = true;
+	}
+	if (!d->job_runs)
+		destroy(d);
+}
+
+char *
+dbcopy_problem(const char *command)
+{
+	char program[PATH_MAX], **words = NULL, *problem = NULL;
+	const char *path = program;
+	size_t n = 0;
+
+	if (strcmp(command, "builtin") == 0) {
+		if (sibling("tidemark-dbcopy", program, sizeof program) != 0)
+			return strdup(err_text());
+	} else if (shellwords_split(command, 0, &words, &n) != 0) {
+		return strdup(err_text());
+	} else {
+		path = words[0];
+	}
+	if (*path != '/')
+		problem = strdup("dbcopy must be \"builtin\" or begin with an absolute path");
+	else if (access(path, X_OK) != 0 && asprintf(&problem, "DBCOPY cannot be run: %s: %s", path, strerror(errno)) < 0)
+		problem = NULL;
+	shellwords_free(words);
+	return problem;
+}

@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * profile - holds one profile's parts together and decides what its state is.
+ *
+ * The order in which parts come: journal, block map, history and watcher at once; tree and identity as soon as they are
+ * there; then replicator, snapshot and schedule.  A tick every five seconds opens what is missing, pokes the replicator
+ * (a lost poke costs one tick) and looks at the schedule (a clock that jumped costs one tick too).
+ */
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/log.h"
+#include "base/workpool.h"
+#include "collector/config.h"
+#include "collector/memo.h"
+#include "collector/profile_private.h"
+#include "collector/schedule.h"
+#include "collector/snapshot.h"
+#include "collector/state.h"
+#include "collector/watcher_link.h"
+#include "journal/blockmap.h"
+#include "journal/journal.h"
+#include "livetree.h"
+#include "wire/identity.h"
+
+static const struct timeval tick_every = {5, 0};
+
+static void
+changed(struct profile *p)
+{
+	if (!p->ended)
+		p->setup.changed(p->name, p->setup.arg);
+}
+
+/* ---- the replicator's and the watcher's news ---- */
+
+static void
+on_link(bool up, const char *why, void *arg)
+{
+	struct profile *p = arg;
+
+	if (up)
+		log_info("link.up", "profile=%s", p->name);
+	else
+		log_warn("link.down", "profile=%s: %s: changes are remembered and sent later", p->name, why);
+	changed(p);
+}
+
+static void
+on_stop(uint64_t job, const char *origin, void *arg)
+{
+	struct profile *p = arg;
+	const struct job_record *running = p->snapshot ? snapshot_job(p->snapshot) : NULL;
+	char who[96];
+
+	snprintf(who, sizeof who, "server (%.80s)", origin);
+	if (running && running->id == job)
+		snapshot_stop(p->snapshot, who);
+}
+
+static void
+on_state(void *arg)
+{
+	changed(arg);
+}
+
+static void
+on_poke(void *arg)
+{
+	struct profile *p = arg;
+
+	if (p->replicator)
+		replicator_poke(p->replicator);
+}
+
+static void
+on_watcher(void *arg)
+{
+	changed(arg);
+}
+
+static void
+on_job(const struct job_record *record, void *arg)
+{
+	struct profile *p = arg;
+
+	/* DBCOPY has ended well as soon as the job streams. */
+	if (record->phase > JOB_COPY && record->result == JOB_RUNNING && memo_facts(p->memo)->last_dbcopy_ns < record->t0_ns) {
+		memo_facts(p->memo)->last_dbcopy_ns = profile_now_ns();
+		memo_store(p->memo);
+	}
+	changed(p);
+}
+
+static const struct replicator_events replicator_events = {.link = on_link, .stop = on_stop, .state = on_state};
+static const struct watcher_link_events watcher_events = {.poke = on_poke, .changed = on_watcher};
+
+/* ---- opening what is missing ---- */
+
+static int
+open_tree(struct profile *p)
+{
+	struct memo_facts *known = memo_facts(p->memo);
+	struct livetree_id id;
+	int err = livetree_open(p->config->path, (enum layout_type)p->config->type, &p->tree);
+
+	if (err) {
+		if (strcmp(p->trouble, err_text()) != 0)
+			log_error("profile.tree", "profile=%s: %s: nothing is sent until it is there", p->name, err_text());
+		snprintf(p->trouble, sizeof p->trouble, "%s", err_text());
+		return err;
+	}
+	id = livetree_id(p->tree);
+	if ((known->fsid || known->inode) && (known->fsid != id.fsid || known->inode != id.inode)) {
+		p->other_root = true;
+		snprintf(p->trouble, sizeof p->trouble,
+		    "another tree lies at %s than the one that was backed up: nothing is sent; if it is right, `tidemark resume %s` accepts it",
+		    p->config->path, p->name);
+		log_error("profile.root", "profile=%s: %s", p->name, p->trouble);
+		return 0;
+	}
+	if (!known->inode) {
+		known->fsid = id.fsid;
+		known->inode = id.inode;
+		memo_store(p->memo);
+	}
+	p->trouble[0] = '\0';
+	return 0;
+}
+
+static int
+open_replicator(struct profile *p)
+{
+	struct replicator_setup setup = {
+	    .base = p->setup.base,
+	    .pool = p->setup.pool,
+	    .lane_journal = p->lane_journal,
+	    .lane_hash = p->setup.lane_hash,
+	    .tree = p->tree,
+	    .journal = p->journal,
+	    .map = p->map,
+	    .identity = p->identity,
+	    .profile = p->name,
+	    .server = collector_config_main(p->setup.conf)->server,
+	    .cookie_dir = p->cookie_dir,
+	    .bandwidth = p->config->bandwidth,
+	    .rescan_ms = p->config->rescan_ms,
+	    .index_poll_ms = p->config->index_poll_ms,
+	};
+	struct snapshot_setup day = {
+	    .base = p->setup.base,
+	    .pool = p->setup.pool,
+	    .lane = p->setup.lane_work,
+	    .tree = p->tree,
+	    .jobs = p->jobs,
+	    .config = p->config,
+	    .zone = p->zone,
+	    .profile = p->name,
+	    .profile_dir = p->dir,
+	};
+	int err = replicator_new(&setup, &replicator_events, p, &p->replicator);
+
+	if (err)
+		return err;
+	day.replicator = p->replicator;
+	err = snapshot_new(&day, &p->snapshot);
+	if (err)
+		return err;
+	snapshot_on_change(p->snapshot, on_job, p);
+	replicator_pause(p->replicator, memo_facts(p->memo)->paused);
+	return 0;
+}
+
+void
+profile_try(struct profile *p)
+{
+	if (p->ended || p->replicator)
+		return;
+	if (!p->tree)
+		open_tree(p);
+	if (!p->identity && identity_open_collector(p->identity_dir, p->name, &p->identity) != 0)
+		p->identity = NULL;
+	if (p->tree && p->identity && !p->other_root && open_replicator(p) != 0)
+		log_error("profile.start", "profile=%s: %s", p->name, err_text());
+	changed(p);
+}
+
+/* ---- the schedule ---- */
+
+static uint32_t
+today(const struct profile *p)
+{
+	struct civil c;
+
+	zone_civil(p->zone, profile_now_ns() / 1000000000, &c);
+	return civil_date(&c);
+}
+
+static void
+keep_schedule(struct profile *p)
+{
+	struct memo_facts *memo = memo_facts(p->memo);
+	struct schedule_slot slot;
+	uint64_t id;
+
+	if (!p->snapshot || memo->paused || snapshot_job(p->snapshot))
+		return;
+	/* Nothing that was due before the profile's first start is missed. */
+	if (!memo->last_slot_s) {
+		memo->last_slot_s = profile_now_ns() / 1000000000;
+		memo_store(p->memo);
+	}
+	if (!schedule_next(p->schedule, p->zone, profile_now_ns() / 1000000000, memo->last_slot_s, &slot) || !slot.late)
+		return;
+	if (snapshot_start(p->snapshot, "schedule", slot.date, NULL, NULL, &id) != 0) {
+		if (!p->tried_slot_failed)
+			log_warn("schedule.waits", "profile=%s date=%u: %s: it runs as soon as it can", p->name, slot.date, err_text());
+		p->tried_slot_failed = true;
+		return;
+	}
+	/* Killed between the start and the memo: the slot is started again, and its set becomes the day's second. */
+	p->tried_slot_failed = false;
+	memo->last_slot_s = slot.at_s;
+	memo_store(p->memo);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct profile *p = arg;
+
+	(void)fd, (void)what;
+	if (p->ended)
+		return;
+	profile_try(p);
+	if (p->replicator)
+		replicator_poke(p->replicator);
+	keep_schedule(p);
+	evtimer_add(p->tick, &tick_every);
+}
+
+/* ---- life ---- */
+
+static int
+read_policies(struct profile *p, const struct profile_config *config)
+{
+	struct schedule *schedule = NULL;
+	struct zone *zone = NULL;
+	int err = schedule_parse(&config->schedule, &schedule);
+
+	if (err == 0)
+		err = zone_load(config->timezone, &zone);
+	if (err) {
+		schedule_free(schedule);
+		return err;
+	}
+	schedule_free(p->schedule);
+	zone_free(p->zone);
+	p->schedule = schedule;
+	p->zone = zone;
+	p->config = config;
+	return 0;
+}
+
+static int
+open_stores(struct profile *p)
+{
+	char *history = NULL;
+	bool rebuilt_journal = false, rebuilt_map = false;
+	int fd = state_open_dir(p->dir), err = fd < 0 ? fd : 0;
+
+	if (fd >= 0) {
+		int cookies = fsio_make_dirs(fd, "cookies", true);
+
+		if (cookies >= 0)
+			close(cookies);
+		err = cookies < 0 ? cookies : 0;
+		close(fd);
+	}
+	if (err == 0 && asprintf(&history, "%s/jobs", p->dir) < 0)
+		err = err_set(ERR_NOMEM, "opening profile %s", p->name);
+	if (err == 0)
+		err = memo_open(p->dir, p->setup.pool, p->setup.lane_work, &p->memo);
+	if (err == 0)
+		err = jobs_open(history, p->setup.pool, p->setup.lane_work, &p->jobs);
+	if (err == 0)
+		err = journal_open(p->dir, p->name, &p->journal, &rebuilt_journal);
+	if (err == 0)
+		err = blockmap_open(p->dir, p->name, &p->map, &rebuilt_map);
+	if (rebuilt_journal || rebuilt_map)
+		log_warn("profile.rebuilt", "profile=%s: the %s was damaged and has been set aside; the server is compared and only differences are sent",
+		    p->name, rebuilt_journal ? "journal" : "block map");
+	free(history);
+	return err;
+}
+
+/* A job that was running when we died is over: say so in the history. */
+static void
+close_lost_jobs(struct profile *p)
+{
+	const struct job_record *found;
+
+	for (size_t i = 0; (found = jobs_nth(p->jobs, i)); i++)
+		if (found->result == JOB_RUNNING) {
+			struct job_record r = *found;
+
+			r.result = JOB_FAILED;
+			r.code = ERR_INTERRUPTED;
+			r.ended_ns = profile_now_ns();
+			snprintf(r.text, sizeof r.text, "the collector was ended in the middle of it; the server may still have sealed the set");
+			jobs_put(p->jobs, &r);
+		}
+}
+
+static int
+name_paths(struct profile *p)
+{
+	const char *state = collector_config_main(p->setup.conf)->state;
+
+	p->name = strdup(p->setup.name);
+	p->config_file = strdup(p->setup.config_file);
+	p->dir = collector_profile_dir(p->setup.conf, p->setup.name);
+	if (asprintf(&p->identity_dir, "%s/identity", state) < 0)
+		p->identity_dir = NULL;
+	if (!p->dir || asprintf(&p->cookie_dir, "%s/cookies", p->dir) < 0)
+		p->cookie_dir = NULL;
+	return p->name && p->config_file && p->dir && p->identity_dir && p->cookie_dir ? 0 : err_set(ERR_NOMEM, "opening profile %s", p->setup.name);
+}
+
+int
+profile_new(const struct profile_setup *setup, struct profile **ret_profile)
+{
+	struct profile *p = calloc(1, sizeof *p);
+	int err;
+
+	if (!p)
+		return err_set(ERR_NOMEM, "opening profile %s", setup->name);
+	p->setup = *setup;
+	p->started_ns = profile_now_ns();
+	p->lane_journal = -1;
+	err = name_paths(p);
+	if (err == 0)
+		err = read_policies(p, collector_config_profile(setup->conf, setup->name));
+	if (err == 0 && (p->lane_journal = workpool_add_lane(setup->pool, "journal", 1)) < 0)
+		err = p->lane_journal;
+	if (err == 0)
+		err = open_stores(p);
+	if (err == 0) {
+		close_lost_jobs(p);
+		err = watcher_link_new(setup->base, setup->conf, p->config_file, p->name, &watcher_events, p, &p->watcher);
+	}
+	if (err == 0 && !(p->tick = evtimer_new(setup->base, on_tick, p)))
+		err = err_set(ERR_NOMEM, "opening profile %s", p->name);
+	if (err) {
+		profile_end(p); /* no replicator yet: nothing of ours is in the pool but what frees itself */
+		profile_free(p);
+		return err;
+	}
+	event_active(p->tick, EV_TIMEOUT, 0);
+	*ret_profile = p;
+	return 0;
+}
+
+void
+profile_end(struct profile *p)
+{
+	p->ended = true;
+	if (p->tick)
+		event_free(p->tick);
+	p->tick = NULL;
+	snapshot_free(p->snapshot);
+	p->snapshot = NULL;
+	watcher_link_free(p->watcher);
+	p->watcher = NULL;
+}
+
+void
+profile_free(struct profile *p)
+{
+	if (!p)
+		return;
+	replicator_free(p->replicator);
+	memo_close(p->memo);
+	jobs_close(p->jobs);
+	journal_close(p->journal);
+	blockmap_close(p->map);
+	livetree_close(p->tree);
+	identity_close(p->identity);
+	schedule_free(p->schedule);
+	zone_free(p->zone);
+	free(p->name);
+	free(p->dir);
+	free(p->identity_dir);
+	free(p->cookie_dir);
+	free(p->config_file);
+	free(p);
+}
+
+const char *
+profile_name(const struct profile *p)
+{
+	return p->name;
+}
+
+int
+profile_reload(struct profile *p, const struct conf *conf)
+{
+	const struct profile_config *config = collector_config_profile(conf, p->name);
+	int err = read_policies(p, config);
+
+	if (err)
+		return err;
+	p->setup.conf = conf;
+	if (p->replicator)
+		replicator_set_bandwidth(p->replicator, config->bandwidth);
+	if (p->snapshot)
+		snapshot_set_config(p->snapshot, config, p->zone);
+	return 0;
+}
+
+/* ---- orders ---- */
+
+static int
+not_running(const struct profile *p)
+{
+	if (!p->identity)
+		return err_set(ERR_DENIED, "profile %s is not enrolled: `tidemark token create %s` on the server, then `tidemark enrol %s TOKEN` here", p->name,
+		    p->name, p->name);
+	return err_set(ERR_BUSY, "profile %s is not running: %s", p->name, *p->trouble ? p->trouble : "see the collector's log");
+}
+
+int
+profile_sync(struct profile *p, collector_done *done, void *arg)
+{
+	if (!p->replicator)
+		return not_running(p);
+	if (memo_facts(p->memo)->paused)
+		return err_set(ERR_BUSY, "profile %s is paused: nothing is sent until `tidemark resume %s`", p->name, p->name);
+	replicator_barrier(p->replicator, done, arg);
+	return 0;
+}
+
+int
+profile_backup(struct profile *p, const char *origin, void (*done)(const struct job_record *record, void *arg), void *arg, uint64_t *ret_id)
+{
+	if (!p->snapshot)
+		return not_running(p);
+	if (memo_facts(p->memo)->paused)
+		return err_set(ERR_BUSY, "profile %s is paused: no backup can be made until `tidemark resume %s`", p->name, p->name);
+	return snapshot_start(p->snapshot, origin, today(p), done, arg, ret_id);
+}
+
+int
+profile_stop(struct profile *p, const char *who)
+{
+	return p->snapshot ? snapshot_stop(p->snapshot, who) : not_running(p);
+}
+
+int
+profile_pause(struct profile *p, bool paused)
+{
+	struct memo_facts *memo = memo_facts(p->memo);
+
+	if (!paused && p->other_root) {
+		struct livetree_id id = livetree_id(p->tree);
+
+		log_warn("profile.root", "profile=%s: the tree at %s was accepted by an operator", p->name, p->config->path);
+		memo->fsid = id.fsid;
+		memo->inode = id.inode;
+		p->other_root = false;
+		p->trouble[0] = '\0';
+	}
+	memo->paused = paused;
+	memo_store(p->memo);
+	if (p->replicator)
+		replicator_pause(p->replicator, paused);
+	profile_try(p);
+	changed(p);
+	return 0;
+}
+
+int
+profile_bandwidth(struct profile *p, uint64_t bytes_per_s)
+{
+	if (!p->replicator)
+		return not_running(p);
+	replicator_set_bandwidth(p->replicator, bytes_per_s);
+	return 0;
+}
+
+int
+profile_sets(struct profile *p, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
+{
+	if (!p->replicator)
+		return not_running(p);
+	replicator_sets(p->replicator, done, arg);
+	return 0;
+}
+
+const struct jobs *
+profile_jobs(const struct profile *p)
+{
+	return p->jobs;
+}
+
+struct trouble_job {
+	struct job job;
+	struct profile *profile;
+	struct journal_trouble *troubles;
+	size_t n;
+	int err;
+	void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg);
+	void *arg;
+};
+
+static void
+troubles_run(struct job *job)
+{
+	struct trouble_job *t = (struct trouble_job *)job;
+
+	t->err = journal_troubles(t->profile->journal, 1000, &t->troubles, &t->n);
+}
+
+static void
+troubles_done(struct job *job, bool cancelled)
+{
+	struct trouble_job *t = (struct trouble_job *)job;
+
+	t->done(cancelled ? -ERR_STOPPED : t->err, t->troubles, t->n, t->arg);
+	journal_troubles_free(t->troubles, t->n);
+	free(t);
+}
+
+int
+profile_troubles(struct profile *p, void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg), void *arg)
+{
+	struct trouble_job *t = calloc(1, sizeof *t);
+
+	if (!t)
+		return err_set(ERR_NOMEM, "asking for troubles");
+	*t = (struct trouble_job){.job = {.run = troubles_run, .done = troubles_done}, .profile = p, .done = done, .arg = arg};
+	workpool_submit(p->setup.pool, p->lane_journal, &t->job);
+	return 0;
+}

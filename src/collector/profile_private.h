@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* profile_private - the parts of a profile, for profile.c and profile_state.c only. */
+#ifndef COLLECTOR_PROFILE_PRIVATE_H
+#define COLLECTOR_PROFILE_PRIVATE_H
+
+#include <time.h>
+
+#include "collector/profile.h"
+
+struct profile {
+	struct profile_setup setup;
+	const struct profile_config *config;
+	char *name, *dir, *identity_dir, *cookie_dir, *config_file;
+	int lane_journal;
+	struct event *tick;
+	bool ended;
+
+	struct journal *journal;
+	struct blockmap *map;
+	struct jobs *jobs;
+	struct memo *memo;
+	struct watcher_link *watcher;
+	struct livetree *tree;
+	struct identity *identity;
+	struct replicator *replicator;
+	struct snapshot *snapshot;
+	struct schedule *schedule;
+	struct zone *zone;
+
+	int64_t started_ns;
+	char trouble[512];      /* why the tree or the root is not usable; "" = it is */
+	bool other_root;        /* another tree lies at the path than the one we backed up */
+	bool tried_slot_failed; /* the due slot could not be started yet; told once */
+	uint64_t free_bytes;
+	int64_t space_asked_s;
+};
+
+static inline int64_t
+profile_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* profile_state - what the state of a profile is, and why: the gravest reason that holds, in words that say what to do. */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsio.h"
+#include "collector/config.h"
+#include "collector/dbcopy.h"
+#include "collector/memo.h"
+#include "collector/profile_private.h"
+#include "collector/schedule.h"
+#include "collector/snapshot.h"
+#include "collector/watcher_link.h"
+#include "journal/journal.h"
+
+#define LATE_PENDING_NS (15ll * 60 * 1000000000)
+
+static void
+ask_space(struct profile *p)
+{
+	uint64_t total, inodes;
+	int64_t now = profile_now_ns() / 1000000000;
+	int fd;
+
+	/* A stat of a file system that hangs would hang the loop: once a minute is enough to risk. */
+	if (p->space_asked_s && now - p->space_asked_s < 60)
+		return;
+	p->space_asked_s = now;
+	fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0) {
+		fsio_space(fd, &p->free_bytes, &total, &inodes);
+		close(fd);
+	}
+}
+
+static const struct job_record *
+last_ended(const struct profile *p)
+{
+	const struct job_record *r;
+
+	for (size_t i = 0; (r = jobs_nth(p->jobs, i)); i++)
+		if (r->result != JOB_RUNNING)
+			return r;
+	return NULL;
+}
+
+static void __attribute__((format(printf, 3, 4)))
+judge(struct collector_profile_status *s, enum profile_state state, const char *fmt, ...)
+{
+	va_list args;
+
+	/* The first reason is the gravest: they are tried in that order. */
+	if (s->state != PROFILE_OK)
+		return;
+	s->state = state;
+	va_start(args, fmt);
+	vsnprintf(s->reason, sizeof s->reason, fmt, args);
+	va_end(args);
+}
+
+static void
+judge_all(const struct profile *p, struct collector_profile_status *s)
+{
+	const struct replicator_status *f = &s->flow;
+	int64_t now = profile_now_ns(), newest = f->last_sealed_ns > p->started_ns ? f->last_sealed_ns : p->started_ns;
+	bool scheduled = s->next_run_s != 0;
+
+	if (f->last_sealed_ns)
+		newest = f->last_sealed_ns;
+	if (!s->enrolled)
+		judge(s, PROFILE_FAILED, "not enrolled: nothing is sent; get a token on the server (`tidemark token create %s`), then `tidemark enrol %s TOKEN`",
+		    p->name, p->name);
+	if (*p->trouble)
+		judge(s, PROFILE_FAILED, "%s", p->trouble);
+	if (f->root_gone)
+		judge(s, PROFILE_FAILED, "%s is gone or not mounted: nothing is sent and nothing is taken for deleted; mount it again", p->config->path);
+	if (f->refused)
+		judge(s, PROFILE_FAILED, "%s", f->why);
+	if (s->last_job && s->last_job->result == JOB_FAILED && s->last_job->started_ns > f->last_sealed_ns)
+		judge(s, PROFILE_FAILED, "the last backup failed: %s", s->last_job->text);
+	if (memo_facts(p->memo)->paused)
+		judge(s, PROFILE_PAUSED, "paused: changes are remembered but not sent; `tidemark resume %s`", p->name);
+	if (scheduled && now - newest > p->config->late_ms * 1000000)
+		judge(s, PROFILE_LATE, "no set was sealed for %lld h; see `tidemark job list`", (long long)((now - newest) / 3600000000000));
+	if (!f->connected)
+		judge(s, PROFILE_DEGRADED, "the server is not connected (%s): changes are remembered and sent later", *f->why ? f->why : "connecting");
+	if (!s->watcher_up)
+		judge(s, PROFILE_DEGRADED, "the watcher does not answer: changes are found by scans until it is back");
+	if (s->unwatched)
+		judge(s, PROFILE_DEGRADED, "%llu directories cannot be watched and are polled every minute; `tidemark doctor` says what to do",
+		    (unsigned long long)s->unwatched);
+	if (f->troubled)
+		judge(s, PROFILE_DEGRADED, "%llu files could not be sent yet; they are tried again", (unsigned long long)f->troubled);
+	if (f->oldest_pending_ns && now - f->oldest_pending_ns > LATE_PENDING_NS)
+		judge(s, PROFILE_LATE, "changes have waited for %lld min", (long long)((now - f->oldest_pending_ns) / 60000000000));
+	if (*f->why && f->connected)
+		judge(s, PROFILE_DEGRADED, "%s", f->why);
+}
+
+static void
+doctor_facts(const struct profile *p, struct collector_doctor_facts *d)
+{
+	char *problem = dbcopy_problem(p->config->dbcopy), *text = NULL;
+	size_t len;
+
+	snprintf(d->dbcopy_problem, sizeof d->dbcopy_problem, "%s", problem ? problem : "");
+	free(problem);
+	d->watch_limit = -1;
+	if (fsio_read_file(AT_FDCWD, "/proc/sys/fs/inotify/max_user_watches", 64, &text, &len) == 0)
+		d->watch_limit = atoll(text);
+	free(text);
+}
+
+void
+profile_status(struct profile *p, struct collector_profile_status *s)
+{
+	struct watcher_link_status w = {0};
+	struct schedule_slot slot;
+	uint64_t map;
+
+	*s = (struct collector_profile_status){.name = p->name, .path = p->config->path, .type = layout_type_name((enum layout_type)p->config->type)};
+	s->enrolled = p->identity != NULL;
+	if (p->replicator)
+		replicator_status(p->replicator, &s->flow);
+	s->job = p->snapshot ? snapshot_job(p->snapshot) : NULL;
+	s->last_job = last_ended(p);
+	s->last_dbcopy_ns = memo_facts(p->memo)->last_dbcopy_ns;
+	if (schedule_next(p->schedule, p->zone, profile_now_ns() / 1000000000, memo_facts(p->memo)->last_slot_s, &slot))
+		s->next_run_s = slot.at_s;
+	if (p->watcher)
+		watcher_link_status(p->watcher, &w);
+	s->watcher_up = w.up;
+	s->watched = w.directories;
+	s->unwatched = w.unwatched;
+	s->overflows = w.overflows;
+	s->flow.root_gone |= w.root_gone;
+	ask_space(p);
+	s->staging_free_bytes = p->free_bytes;
+	journal_usage(p->journal, &s->journal_bytes, &map);
+	doctor_facts(p, &s->doctor);
+	judge_all(p, s);
+}

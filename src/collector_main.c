@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* tidemark-collector - joins configuration, profiles and control socket; everything else is theirs. */
+#include <event2/event.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/log.h"
+#include "collector/collector.h"
+#include "collector/config.h"
+#include "collector/state.h"
+#include "control/collector_api.h"
+#include "control/daemon.h"
+
+struct program {
+	struct event_base *base;
+	struct daemon *daemon;
+	struct collector *collector;
+	struct collector_api *api;
+};
+
+static void
+on_reload(void *arg)
+{
+	struct program *p = arg;
+
+	if (collector_reload(p->collector) == 0)
+		log_info("collector.reload", "the new configuration is in force");
+	else
+		log_error("collector.reload", "the old configuration stays in force: %s", err_text());
+}
+
+/* One collector a state folder: the lock lives as long as we do. */
+static int
+lock_state(const char *dir)
+{
+	int fd = state_open_dir(dir), lock;
+
+	if (fd < 0)
+		return fd;
+	lock = fsio_lock(fd, "collector.lock");
+	close(fd);
+	return lock < 0 ? err_prefix(lock, "another collector uses %s", dir) : 0;
+}
+
+static int
+start(struct program *p, struct conf *conf, const char *file)
+{
+	const struct collector_config *config = collector_config_main(conf);
+	int run_dir, err = lock_state(config->state);
+
+	if (err)
+		return err;
+	if ((run_dir = state_open_dir(config->run_dir)) < 0)
+		return run_dir;
+	close(run_dir);
+	if ((err = daemon_new(p->base, on_reload, p, &p->daemon)) != 0)
+		return err;
+	if ((err = collector_new(p->base, conf, file, &p->collector)) != 0)
+		return err;
+	return collector_api_new(p->base, p->collector, config->run_dir, &p->api);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct daemon_arguments arguments = {.fd = -1};
+	struct program p = {0};
+	struct conf *conf;
+	int status = 1, err;
+
+	log_set_name("collector");
+	daemon_arguments(argc, argv, "tidemark-collector", "replicates post offices and domains to a tidemark server", COLLECTOR_CONF_DEFAULT,
+	    &arguments);
+	if (collector_config_load(arguments.config, &conf) != 0) {
+		fprintf(stderr, "%s\n", err_text());
+		return 2;
+	}
+	log_set_level((enum log_level)collector_config_main(conf)->log_level);
+	p.base = event_base_new();
+	if (!p.base || event_base_priority_init(p.base, 3) != 0) {
+		fprintf(stderr, "tidemark-collector: the event loop cannot be made\n");
+		return 1;
+	}
+	err = start(&p, conf, arguments.config);
+	if (err) {
+		log_error("collector.start", "%s", err_text());
+		status = err_exit_status(err);
+		if (!p.collector)
+			conf_free(conf);
+	} else {
+		log_info("collector.ready", "profiles=%zu", collector_count(p.collector));
+		daemon_ready(p.daemon, "replicating");
+		status = daemon_run(p.daemon);
+	}
+	collector_free(p.collector);
+	collector_api_free(p.api);
+	daemon_free(p.daemon);
+	event_base_free(p.base);
+	return status;
+}

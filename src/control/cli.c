@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cli - the table of verbs, and what they share: parsing, asking, failing.
+ *
+ * Options are matched whole: an abbreviation that works today would break a script when an option is added.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "control/api.h"
+#include "control/cli.h"
+#include "control/client.h"
+#include "control/progress.h"
+
+/* ---- verbs ---- */
+
+static json_t *
+wait_body(const struct cli *c)
+{
+	return json_pack("{s:b}", "wait", c->wait);
+}
+
+/* Asks about a profile; takes `body`. */
+static int
+ask_profile(const struct cli *c, const char *method, const char *rest, json_t *body, void (*show)(const json_t *),
+    int (*status)(const json_t *))
+{
+	char *path = cli_profile_path(cli_word(c, 0), rest);
+	int exit_status = path ? cli_ask(c, method, path, body, show, status) : 1;
+
+	json_decref(body);
+	free(path);
+	return exit_status;
+}
+
+static int
+worst_state(const json_t *last)
+{
+	json_t *profile;
+	int worst = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(last, "profiles"), i, profile) {
+		const char *state = json_string_value(json_object_get(profile, "state"));
+		int status = !state || strcmp(state, "ok") == 0 ? 0 : strcmp(state, "failed") == 0 ? 1 : 4;
+
+		if (status == 1 || (status == 4 && worst == 0))
+			worst = status;
+	}
+	return worst;
+}
+
+static int
+verb_status(const struct cli *c)
+{
+	char *name = cli_word(c, 0) ? client_encode(cli_word(c, 0)) : NULL, *path = NULL;
+	int status = 1;
+
+	if (asprintf(&path, "/v1/status?%s%s%s", name ? "profile=" : "", name ? name : "", c->watch ? "&watch=1" : "") >= 0)
+		status = cli_ask(c, "GET", path, NULL, show_status, worst_state);
+	free(path);
+	if (name && !c->json && !c->watch && status != 10 && status != 13)
+		ask_profile(c, "GET", "troubles", NULL, show_troubles, NULL);
+	free(name);
+	return status;
+}
+
+static int
+verb_sync(const struct cli *c)
+{
+	return ask_profile(c, "POST", "sync", wait_body(c), show_nothing, NULL);
+}
+
+/* A job's exit status: good 0, with warnings 3, else what its error says. */
+static int
+job_status(const json_t *last)
+{
+	const char *result = json_string_value(json_object_get(last, "result"));
+	const char *code = json_string_value(json_object_get(last, "code"));
+
+	if (!result)
+		return 0; /* started, not waited for */
+	if (strcmp(result, "good") == 0)
+		return 0;
+	if (strcmp(result, "warnings") == 0)
+		return 3;
+	return code ? err_exit_status(err_from_name(code)) : 1;
+}
+
+static int
+verb_backup(const struct cli *c)
+{
+	return ask_profile(c, "POST", "backup", wait_body(c), show_job, job_status);
+}
+
+static int
+verb_stop(const struct cli *c)
+{
+	return ask_profile(c, "POST", "stop", NULL, show_nothing, NULL);
+}
+
+static int
+verb_pause(const struct cli *c)
+{
+	return ask_profile(c, "POST", "pause", NULL, show_nothing, NULL);
+}
+
+static int
+verb_resume(const struct cli *c)
+{
+	return ask_profile(c, "POST", "resume", NULL, show_nothing, NULL);
+}
+
+static int
+verb_bandwidth(const struct cli *c)
+{
+	const char *text = cli_word(c, 1);
+	char *end;
+	unsigned long long n = strtoull(text, &end, 10);
+	unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+
+	if (strcmp(text, "unlimited") == 0) {
+		n = 0;
+	} else if (end == text || *text == '-' || *(end + (shift != 0)) || n > UINT64_MAX >> 30 >> 1) {
+		err_set(ERR_USAGE, "bandwidth: \"%s\" is not a rate (20M = MiB per second, 500K, \"unlimited\")", text);
+		return cli_failed(c, -ERR_USAGE);
+	}
+	return ask_profile(c, "POST", "bandwidth", json_pack("{s:I}", "bytes_per_second", (json_int_t)(n << shift)), show_nothing, NULL);
+}
+
+static int
+verb_enrol(const struct cli *c)
+{
+	return ask_profile(c, "POST", "enrol", json_pack("{s:s}", "token", cli_word(c, 1)), show_nothing, NULL);
+}
+
+/* 30m, 1h, 2d, 90s in seconds; 0 = not a duration. */
+static json_int_t
+duration(const char *text)
+{
+	char *end;
+	long long n = strtoll(text, &end, 10);
+	long long unit = *end == 's' ? 1 : *end == 'm' ? 60 : *end == 'h' ? 3600 : *end == 'd' ? 86400 : 0;
+
+	return end == text || !unit || end[1] || n < 1 || n > 1000000 ? 0 : n * unit;
+}
+
+static int
+verb_token(const struct cli *c)
+{
+	json_int_t ttl = c->ttl ? duration(c->ttl) : 3600;
+
+	if (!ttl) {
+		err_set(ERR_USAGE, "--ttl: \"%s\" is not a duration (30m, 1h, 2d)", c->ttl);
+		return cli_failed(c, -ERR_USAGE);
+	}
+	return ask_profile(c, "POST", "token", json_pack("{s:I}", "ttl_seconds", ttl), show_token, NULL);
+}
+
+static int
+verb_revoke(const struct cli *c)
+{
+	return ask_profile(c, "POST", "revoke", NULL, show_nothing, NULL);
+}
+
+static int
+verb_job_list(const struct cli *c)
+{
+	return cli_ask(c, "GET", "/v1/jobs", NULL, show_jobs, NULL);
+}
+
+static int
+verb_job_show(const struct cli *c)
+{
+	char *id = client_encode(cli_word(c, 0) ? cli_word(c, 0) : "last"), *path = NULL;
+	int status = 1;
+
+	if (id && asprintf(&path, "/v1/jobs/%s", id) >= 0)
+		status = cli_ask(c, "GET", path, NULL, show_job_detail, NULL);
+	free(path);
+	free(id);
+	return status;
+}
+
+static int
+verb_set_list(const struct cli *c)
+{
+	return ask_profile(c, "GET", "sets", NULL, show_sets, NULL);
+}
+
+static int
+verb_set_show(const struct cli *c)
+{
+	char *set = client_encode(cli_word(c, 1)), *rest = NULL;
+	int status = 1;
+
+	if (set && asprintf(&rest, "sets/%s", set) >= 0)
+		status = ask_profile(c, "GET", rest, NULL, show_lines, NULL);
+	free(rest);
+	free(set);
+	return status;
+}
+
+static int
+verb_verify(const struct cli *c)
+{
+	return ask_profile(c, "POST", "verify", json_pack("{s:s}", "set", cli_word(c, 1) ? cli_word(c, 1) : ""), show_lines, NULL);
+}
+
+static int
+verb_restore(const struct cli *c)
+{
+	json_t *paths = json_array();
+	char *to = NULL;
+
+	for (size_t i = 2; cli_word(c, i); i++)
+		json_array_append_new(paths, json_string(cli_word(c, i)));
+	if (c->to && *c->to != '/') {
+		char here[4096];
+
+		/* The daemon has another working directory. */
+		if (!getcwd(here, sizeof here) || asprintf(&to, "%s/%s", here, c->to) < 0)
+			to = NULL;
+	} else if (c->to) {
+		to = strdup(c->to);
+	}
+	if (!to) {
+		json_decref(paths);
+		err_set(ERR_USAGE, "restore needs --to DIR, an empty or new directory");
+		return cli_failed(c, -ERR_USAGE);
+	}
+	json_t *body = json_pack("{s:s, s:s, s:o}", "set", cli_word(c, 1), "to", to, "paths", paths);
+	free(to);
+	return ask_profile(c, "POST", "restore", body, show_lines, NULL);
+}
+
+static int
+doctor_status(const json_t *last)
+{
+	const char *verdict = json_string_value(json_object_get(last, "verdict"));
+
+	return !verdict || strcmp(verdict, "FAIL") == 0 ? 1 : strcmp(verdict, "WARN") == 0 ? 3 : 0;
+}
+
+static int
+verb_doctor(const struct cli *c)
+{
+	return cli_ask(c, "GET", "/v1/doctor", NULL, show_doctor, doctor_status);
+}
+
+static int
+verb_version(const struct cli *c)
+{
+	if (c->json)
+		puts("{\"v\":1,\"type\":\"version\",\"version\":\"" TIDEMARK_VERSION "\"}");
+	else
+		puts("tidemark " TIDEMARK_VERSION);
+	return 0;
+}
+
+static int verb_help(const struct cli *c);
+
+struct verb {
+	const char *words;      /* one or two */
+	const char *arguments;
+	enum cli_side side;
+	size_t min, max;        /* arguments */
+	int (*run)(const struct cli *c);
+	const char *help;
+};
+
+static const struct verb verbs[] = {
+    {"status", "[PROFILE] [--watch]", CLI_BOTH, 0, 1, verb_status, "state, lag, last set, next run; exit status = worst state"},
+    {"backup", "PROFILE [--wait]", CLI_COLLECTOR, 1, 1, verb_backup, "Standard backup now; --wait prints the set's name once it is sealed"},
+    {"sync", "PROFILE [--wait]", CLI_COLLECTOR, 1, 1, verb_sync, "--wait: return when every change made before is durable on the server"},
+    {"stop", "PROFILE", CLI_BOTH, 1, 1, verb_stop, "stop the running job; no set is made"},
+    {"pause", "PROFILE", CLI_COLLECTOR, 1, 1, verb_pause, "stop the continuous flow; changes are remembered"},
+    {"resume", "PROFILE", CLI_COLLECTOR, 1, 1, verb_resume, "let it flow again"},
+    {"bandwidth", "PROFILE RATE", CLI_COLLECTOR, 2, 2, verb_bandwidth, "limit until the next reload: 20M, 500K, unlimited"},
+    {"set list", "PROFILE", CLI_BOTH, 1, 1, verb_set_list, "sealed sets, newest last"},
+    {"set show", "PROFILE SET", CLI_BOTH, 2, 2, verb_set_show, "what a set holds"},
+    {"verify", "PROFILE [SET]", CLI_SERVER, 1, 2, verb_verify, "re-read a set and compare it with its manifest; names every difference"},
+    {"restore", "PROFILE SET --to DIR [PATH...]", CLI_SERVER, 2, CLI_WORDS_MAX, verb_restore, "a tree equal to the set; \"latest\" is the newest"},
+    {"job list", "", CLI_BOTH, 0, 0, verb_job_list, "history of backups, newest first"},
+    {"job show", "[ID]", CLI_BOTH, 0, 1, verb_job_show, "phases, figures and log of one; the newest without ID"},
+    {"token create", "PROFILE [--ttl 1h]", CLI_SERVER, 1, 1, verb_token, "print the string that enrols a collector"},
+    {"revoke", "PROFILE", CLI_SERVER, 1, 1, verb_revoke, "the profile's collector is no longer let in"},
+    {"enrol", "PROFILE TOKEN", CLI_COLLECTOR, 2, 2, verb_enrol, "make a key, pin the server, get the certificate; once"},
+    {"doctor", "", CLI_BOTH, 0, 0, verb_doctor, "limits, rights, clock, space, DBCOPY, link: what is wrong and what to do"},
+    {"config validate", "[collector|server]", CLI_NONE, 0, 1, cli_config_validate, "check a configuration before a restart"},
+    {"config show", "[collector|server]", CLI_NONE, 0, 1, cli_config_show, "every value and where it comes from"},
+    {"config generate", "collector|server", CLI_NONE, 1, 1, cli_config_generate, "a commented file with every key at its default"},
+    {"version", "", CLI_NONE, 0, 0, verb_version, "print the version"},
+    {"help", "", CLI_NONE, 0, 0, verb_help, "this text"},
+};
+#define N_VERBS (sizeof verbs / sizeof *verbs)
+
+static int
+verb_help(const struct cli *c)
+{
+	(void)c;
+	puts("tidemark status                                  is everything safe?\n"
+	     "tidemark backup po1 --wait                       a Standard backup now\n"
+	     "tidemark restore po1 latest --to /restore/po1    the newest set, whole\n"
+	     "tidemark restore po1 wedfeb13 --to /restore/u1 ofuser/userabc.db\n"
+	     "\n"
+	     "usage: tidemark [--config FILE | --socket PATH] [--json] VERB ...\n");
+	for (size_t i = 0; i < N_VERBS; i++)
+		printf("  %-15s %-31s %s\n", verbs[i].words, verbs[i].arguments, verbs[i].help);
+	puts("\nExit status: 0 good, 1 failed, 2 usage or configuration, 3 done with warnings, 4 late or degraded, 10 no such set or\n"
+	     "profile, 11 busy, 12 not authorised, 13 daemon or server unreachable, 14 data differs, 15 no space, 130 interrupted.");
+	return 0;
+}
+
+/* ---- parsing ---- */
+
+static const struct {
+	const char *name;
+	size_t value_at, flag_at; /* offset of the const char * or the bool it fills */
+} options[] = {
+    {"--config", offsetof(struct cli, config), 0}, {"--socket", offsetof(struct cli, socket), 0},
+    {"--ttl", offsetof(struct cli, ttl), 0}, {"--to", offsetof(struct cli, to), 0},
+    {"--json", 0, offsetof(struct cli, json)}, {"--wait", 0, offsetof(struct cli, wait)},
+    {"--watch", 0, offsetof(struct cli, watch)}, {"--help", 0, offsetof(struct cli, help)},
+    {"-h", 0, offsetof(struct cli, help)}, {"--version", 0, offsetof(struct cli, version)},
+};
+#define N_OPTIONS (sizeof options / sizeof *options)
+
+/* Takes one option and its value; gives how many words it used, or an error. */
+static int
+take_option(struct cli *c, char **argv)
+{
+	for (size_t i = 0; i < N_OPTIONS; i++) {
+		size_t len = strlen(options[i].name);
+
+		/* config lies at offset 0, so a flag's nonzero offset tells which kind it is */
+		if (options[i].flag_at) {
+			if (strcmp(argv[0], options[i].name) == 0) {
+				*(bool *)((char *)c + options[i].flag_at) = true;
+				return 1;
+			}
+		} else if (strncmp(argv[0], options[i].name, len) == 0 && (argv[0][len] == '=' || !argv[0][len])) {
+			const char *value = argv[0][len] ? argv[0] + len + 1 : argv[1];
+
+			if (!value)
+				return err_set(ERR_USAGE, "%s needs a value", options[i].name);
+			*(const char **)((char *)c + options[i].value_at) = value;
+			return argv[0][len] ? 1 : 2;
+		}
+	}
+	return err_set(ERR_USAGE, "unknown option %s; `tidemark help` lists them", argv[0]);
+}
+
+static int
+parse(struct cli *c, int argc, char **argv)
+{
+	bool only_words = false;
+
+	for (int i = 1; i < argc;) {
+		int used = 1;
+
+		if (!only_words && strcmp(argv[i], "--") == 0)
+			only_words = true;
+		else if (!only_words && argv[i][0] == '-' && argv[i][1])
+			used = take_option(c, argv + i);
+		else if (c->n == CLI_WORDS_MAX)
+			used = err_set(ERR_USAGE, "too many words");
+		else
+			c->words[c->n++] = argv[i];
+		if (used < 0)
+			return used;
+		i += used;
+	}
+	return 0;
+}
+
+static const struct verb *
+find_verb(struct cli *c)
+{
+	char two[64];
+
+	for (size_t i = 0; c->n && i < N_VERBS; i++) {
+		bool pair = strchr(verbs[i].words, ' ') != NULL;
+
+		snprintf(two, sizeof two, "%s%s%s", c->words[0], pair ? " " : "", pair && c->n > 1 ? c->words[1] : "");
+		if (strcmp(two, verbs[i].words) == 0) {
+			size_t used = pair ? 2 : 1;
+
+			memmove(c->words, c->words + used, (c->n - used) * sizeof *c->words);
+			c->n -= used;
+			return &verbs[i];
+		}
+	}
+	err_set(ERR_USAGE, "%s%s%s; `tidemark help` lists the verbs", c->n ? "there is no verb \"" : "what shall be done?", c->n ? c->words[0] : "",
+	    c->n ? "\"" : "");
+	return NULL;
+}
+
+const char *
+cli_word(const struct cli *c, size_t i)
+{
+	return i < c->n ? c->words[i] : NULL;
+}
+
+char *
+cli_profile_path(const char *profile, const char *rest)
+{
+	char *name = client_encode(profile), *path = NULL;
+
+	if (name && asprintf(&path, "/v1/profiles/%s/%s", name, rest) < 0)
+		path = NULL;
+	free(name);
+	return path;
+}
+
+/* ---- asking ---- */
+
+int
+cli_failed(const struct cli *c, int err)
+{
+	progress_end();
+	if (c->json) {
+		json_t *o = api_object("error");
+
+		json_object_set_new(o, "code", json_string(err_name(err)));
+		json_object_set_new(o, "text", api_text(err_text()));
+		json_object_set_new(o, "exit", json_integer(err_exit_status(err)));
+		json_dumpf(o, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(o);
+	} else {
+		fprintf(stderr, "tidemark: %s\n", err_text());
+	}
+	return err_exit_status(err);
+}
+
+struct asking {
+	const struct cli *cli;
+	void (*show)(const json_t *object);
+	json_t *last;
+};
+
+static int
+on_line(const json_t *object, void *arg)
+{
+	struct asking *a = arg;
+
+	json_decref(a->last);
+	a->last = json_deep_copy(object);
+	if (a->cli->json) {
+		json_dumpf(object, stdout, JSON_COMPACT);
+		putchar('\n');
+		fflush(stdout);
+	} else {
+		a->show(object);
+	}
+	return 0;
+}
+
+static void
+on_tick(void *arg)
+{
+	(void)arg;
+	progress_tick();
+}
+
+int
+cli_ask(const struct cli *c, const char *method, const char *path, const json_t *body, void (*show)(const json_t *object),
+    int (*status)(const json_t *last))
+{
+	struct asking a = {.cli = c, .show = show};
+	int err, exit_status;
+
+	progress_begin(c->json ? PROGRESS_NONE : PROGRESS_AUTO);
+	err = client_ask(c->socket_path, method, path, body, on_line, on_tick, &a);
+	progress_end();
+	if (err)
+		exit_status = cli_failed(c, err);
+	else
+		exit_status = status && a.last ? status(a.last) : 0;
+	json_decref(a.last);
+	return exit_status;
+}
+
+static void
+on_interrupt(int signal_number)
+{
+	(void)signal_number; /* ends the waiting poll with EINTR */
+}
+
+static int
+run_verb(struct cli *c, const struct verb *verb)
+{
+	if (c->n < verb->min || c->n > verb->max) {
+		err_set(ERR_USAGE, "usage: tidemark %s %s", verb->words, verb->arguments);
+		return cli_failed(c, -ERR_USAGE);
+	}
+	if (verb->side != CLI_NONE) {
+		c->socket_path = cli_find_socket(c, verb->side);
+		if (!c->socket_path)
+			return cli_failed(c, -ERR_UNREACHABLE);
+	}
+	return verb->run(c);
+}
+
+int
+cli_run(int argc, char **argv)
+{
+	struct sigaction action = {.sa_handler = on_interrupt}; /* no SA_RESTART */
+	struct cli *c = calloc(1, sizeof *c);
+	const struct verb *verb;
+	int err, status;
+
+	if (!c)
+		return 1;
+	sigaction(SIGINT, &action, NULL);
+	err = parse(c, argc, argv);
+	if (err) {
+		status = cli_failed(c, err);
+	} else if (c->version) {
+		status = verb_version(c);
+	} else if (c->help) {
+		status = verb_help(c);
+	} else if (!(verb = find_verb(c))) {
+		status = cli_failed(c, -ERR_USAGE);
+	} else {
+		status = run_verb(c, verb);
+	}
+	free(c->socket_path);
+	free(c);
+	return status;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cli - the command line: options, verbs, which daemon is asked, exit status.
+ */
+#ifndef CONTROL_CLI_H
+#define CONTROL_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CLI_WORDS_MAX 4200u
+
+enum cli_side { CLI_NONE = 0, CLI_COLLECTOR = 1, CLI_SERVER = 2, CLI_BOTH = 3 };
+
+struct cli {
+	const char *config, *socket;          /* --config, --socket; NULL = not given */
+	bool json, wait, watch, help, version;
+	const char *ttl, *to;
+	const char *words[CLI_WORDS_MAX];     /* verb and its arguments */
+	size_t n;
+	char *socket_path;                    /* of the daemon that is asked */
+};
+
+/* Runs a command line; returns the exit status. */
+int cli_run(int argc, char **argv);
+
+/* ---- for the verbs ---- */
+
+/* The i-th argument after the verb's words; NULL when there is none. */
+const char *cli_word(const struct cli *c, size_t i);
+/* Says err_text() as an error - to standard error, or as an error object with --json - and gives the exit status. */
+int cli_failed(const struct cli *c, int err);
+/* Asks the daemon; with --json every object of the answer is printed, else `show` is called for it.  Gives the exit status; `status`
+ * (may be NULL) lets a verb decide it from the last object. */
+int cli_ask(const struct cli *c, const char *method, const char *path, const json_t *body, void (*show)(const json_t *object),
+    int (*status)(const json_t *last));
+/* "/v1/profiles/<profile>/<rest>": *gives*. */
+char *cli_profile_path(const char *profile, const char *rest);
+
+/* ---- human output (cli_show.c) ---- */
+void show_nothing(const json_t *object);
+void show_status(const json_t *object);
+void show_job(const json_t *object);       /* progress of a backup; at its end the set's name */
+void show_job_detail(const json_t *object);
+void show_jobs(const json_t *object);
+void show_sets(const json_t *object);
+void show_lines(const json_t *object);     /* findings and files, progress in between */
+void show_token(const json_t *object);
+void show_doctor(const json_t *object);
+void show_troubles(const json_t *object);
+
+/* ---- verbs that need no daemon (cli_config.c) ---- */
+int cli_config_validate(const struct cli *c);
+int cli_config_show(const struct cli *c);
+int cli_config_generate(const struct cli *c);
+/* Where the daemon of `side` listens, from --config or the defaults: *gives*; NULL with err_text(). */
+char *cli_find_socket(const struct cli *c, enum cli_side side);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cli_config - what the command line knows of the two configuration files: which one is meant, is it right, where is its socket. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "collector/config.h"
+#include "control/cli.h"
+#include "server/config.h"
+
+static const char *
+default_file(enum cli_side side)
+{
+	return side == CLI_SERVER ? SERVER_CONF_DEFAULT : COLLECTOR_CONF_DEFAULT;
+}
+
+/* Which daemon's file this is, by its sections; CLI_NONE when it cannot be read. */
+static enum cli_side
+side_of(const char *file)
+{
+	FILE *f = fopen(file, "re");
+	enum cli_side side = CLI_COLLECTOR;
+	char *line = NULL;
+	size_t cap = 0;
+
+	if (!f)
+		return CLI_NONE;
+	while (getline(&line, &cap, f) >= 0)
+		if (strncmp(line + strspn(line, " \t"), "[server]", 8) == 0)
+			side = CLI_SERVER;
+	free(line);
+	fclose(f);
+	return side;
+}
+
+static int
+load(const char *file, enum cli_side side, struct conf **ret_conf)
+{
+	return side == CLI_SERVER ? server_config_load(file, ret_conf) : collector_config_load(file, ret_conf);
+}
+
+static char *
+socket_in(const char *run_dir, enum cli_side side)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s.sock", run_dir, side == CLI_SERVER ? "server" : "collector") < 0 ? NULL : path;
+}
+
+/* The socket that the daemon of this configuration opens. */
+static char *
+socket_of(const char *file, enum cli_side side)
+{
+	struct conf *conf;
+	char *path;
+
+	if (load(file, side, &conf) != 0)
+		return NULL;
+	path = socket_in(side == CLI_SERVER ? server_config_main(conf)->run_dir : collector_config_main(conf)->run_dir, side);
+	conf_free(conf);
+	return path;
+}
+
+char *
+cli_find_socket(const struct cli *c, enum cli_side side)
+{
+	static const enum cli_side order[] = {CLI_COLLECTOR, CLI_SERVER};
+	char *found = NULL;
+
+	if (c->socket)
+		return strdup(c->socket);
+	if (c->config) {
+		enum cli_side given = side_of(c->config);
+
+		if (given == CLI_NONE)
+			err_set(ERR_CONFIG, "%s: %s", c->config, strerror(errno));
+		else if (!(given & side))
+			err_set(ERR_USAGE, "this verb is for the %s, but %s is the %s's configuration", side == CLI_SERVER ? "server" : "collector",
+			    c->config, given == CLI_SERVER ? "server" : "collector");
+		else
+			return socket_of(c->config, given);
+		return NULL;
+	}
+	for (size_t i = 0; i < 2 && !found; i++) {
+		const char *file = default_file(order[i]);
+
+		if (!(side & order[i]))
+			continue;
+		found = access(file, R_OK) == 0 ? socket_of(file, order[i]) : socket_in("/run/tidemark", order[i]);
+		if (found && access(found, F_OK) != 0 && side == CLI_BOTH && order[i] == CLI_COLLECTOR) {
+			free(found);
+			found = NULL;
+		}
+	}
+	if (!found)
+		err_set(ERR_UNREACHABLE, "no daemon was found on this host; name its configuration with --config FILE");
+	return found;
+}
+
+/* ---- config verbs ---- */
+
+/* The files a verb is about: --config's, or the defaults that exist, or the one that is named. */
+static int
+each_file(const struct cli *c, int (*verb)(const char *file, enum cli_side side))
+{
+	static const enum cli_side sides[] = {CLI_COLLECTOR, CLI_SERVER};
+	const char *named = cli_word(c, 0);
+	int worst = 0, n = 0;
+
+	if (named && strcmp(named, "collector") != 0 && strcmp(named, "server") != 0) {
+		err_set(ERR_USAGE, "\"%s\" is neither collector nor server", named);
+		return cli_failed(c, -ERR_USAGE);
+	}
+	if (c->config) {
+		enum cli_side side = named ? (strcmp(named, "server") == 0 ? CLI_SERVER : CLI_COLLECTOR) : side_of(c->config);
+		int err = verb(c->config, side == CLI_NONE ? CLI_COLLECTOR : side);
+
+		return err ? cli_failed(c, err) : 0;
+	}
+	for (size_t i = 0; i < 2; i++) {
+		bool wanted = named ? strcmp(named, sides[i] == CLI_SERVER ? "server" : "collector") == 0 : access(default_file(sides[i]), F_OK) == 0;
+		int err = wanted ? verb(default_file(sides[i]), sides[i]) : 0;
+
+		n += wanted;
+		if (err)
+			worst = cli_failed(c, err);
+	}
+	if (n == 0) {
+		err_set(ERR_CONFIG, "there is neither %s nor %s; name a file with --config", COLLECTOR_CONF_DEFAULT, SERVER_CONF_DEFAULT);
+		return cli_failed(c, -ERR_CONFIG);
+	}
+	return worst;
+}
+
+static int
+validate(const char *file, enum cli_side side)
+{
+	struct conf *conf;
+	int err = load(file, side, &conf);
+
+	if (err)
+		return err;
+	conf_free(conf);
+	fprintf(stderr, "%s: good\n", file);
+	return 0;
+}
+
+static int
+show(const char *file, enum cli_side side)
+{
+	struct conf *conf;
+	int err = load(file, side, &conf);
+
+	if (err)
+		return err;
+	conf_show(conf, stdout);
+	conf_free(conf);
+	return 0;
+}
+
+int
+cli_config_validate(const struct cli *c)
+{
+	return each_file(c, validate);
+}
+
+int
+cli_config_show(const struct cli *c)
+{
+	return each_file(c, show);
+}
+
+int
+cli_config_generate(const struct cli *c)
+{
+	const char *side = cli_word(c, 0);
+
+	if (strcmp(side, "server") == 0) {
+		conf_generate(&server_conf_table, "tidemark server", stdout);
+	} else if (strcmp(side, "collector") == 0) {
+		conf_generate(&collector_conf_table, "tidemark collector", stdout);
+	} else {
+		err_set(ERR_USAGE, "\"%s\" is neither collector nor server", side);
+		return cli_failed(c, -ERR_USAGE);
+	}
+	return 0;
+}

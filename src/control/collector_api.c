@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* collector_api - what the collector can be asked and told, as routes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "collector/collector.h"
+#include "control/api.h"
+#include "control/collector_api.h"
+#include "control/tell.h"
+#include "control/watchers.h"
+#include "journal/journal.h"
+#include "wire/wire.h"
+
+#define JOBS_SHOWN 100u
+
+struct collector_api {
+	struct collector *c;
+	struct api *api;
+	struct watchers *watchers;
+	LIST_HEAD(, waiter) waiters;
+};
+
+/* A request that waits for a callback of the collector.  Either may go first. */
+struct waiter {
+	struct collector_api *owner;
+	struct api_request *req; /* NULL: the client has gone */
+	uint64_t job;
+	char set[64];            /* the one set that is asked for, "" = all */
+	LIST_ENTRY(waiter) link;
+};
+
+/* ---- status ---- */
+
+static json_t *
+seconds_since(int64_t ns)
+{
+	return ns ? json_integer((json_int_t)(time(NULL) - ns / 1000000000)) : json_integer(0);
+}
+
+static void
+tell_profile(json_t *o, const struct collector_profile_status *s)
+{
+	const struct replicator_status *f = &s->flow;
+
+	json_object_set_new(o, "profile", json_string(s->name));
+	json_object_set_new(o, "type", json_string(s->type));
+	json_object_set_new(o, "path", api_name(s->path));
+	json_object_set_new(o, "state", json_string(profile_state_name(s->state)));
+	json_object_set_new(o, "reason", api_text(s->reason));
+	json_object_set_new(o, "enrolled", json_boolean(s->enrolled));
+	json_object_set_new(o, "connected", json_boolean(f->connected));
+	json_object_set_new(o, "pending_changes", json_integer((json_int_t)f->pending_changes));
+	json_object_set_new(o, "pending_bytes", json_integer((json_int_t)f->pending_bytes));
+	json_object_set_new(o, "oldest_pending_seconds", seconds_since(f->oldest_pending_ns));
+	json_object_set_new(o, "rescans_open", json_integer((json_int_t)f->rescans_open));
+	json_object_set_new(o, "troubled", json_integer((json_int_t)f->troubled));
+	json_object_set_new(o, "wire_bytes_sent", json_integer((json_int_t)f->wire_bytes_sent));
+	json_object_set_new(o, "payload_bytes_sent", json_integer((json_int_t)f->payload_bytes_sent));
+	json_object_set_new(o, "files_sent", json_integer((json_int_t)f->files_sent));
+	json_object_set_new(o, "removals_sent", json_integer((json_int_t)f->removals_sent));
+	json_object_set_new(o, "drift", json_integer((json_int_t)f->drift));
+	json_object_set_new(o, "last_set", tell_last_set(f->last_set, f->last_started_ns, f->last_sealed_ns, f->last_verified));
+	json_object_set_new(o, "job", tell_job(s->job));
+	json_object_set_new(o, "last_job", tell_job(s->last_job));
+	json_object_set_new(o, "last_dbcopy", api_time_ns(s->last_dbcopy_ns));
+	json_object_set_new(o, "next_run", api_time_ns(s->next_run_s * 1000000000));
+	json_object_set_new(o, "watcher", json_boolean(s->watcher_up));
+	json_object_set_new(o, "watched_directories", json_integer((json_int_t)s->watched));
+	json_object_set_new(o, "unwatched_directories", json_integer((json_int_t)s->unwatched));
+	json_object_set_new(o, "queue_overflows", json_integer((json_int_t)s->overflows));
+	json_object_set_new(o, "staging_free_bytes", json_integer((json_int_t)s->staging_free_bytes));
+	json_object_set_new(o, "journal_bytes", json_integer((json_int_t)s->journal_bytes));
+}
+
+/* One profile: its facts beside "v" and "type"; "" = all of them in "profiles". */
+static json_t *
+status_line(const char *profile, void *arg)
+{
+	struct collector_api *a = arg;
+	struct collector_profile_status s;
+	json_t *o = api_object("status"), *list = json_array();
+
+	json_object_set_new(o, "side", json_string("collector"));
+	for (size_t i = 0; collector_status(a->c, i, &s); i++) {
+		json_t *p;
+
+		if (*profile && strcmp(profile, s.name) != 0)
+			continue;
+		if (*profile)
+			tell_profile(o, &s);
+		p = json_object();
+		tell_profile(p, &s);
+		json_array_append_new(list, p);
+	}
+	json_object_set_new(o, "profiles", list);
+	return o;
+}
+
+static void
+on_status(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	const char *profile = api_query(req, "profile"), *watch = api_query(req, "watch");
+
+	if (profile && *profile && collector_find(a->c, profile) < 0)
+		api_fail(req, -ERR_NOTFOUND, err_text());
+	else if (watch)
+		watchers_add(a->watchers, req, profile ? profile : "");
+	else
+		api_reply(req, status_line(profile ? profile : "", a));
+}
+
+/* ---- requests that wait ---- */
+
+static void
+waiter_gone(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->req = NULL;
+}
+
+static struct waiter *
+wait_begin(struct collector_api *a, struct api_request *req)
+{
+	struct waiter *w = calloc(1, sizeof *w);
+
+	if (!w) {
+		api_fail(req, -ERR_NOMEM, "out of memory");
+		return NULL;
+	}
+	w->owner = a;
+	w->req = req;
+	LIST_INSERT_HEAD(&a->waiters, w, link);
+	api_stream_begin(req, waiter_gone, w);
+	return w;
+}
+
+static void
+wait_end(struct waiter *w, int err, const char *text, json_t *last)
+{
+	LIST_REMOVE(w, link);
+	if (!w->req) {
+		json_decref(last);
+	} else if (err) {
+		json_decref(last);
+		api_fail(w->req, err, text);
+	} else {
+		api_stream_line(w->req, last ? last : api_object("done"));
+		api_stream_end(w->req);
+	}
+	free(w);
+}
+
+static void
+done_plain(int err, const char *text, void *arg)
+{
+	wait_end(arg, err, text, NULL);
+}
+
+static void
+on_sync(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	struct waiter *w;
+	int err;
+
+	if (collector_find(a->c, api_part(req, 0)) < 0) {
+		api_fail(req, -ERR_NOTFOUND, err_text());
+		return;
+	}
+	if (!json_is_true(json_object_get(api_body(req), "wait"))) {
+		api_reply(req, api_object("done"));
+		return;
+	}
+	if ((w = wait_begin(a, req)) && (err = collector_sync(a->c, api_part(req, 0), done_plain, w)) != 0)
+		wait_end(w, err, err_text(), NULL);
+}
+
+/* ---- backups ---- */
+
+static void
+backup_over(const struct job_record *record, void *arg)
+{
+	wait_end(arg, 0, "", tell_job(record));
+}
+
+/* With "wait" the answer is a stream: the job at each change, last as it ended. */
+static void
+on_backup(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	bool wait = json_is_true(json_object_get(api_body(req), "wait"));
+	struct waiter *w = NULL;
+	uint64_t id;
+	char profile[64], who[96];
+	int err;
+
+	snprintf(profile, sizeof profile, "%s", api_part(req, 0));
+	snprintf(who, sizeof who, "%s", api_who(req));
+	if (wait && !(w = wait_begin(a, req)))
+		return;
+	err = collector_backup(a->c, profile, who, wait ? backup_over : NULL, w, &id);
+	if (err && w) {
+		wait_end(w, err, err_text(), NULL);
+	} else if (err) {
+		api_fail(req, err, err_text());
+	} else if (w) {
+		w->job = id;
+	} else {
+		json_t *o = api_object("started");
+
+		json_object_set_new(o, "id", json_integer((json_int_t)id));
+		api_reply(req, o);
+	}
+}
+
+/* Tells each waiting backup its job's present phase. */
+static void
+on_change(const char *profile, void *arg)
+{
+	struct collector_api *a = arg;
+	struct collector_profile_status s;
+	struct waiter *w;
+	int i = collector_find(a->c, profile);
+
+	watchers_changed(a->watchers);
+	if (i < 0 || !collector_status(a->c, (size_t)i, &s) || !s.job)
+		return;
+	LIST_FOREACH(w, &a->waiters, link)
+		if (w->req && w->job && w->job == s.job->id)
+			api_stream_line(w->req, tell_job(s.job));
+}
+
+/* ---- plain orders ---- */
+
+static void
+answer(struct api_request *req, int err)
+{
+	if (err)
+		api_fail(req, err, err_text());
+	else
+		api_reply(req, api_object("done"));
+}
+
+static void
+on_stop(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+
+	answer(req, collector_stop(a->c, api_part(req, 0), api_who(req)));
+}
+
+static void
+on_pause(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+
+	answer(req, collector_pause(a->c, api_part(req, 0), true));
+}
+
+static void
+on_resume(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+
+	answer(req, collector_pause(a->c, api_part(req, 0), false));
+}
+
+static void
+on_bandwidth(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	const json_t *rate = json_object_get(api_body(req), "bytes_per_second");
+
+	if (!json_is_integer(rate) || json_integer_value(rate) < 0)
+		api_fail(req, -ERR_USAGE, "bytes_per_second must be a number, 0 = unlimited");
+	else
+		answer(req, collector_set_bandwidth(a->c, api_part(req, 0), (uint64_t)json_integer_value(rate)));
+}
+
+static void
+on_enrol(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	const char *token = json_string_value(json_object_get(api_body(req), "token"));
+	char profile[64], *copy = token ? strdup(token) : NULL;
+	struct waiter *w;
+	int err;
+
+	if (!copy) {
+		api_fail(req, -ERR_USAGE, "the token is missing");
+		return;
+	}
+	snprintf(profile, sizeof profile, "%s", api_part(req, 0));
+	if ((w = wait_begin(a, req)) && (err = collector_enrol(a->c, profile, copy, done_plain, w)) != 0)
+		wait_end(w, err, err_text(), NULL);
+	free(copy);
+}
+
+/* ---- sets, jobs, troubles ---- */
+
+static void
+sets_known(int err, const struct wire_set *sets, size_t n, void *arg)
+{
+	struct waiter *w = arg;
+	json_t *o = api_object("sets"), *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		if (!*w->set || strcmp(w->set, sets[i].name) == 0 || (strcmp(w->set, "latest") == 0 && i + 1 == n))
+			json_array_append_new(list, tell_set(sets[i].name, sets[i].started_ns, sets[i].sealed_ns, sets[i].files, sets[i].bytes,
+			    sets[i].verified, sets[i].state == 1));
+	if (err == 0 && *w->set && json_array_size(list) == 0)
+		err = err_set(ERR_NOTFOUND, "the server has no set %s of this profile", w->set);
+	json_object_set_new(o, "sets", list);
+	wait_end(w, err, err_text(), o);
+}
+
+static void
+on_sets(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	char profile[64];
+	struct waiter *w;
+	int err;
+
+	snprintf(profile, sizeof profile, "%s", api_part(req, 0));
+	if ((w = wait_begin(a, req)))
+		snprintf(w->set, sizeof w->set, "%s", api_part(req, 1));
+	if (w && (err = collector_sets(a->c, profile, sets_known, w)) != 0)
+		wait_end(w, err, err_text(), NULL);
+}
+
+static void
+troubles_known(int err, struct journal_trouble *troubles, size_t n, void *arg)
+{
+	json_t *o = api_object("troubles"), *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *t = json_object();
+
+		json_object_set_new(t, "path", api_name(troubles[i].path));
+		json_object_set_new(t, "code", json_string(err_name(troubles[i].code)));
+		json_object_set_new(t, "text", api_text(troubles[i].text));
+		json_object_set_new(t, "attempts", json_integer(troubles[i].attempts));
+		json_object_set_new(t, "first_at", api_time_ns(troubles[i].first_ns));
+		json_object_set_new(t, "next_try", api_time_ns(troubles[i].next_ns));
+		json_array_append_new(list, t);
+	}
+	json_object_set_new(o, "troubles", list);
+	wait_end(arg, err, err_text(), o);
+}
+
+static void
+on_troubles(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	char profile[64];
+	struct waiter *w;
+	int err;
+
+	snprintf(profile, sizeof profile, "%s", api_part(req, 0));
+	if ((w = wait_begin(a, req)) && (err = collector_troubles(a->c, profile, troubles_known, w)) != 0)
+		wait_end(w, err, err_text(), NULL);
+}
+
+static const struct jobs *
+nth_jobs(void *arg, size_t i)
+{
+	struct collector_api *a = arg;
+	struct collector_profile_status s;
+
+	return collector_status(a->c, i, &s) ? collector_jobs(a->c, s.name) : NULL;
+}
+
+static void
+on_jobs(struct api_request *req, void *arg)
+{
+	api_reply(req, tell_jobs(nth_jobs, arg, JOBS_SHOWN));
+}
+
+static void
+on_job(struct api_request *req, void *arg)
+{
+	tell_job_reply(req, nth_jobs, arg, api_part(req, 0));
+}
+
+static void
+on_last_job(struct api_request *req, void *arg)
+{
+	tell_job_reply(req, nth_jobs, arg, "");
+}
+
+/* ---- doctor ---- */
+
+static void
+check_profile(json_t *checks, const struct collector_profile_status *s)
+{
+	const struct collector_doctor_facts *d = &s->doctor;
+	char what[96];
+
+	snprintf(what, sizeof what, "%s", s->name);
+	if (!s->enrolled)
+		tell_check(checks, VERDICT_FAIL, what, "not enrolled: on the server `tidemark token create %s`, then here `tidemark enrol %s TOKEN`", s->name, s->name);
+	else if (!s->flow.connected)
+		tell_check(checks, VERDICT_FAIL, what, "the server is not connected: %s", s->flow.why);
+	else
+		tell_check(checks, VERDICT_OK, what, "connected to the server");
+	if (s->flow.root_gone)
+		tell_check(checks, VERDICT_FAIL, what, "the live tree %s is gone or not mounted: nothing is sent, and nothing is taken for deleted", s->path);
+	if (d->dbcopy_problem[0])
+		tell_check(checks, VERDICT_FAIL, what, "%s", d->dbcopy_problem);
+	else
+		tell_check(checks, VERDICT_OK, what, "DBCOPY can be run");
+	if (!s->watcher_up)
+		tell_check(checks, VERDICT_FAIL, what, "the watcher does not run: changes are found by scans only; see the collector's log");
+	else if (s->unwatched)
+		tell_check(checks, VERDICT_WARN, what,
+		    "%llu directories are not watched but polled: raise fs.inotify.max_user_watches (now %lld) to at least %llu, or see their rights",
+		    (unsigned long long)s->unwatched, (long long)d->watch_limit, (unsigned long long)(2 * (s->watched + s->unwatched)));
+	else
+		tell_check(checks, VERDICT_OK, what, "%llu directories watched, none missing", (unsigned long long)s->watched);
+	if (s->flow.troubled)
+		tell_check(checks, VERDICT_WARN, what, "%llu files could not be sent yet; `tidemark status %s` names them",
+		    (unsigned long long)s->flow.troubled, s->name);
+}
+
+static void
+on_doctor(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	struct collector_profile_status s;
+	json_t *checks = json_array();
+
+	tell_host_checks(checks, collector_state_dir(a->c));
+	for (size_t i = 0; collector_status(a->c, i, &s); i++)
+		check_profile(checks, &s);
+	api_reply(req, tell_doctor(checks));
+}
+
+static const struct api_route routes[] = {
+    {"GET", "/v1/status", on_status},
+    {"GET", "/v1/doctor", on_doctor},
+    {"GET", "/v1/jobs", on_jobs},
+    {"GET", "/v1/jobs/last", on_last_job},
+    {"GET", "/v1/jobs/{}", on_job},
+    {"GET", "/v1/profiles/{}/sets", on_sets},
+    {"GET", "/v1/profiles/{}/sets/{}", on_sets},
+    {"GET", "/v1/profiles/{}/troubles", on_troubles},
+    {"POST", "/v1/profiles/{}/sync", on_sync},
+    {"POST", "/v1/profiles/{}/backup", on_backup},
+    {"POST", "/v1/profiles/{}/stop", on_stop},
+    {"POST", "/v1/profiles/{}/pause", on_pause},
+    {"POST", "/v1/profiles/{}/resume", on_resume},
+    {"POST", "/v1/profiles/{}/bandwidth", on_bandwidth},
+    {"POST", "/v1/profiles/{}/enrol", on_enrol},
+    {0},
+};
+
+int
+collector_api_new(struct event_base *base, struct collector *c, const char *run_dir, struct collector_api **ret_api)
+{
+	struct collector_api *a = calloc(1, sizeof *a);
+	char *path = NULL;
+	int err = a && asprintf(&path, "%s/collector.sock", run_dir) >= 0 ? 0 : err_set(ERR_NOMEM, "opening the control socket");
+
+	if (err == 0) {
+		LIST_INIT(&a->waiters);
+		a->c = c;
+		err = watchers_new(base, status_line, a, &a->watchers);
+	}
+	if (err == 0)
+		err = api_new(base, path, routes, a, &a->api);
+	free(path);
+	if (err) {
+		collector_api_free(a);
+		return err;
+	}
+	collector_on_change(c, on_change, a);
+	*ret_api = a;
+	return 0;
+}
+
+void
+collector_api_free(struct collector_api *a)
+{
+	if (!a)
+		return;
+	api_free(a->api);
+	watchers_free(a->watchers);
+	while (!LIST_EMPTY(&a->waiters)) {
+		struct waiter *w = LIST_FIRST(&a->waiters);
+
+		LIST_REMOVE(w, link);
+		free(w);
+	}
+	free(a);
+}

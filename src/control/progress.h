@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * progress - how a long answer is shown while it comes: a bar on a terminal, a plain line every 30 s elsewhere, nothing
+ * with --json.  Writes to standard error only.
+ */
+#ifndef CONTROL_PROGRESS_H
+#define CONTROL_PROGRESS_H
+
+#include <stdint.h>
+
+enum progress_mode { PROGRESS_AUTO, PROGRESS_NONE };
+
+void progress_begin(enum progress_mode mode);
+/* `total` 0 = not known: then `done` is only counted. */
+void progress_show(const char *phase, uint64_t done, uint64_t total);
+/* About once a second while nothing comes. */
+void progress_tick(void);
+void progress_end(void);
+
+#endif

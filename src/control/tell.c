@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* tell - the JSON of what both daemons know: a job looks the same wherever one asks. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/timex.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "control/api.h"
+#include "control/tell.h"
+#include "jobs.h"
+
+#define JOB_LOG_MAX (256u * 1024u)
+
+json_t *
+tell_job(const struct job_record *job)
+{
+	json_t *o, *phases;
+	char date[16];
+
+	if (!job)
+		return json_null();
+	o = api_object("job");
+	phases = json_object();
+	snprintf(date, sizeof date, "%04u-%02u-%02u", job->date / 10000, job->date / 100 % 100, job->date % 100);
+	for (int i = 0; i < JOB_PHASE_COUNT; i++)
+		json_object_set_new(phases, job_phase_name(i), json_integer(job->phase_ms[i]));
+	json_object_set_new(o, "id", json_integer((json_int_t)job->id));
+	json_object_set_new(o, "profile", api_text(job->profile));
+	json_object_set_new(o, "phase", json_string(job_phase_name(job->phase)));
+	json_object_set_new(o, "result", json_string(job_result_name(job->result)));
+	json_object_set_new(o, "origin", api_text(job->origin));
+	json_object_set_new(o, "date", json_string(date));
+	json_object_set_new(o, "started_at", api_time_ns(job->started_ns));
+	json_object_set_new(o, "t0", api_time_ns(job->t0_ns));
+	json_object_set_new(o, "ended_at", api_time_ns(job->ended_ns));
+	json_object_set_new(o, "set", *job->set ? api_text(job->set) : json_null());
+	json_object_set_new(o, "text", api_text(job->text));
+	json_object_set_new(o, "code", job->code ? json_string(err_name(job->code)) : json_null());
+	json_object_set_new(o, "phase_ms", phases);
+	json_object_set_new(o, "files_copied", json_integer((json_int_t)job->files_copied));
+	json_object_set_new(o, "bytes_copied", json_integer((json_int_t)job->bytes_copied));
+	json_object_set_new(o, "files_sent", json_integer((json_int_t)job->files_sent));
+	json_object_set_new(o, "bytes_sent", json_integer((json_int_t)job->bytes_sent));
+	json_object_set_new(o, "wire_bytes", json_integer((json_int_t)job->wire_bytes));
+	json_object_set_new(o, "set_files", json_integer((json_int_t)job->set_files));
+	json_object_set_new(o, "set_bytes", json_integer((json_int_t)job->set_bytes));
+	return o;
+}
+
+json_t *
+tell_set(const char *name, int64_t started_ns, int64_t sealed_ns, uint64_t files, uint64_t bytes, uint8_t verified, bool warnings)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "name", api_text(name));
+	json_object_set_new(o, "started_at", api_time_ns(started_ns));
+	json_object_set_new(o, "sealed_at", api_time_ns(sealed_ns));
+	json_object_set_new(o, "files", json_integer((json_int_t)files));
+	json_object_set_new(o, "bytes", json_integer((json_int_t)bytes));
+	json_object_set_new(o, "verified", json_boolean(verified == 1));
+	json_object_set_new(o, "state", json_string(verified == 2 ? "differs" : warnings ? "warnings" : "good"));
+	return o;
+}
+
+json_t *
+tell_last_set(const char *name, int64_t started_ns, int64_t sealed_ns, bool verified)
+{
+	json_t *o;
+
+	if (!*name)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "name", api_text(name));
+	json_object_set_new(o, "started_at", api_time_ns(started_ns));
+	json_object_set_new(o, "sealed_at", api_time_ns(sealed_ns));
+	json_object_set_new(o, "verified", json_boolean(verified));
+	return o;
+}
+
+/* ---- doctor ---- */
+
+static const char *const verdicts[] = {[VERDICT_OK] = "OK", [VERDICT_WARN] = "WARN", [VERDICT_FAIL] = "FAIL"};
+
+void
+tell_check(json_t *checks, enum verdict verdict, const char *what, const char *fmt, ...)
+{
+	json_t *o = json_object();
+	char text[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	json_object_set_new(o, "verdict", json_string(verdicts[verdict]));
+	json_object_set_new(o, "what", json_string(what));
+	json_object_set_new(o, "text", api_text(text));
+	json_array_append_new(checks, o);
+}
+
+json_t *
+tell_doctor(json_t *checks)
+{
+	json_t *o = api_object("doctor"), *check;
+	enum verdict worst = VERDICT_OK;
+	size_t i;
+
+	json_array_foreach(checks, i, check) {
+		const char *word = json_string_value(json_object_get(check, "verdict"));
+
+		for (enum verdict v = VERDICT_WARN; v <= VERDICT_FAIL; v++)
+			if (word && strcmp(word, verdicts[v]) == 0 && v > worst)
+				worst = v;
+	}
+	json_object_set_new(o, "verdict", json_string(verdicts[worst]));
+	json_object_set_new(o, "checks", checks);
+	return o;
+}
+
+static void
+check_clock(json_t *checks)
+{
+	struct timex t = {0};
+
+	if (adjtimex(&t) == TIME_ERROR)
+		tell_check(checks, VERDICT_WARN, "clock",
+		    "the clock is not synchronised: the schedule and the names of sets may be wrong; run an NTP client such as chrony");
+	else
+		tell_check(checks, VERDICT_OK, "clock", "synchronised");
+}
+
+static void
+check_descriptors(json_t *checks)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1024)
+		tell_check(checks, VERDICT_WARN, "descriptors", "only %llu open files are allowed; raise LimitNOFILE to 4096",
+		    (unsigned long long)limit.rlim_cur);
+	else
+		tell_check(checks, VERDICT_OK, "descriptors", "%llu open files allowed", (unsigned long long)limit.rlim_cur);
+}
+
+void
+tell_host_checks(json_t *checks, const char *path)
+{
+	uint64_t free_bytes, total, inodes;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	check_clock(checks);
+	check_descriptors(checks);
+	if (fd < 0 || fsio_space(fd, &free_bytes, &total, &inodes) != 0)
+		tell_check(checks, VERDICT_FAIL, "space", "%s cannot be read: %s; create it or correct the configuration", path, strerror(errno));
+	else if (free_bytes < total / 20 || free_bytes < 512ull << 20)
+		tell_check(checks, VERDICT_WARN, "space", "only %llu MiB of %llu MiB are free in %s: free some before backups fail",
+		    (unsigned long long)(free_bytes >> 20), (unsigned long long)(total >> 20), path);
+	else
+		tell_check(checks, VERDICT_OK, "space", "%llu MiB free in %s", (unsigned long long)(free_bytes >> 20), path);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- jobs ---- */
+
+/* The newest job older than `below` of any profile. */
+static const struct job_record *
+next_job(const struct jobs *(*nth)(void *, size_t), void *arg, uint64_t below)
+{
+	const struct job_record *best = NULL, *job;
+	const struct jobs *jobs;
+
+	for (size_t p = 0; (jobs = nth(arg, p)); p++)
+		for (size_t i = 0; (job = jobs_nth(jobs, i)); i++)
+			if (job->id < below && (!best || job->id > best->id))
+				best = job;
+	return best;
+}
+
+json_t *
+tell_jobs(const struct jobs *(*nth)(void *arg, size_t i), void *arg, size_t max)
+{
+	json_t *o = api_object("jobs"), *list = json_array();
+	const struct job_record *job;
+	uint64_t below = UINT64_MAX;
+
+	for (size_t n = 0; n < max && (job = next_job(nth, arg, below)); n++) {
+		json_array_append_new(list, tell_job(job));
+		below = job->id;
+	}
+	json_object_set_new(o, "jobs", list);
+	return o;
+}
+
+static json_t *
+job_log(const struct jobs *jobs, uint64_t id)
+{
+	char *path = jobs_log_path(jobs, id), *text = NULL;
+	json_t *log = json_null();
+	size_t len;
+
+	if (path && fsio_read_file(AT_FDCWD, path, JOB_LOG_MAX, &text, &len) == 0)
+		log = api_text(text);
+	free(text);
+	free(path);
+	return log;
+}
+
+void
+tell_job_reply(struct api_request *req, const struct jobs *(*nth)(void *arg, size_t i), void *arg, const char *id)
+{
+	const struct job_record *found = NULL;
+	const struct jobs *jobs, *of = NULL;
+	uint64_t wanted = *id ? strtoull(id, NULL, 10) : 0;
+	json_t *o;
+
+	if (!wanted && (found = next_job(nth, arg, UINT64_MAX)))
+		wanted = found->id;
+	for (size_t p = 0; wanted && (jobs = nth(arg, p)); p++)
+		if (jobs_find(jobs, wanted)) {
+			found = jobs_find(jobs, wanted);
+			of = jobs;
+		}
+	if (!found || !of) {
+		api_fail(req, -ERR_NOTFOUND, *id ? "there is no such job; `job list` shows those that are kept" : "no job has run yet");
+		return;
+	}
+	o = tell_job(found);
+	json_object_set_new(o, "log", job_log(of, found->id));
+	api_reply(req, o);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * backupset_blobs - which blob changes count for the set to come, and that each new blob's bytes are read once, here, for
+ * the rest of its life.
+ *
+ * The list of fresh rows tells what changed since the last seal.  When index or catalogue is another one than at the last
+ * seal the list does not reach back far enough: then the whole index is walked first, and the list replayed over it.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "keeper/seal.h"
+#include "keeper/walk.h"
+
+#define BATCH 1000u
+
+struct positions {
+	uint64_t puts, removes;
+};
+
+/* ---- the list ---- */
+
+static bool
+counts(const struct seal *s, const struct positions *p, const struct index_fresh *row)
+{
+	if (row->removed)
+		return row->seq > p->removes && row->seq <= s->order->fresh_t0;
+	return row->seq > p->puts;
+}
+
+/* Moves the rows that count to the front. */
+static size_t
+pick(const struct seal *s, const struct positions *p, struct index_fresh *rows, size_t n)
+{
+	size_t picked = 0;
+
+	for (size_t i = 0; i < n && rows[i].seq <= s->order->fresh_seal; i++)
+		if (counts(s, p, &rows[i])) {
+			struct index_fresh swap = rows[picked];
+
+			rows[picked++] = rows[i];
+			rows[i] = swap;
+		}
+	return picked;
+}
+
+static int
+stage_list(struct seal *s, const struct positions *p)
+{
+	uint64_t at = p->removes < p->puts ? p->removes : p->puts;
+
+	while (at < s->order->fresh_seal) {
+		struct index_fresh *rows;
+		uint64_t last;
+		size_t n;
+		int err = task_check(s->task);
+
+		if (!err)
+			err = index_fresh_read(s->index, at, BATCH, &rows, &n);
+		if (err)
+			return err;
+		last = n ? rows[n - 1].seq : s->order->fresh_seal;
+		err = catalogue_stage(s->vault->catalogue, rows, pick(s, p, rows, n));
+		index_fresh_free(rows, n);
+		if (err)
+			return err;
+		at = last;
+	}
+	return 0;
+}
+
+/* ---- the whole index ---- */
+
+/* A batch whose strings belong to it. */
+struct batch {
+	struct index_fresh *rows;
+	size_t n;
+};
+
+static int
+batch_flush(struct seal *s, struct batch *b)
+{
+	int err = catalogue_stage(s->vault->catalogue, b->rows, b->n);
+
+	for (size_t i = 0; i < b->n; i++) {
+		free(b->rows[i].path);
+		entry_fini(&b->rows[i].entry);
+	}
+	b->n = 0;
+	return err;
+}
+
+static int
+batch_add(struct seal *s, struct batch *b, const char *path, uint64_t seq, const struct index_node *node)
+{
+	struct index_fresh *row = &b->rows[b->n];
+
+	*row = (struct index_fresh){.seq = seq, .removed = !node, .path = strdup(path)};
+	if (node) {
+		row->version = node->version;
+		row->entry = node->entry;
+		row->entry.target = node->entry.target ? strdup(node->entry.target) : NULL;
+	}
+	if (!row->path || (node && node->entry.target && !row->entry.target)) {
+		free(row->path);
+		free(row->entry.target);
+		return err_set(ERR_NOMEM, "out of memory for blob changes");
+	}
+	return ++b->n == BATCH ? batch_flush(s, b) : 0;
+}
+
+static int
+stage_nodes(struct seal *s, struct batch *b, uint64_t head)
+{
+	enum layout_type type = (enum layout_type)s->order->layout;
+	const struct walk_node *node;
+	struct walk *walk;
+	int err = walk_new(s->index, "", &walk);
+
+	if (err)
+		return err;
+	while (!err && (err = walk_next(walk, &node)) == 0) {
+		bool is_dir = node->node.entry.kind == ENTRY_DIR;
+		const struct layout_row *row = layout_of(type, node->path, is_dir);
+
+		err = task_check(s->task);
+		if (!err && row && row->class == LAYOUT_BLOB)
+			err = batch_add(s, b, node->path, head, &node->node);
+	}
+	walk_free(walk);
+	if (err == 1)
+		err = batch_flush(s, b);
+	return err;
+}
+
+/* Open rows that the index does not know any more: their tombstones went with the old index. */
+static int
+stage_vanished(struct seal *s, struct batch *b)
+{
+	struct blob_row *rows = NULL, *old = NULL;
+	size_t n = 0, n_old = 0;
+	int err;
+
+	do {
+		err = catalogue_blobs(s->vault->catalogue, 0, "", n_old ? &old[n_old - 1] : NULL, BATCH, &rows, &n);
+		for (size_t i = 0; !err && i < n; i++) {
+			struct index_node node = {0};
+
+			err = index_get(s->index, rows[i].path, &node);
+			entry_fini(&node.entry);
+			if (err == 1)
+				err = batch_add(s, b, rows[i].path, UINT64_MAX, NULL);
+		}
+		blob_rows_free(old, n_old);
+		old = rows;
+		n_old = n;
+		rows = NULL;
+	} while (!err && n);
+	blob_rows_free(old, n_old);
+	return err ? err : batch_flush(s, b);
+}
+
+static int
+stage_everything(struct seal *s)
+{
+	struct batch b = {.rows = calloc(BATCH, sizeof *b.rows)};
+	uint64_t head;
+	int err;
+
+	if (!b.rows)
+		return err_set(ERR_NOMEM, "out of memory for blob changes");
+	/* Read before the walk: a removal above it is newer than what the walk finds. */
+	err = index_fresh_head(s->index, &head);
+	if (!err)
+		err = stage_vanished(s, &b);
+	if (!err)
+		err = stage_nodes(s, &b, head);
+	for (size_t i = 0; i < b.n; i++) {
+		free(b.rows[i].path);
+		entry_fini(&b.rows[i].entry);
+	}
+	free(b.rows);
+	return err;
+}
+
+/* ---- reading what is new ---- */
+
+/* 0, or 1 when the file is not what the index says. */
+static int
+read_blob(struct seal *s, struct blob_row *row)
+{
+	char *place = index_place((enum layout_type)s->order->layout, row->path, row->version);
+	struct copy_sums sums;
+	int err, fd;
+
+	if (!place)
+		return err_set(ERR_NOMEM, "out of memory for a path");
+	fd = fsio_open(s->vault->dir, place, O_RDONLY | O_NONBLOCK, 0);
+	free(place);
+	if (fd < 0)
+		return fd == -ERR_GONE || fd == -ERR_UNSAFE ? 1 : fd;
+	err = copy_pass(s->copy, fd, -1, &sums);
+	close(fd);
+	if (err)
+		return err;
+	if (sums.size != row->entry.size || !hash128_equal(sums.digest, row->entry.digest))
+		return 1;
+	memcpy(row->sha256, sums.sha256, DIGEST_BYTES);
+	s->set.new_bytes += sums.size;
+	return 0;
+}
+
+static int
+read_batch(struct seal *s, struct blob_row *rows, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < n; i++) {
+		err = task_check(s->task);
+		if (!err)
+			err = read_blob(s, &rows[i]);
+		if (err == 1)
+			err = seal_doubt(s, rows[i].path);
+	}
+	/* With one doubtful file the set will not be: then its staging does not matter either. */
+	return err ? err : catalogue_stage_done(s->vault->catalogue, rows, n);
+}
+
+static int
+read_new(struct seal *s)
+{
+	struct blob_row *old = NULL, *rows = NULL;
+	size_t n_old = 0, n = 0;
+	int err;
+
+	do {
+		err = catalogue_stage_todo(s->vault->catalogue, n_old ? &old[n_old - 1] : NULL, BATCH, &rows, &n);
+		blob_rows_free(old, n_old);
+		old = NULL;
+		n_old = 0;
+		if (err)
+			break;
+		err = read_batch(s, rows, n);
+		old = rows;
+		n_old = n;
+	} while (!err && n);
+	blob_rows_free(old, n_old);
+	return err;
+}
+
+int
+seal_blobs(struct seal *s)
+{
+	struct positions p;
+	const char *instance = index_instance(s->index);
+	char known[sizeof s->set.instance];
+	int err = catalogue_positions(s->vault->catalogue, &p.puts, &p.removes, known);
+
+	if (err)
+		return err;
+	task_begin(s->task, "blobs", 0);
+	if (strcmp(known, instance) != 0) {
+		p = (struct positions){0};
+		err = stage_everything(s);
+	}
+	if (!err)
+		err = stage_list(s, &p);
+	if (!err)
+		err = read_new(s);
+	if (err)
+		return err;
+	strncpy(s->set.instance, instance, sizeof s->set.instance - 1);
+	s->set.fresh_puts = s->order->fresh_seal > p.puts ? s->order->fresh_seal : p.puts;
+	s->set.fresh_removes = s->order->fresh_t0 > p.removes ? s->order->fresh_t0 : p.removes;
+	return 0;
+}

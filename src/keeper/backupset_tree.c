@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * backupset_tree - how one file gets into a set: as a link to the previous set's file when nothing about its bytes changed,
+ * else as a clone or copy that is summed up in the same pass.  Never as a link to staging, which goes on changing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/relpath.h"
+#include "keeper/seal.h"
+#include "keeper/walk.h"
+
+#define SET_DEPTH 3 /* backups/weeknow/<set>: so many steps up to the profile's folder */
+
+static struct timespec
+timespec_of(int64_t ns)
+{
+	int64_t s = ns / 1000000000, rest = ns % 1000000000;
+
+	if (rest < 0) {
+		s--;
+		rest += 1000000000;
+	}
+	return (struct timespec){.tv_sec = s, .tv_nsec = rest};
+}
+
+/* ---- where ---- */
+
+/* Moves the spot to the directory of `path`. */
+static int
+spot_move(struct seal *s, const char *path)
+{
+	size_t len = relpath_dir_len(path);
+	struct spot *spot = &s->spot;
+	char *dir;
+	int made;
+
+	if (spot->dir && strlen(spot->dir) == len && memcmp(spot->dir, path, len) == 0)
+		return 0;
+	dir = strndup(path, len);
+	if (!dir)
+		return err_set(ERR_NOMEM, "out of memory for a path");
+	made = len ? fsio_make_dirs(s->dir, dir, false) : fsio_open_dir(s->dir, "");
+	if (made < 0) {
+		free(dir);
+		return made;
+	}
+	if (spot->dir) {
+		close(spot->made);
+		if (spot->prev >= 0)
+			close(spot->prev);
+		free(spot->dir);
+	}
+	spot->dir = dir;
+	spot->made = made;
+	spot->prev = s->prev_manifest ? fsio_open_dir(s->prev, dir) : -1;
+	return 0;
+}
+
+/* ---- files ---- */
+
+static bool
+same_content(const struct entry *a, const struct entry *b)
+{
+	return a->kind == ENTRY_FILE && b->kind == ENTRY_FILE && a->size == b->size && a->mtime_ns == b->mtime_ns &&
+	    hash128_equal(a->digest, b->digest);
+}
+
+/* True when the previous set's file now is in this set as well.  Any doubt, and too many links, is no: it is copied then. */
+static bool
+link_previous(struct seal *s, const char *name, const struct entry *e)
+{
+	const struct spot *spot = &s->spot;
+	struct timespec mtime = timespec_of(e->mtime_ns);
+	struct stat st;
+
+	return spot->prev >= 0 && fstatat(spot->prev, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size == e->size && st.st_mtim.tv_sec == mtime.tv_sec && st.st_mtim.tv_nsec == mtime.tv_nsec &&
+	    linkat(spot->prev, name, spot->made, name, 0) == 0;
+}
+
+/* A file of a set is read by many and written by nobody. */
+static int
+finish_file(int fd, const struct entry *e)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of(e->mtime_ns)};
+
+	if (fchmod(fd, 0440) != 0 || futimens(fd, times) != 0)
+		return err_sys("mode and time of a file");
+	return 0;
+}
+
+/* 0, or 1 when what lies in staging is not what the index says: the caller decides what that means. */
+static int
+copy_staged(struct seal *s, const char *path, const struct entry *e, struct copy_sums *ret_sums)
+{
+	char *place = index_place((enum layout_type)s->order->layout, path, 1);
+	int err, from, to;
+
+	if (!place)
+		return err_set(ERR_NOMEM, "out of memory for a path");
+	from = fsio_open(s->vault->dir, place, O_RDONLY | O_NONBLOCK, 0);
+	free(place);
+	if (from < 0)
+		return from == -ERR_GONE || from == -ERR_UNSAFE ? 1 : from;
+	to = fsio_open(s->spot.made, relpath_name(path), O_RDWR | O_CREAT | O_EXCL, 0600);
+	err = to < 0 ? to : copy_clone(s->copy, from, to, ret_sums);
+	if (!err && (ret_sums->size != e->size || !hash128_equal(ret_sums->digest, e->digest)))
+		err = 1;
+	if (!err)
+		err = finish_file(to, e);
+	if (to >= 0)
+		close(to);
+	close(from);
+	return err;
+}
+
+static int
+leave_out(struct seal *s, const char *path)
+{
+	if (!s->left_first)
+		s->left_first = relpath_escape(path);
+	s->left_out++;
+	return fsio_unlink(s->spot.made, relpath_name(path));
+}
+
+static void
+count_database(struct seal *s, const char *path, const struct entry *e)
+{
+	if (!layout_is_database(path))
+		return;
+	if (strchr(path, '/'))
+		s->databases++;
+	else if (strcasecmp(path, layout_root_database((enum layout_type)s->order->layout)) == 0 && e->size > 0)
+		s->root_database = true;
+}
+
+static int
+add_file(struct seal *s, const char *path, const struct entry *e, enum layout_class class)
+{
+	struct manifest_row row = {.path = (char *)(uintptr_t)path, .entry = *e};
+	const struct manifest_row *prev = NULL;
+	struct copy_sums sums;
+	int err = spot_move(s, path);
+
+	if (!err && s->prev_manifest)
+		err = manifest_seek(s->prev_manifest, path, &prev);
+	if (err < 0)
+		return err;
+	if (prev && same_content(&prev->entry, e) && link_previous(s, relpath_name(path), e)) {
+		memcpy(row.sha256, prev->sha256, DIGEST_BYTES);
+	} else {
+		err = copy_staged(s, path, e, &sums);
+		if (err < 0)
+			return err;
+		if (err)
+			return class == LAYOUT_INDEX ? leave_out(s, path) : seal_doubt(s, path);
+		memcpy(row.sha256, sums.sha256, DIGEST_BYTES);
+		row.fresh = true;
+		s->set.new_bytes += e->size;
+	}
+	s->set.files++;
+	s->set.bytes += e->size;
+	if (class == LAYOUT_SNAPSHOT)
+		count_database(s, path, e);
+	return manifest_add(s->manifest, &row);
+}
+
+/* ---- all else ---- */
+
+static int
+add_directory(struct seal *s, const char *path, const struct entry *e)
+{
+	const struct manifest_row row = {.path = (char *)(uintptr_t)path, .entry = *e};
+	int fd = fsio_make_dirs(s->dir, path, false);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = fchmod(fd, 0750) != 0 ? err_sys("mode of a directory") : 0;
+	close(fd);
+	return err ? err : manifest_add(s->manifest, &row);
+}
+
+/* The one link that stands for all blobs of an area: they are shared, and the catalogue says which of them are the set's. */
+static int
+add_area(struct seal *s, const char *path)
+{
+	enum layout_type type = (enum layout_type)s->order->layout;
+	char *place = index_place(type, path, 1), *target = NULL;
+	struct manifest_row row = {.path = (char *)(uintptr_t)path, .area = true, .entry = {.kind = ENTRY_SYMLINK, .mode = 0777}};
+	size_t ups = SET_DEPTH, cap;
+	int err = spot_move(s, path);
+
+	for (const char *c = path; *c; c++)
+		ups += *c == '/';
+	cap = place ? 3 * ups + strlen(place) + 1 : 0;
+	target = place ? malloc(cap) : NULL;
+	if (!err && !target)
+		err = err_set(ERR_NOMEM, "out of memory for a path");
+	if (!err) {
+		for (size_t i = 0; i < ups; i++)
+			memcpy(target + 3 * i, "../", 3);
+		strcpy(target + 3 * ups, place);
+		row.entry.target = target;
+		row.entry.size = strlen(target);
+		if (symlinkat(target, s->spot.made, relpath_name(path)) != 0)
+			err = err_sys("link to the blobs");
+	}
+	if (!err)
+		err = manifest_add(s->manifest, &row);
+	free(place);
+	free(target);
+	return err;
+}
+
+static int
+add_node(struct seal *s, struct walk *walk, const struct walk_node *n)
+{
+	const struct entry *e = &n->node.entry;
+	bool is_dir = e->kind == ENTRY_DIR;
+	const struct layout_row *row = layout_of((enum layout_type)s->order->layout, n->path, is_dir);
+	const struct manifest_row special = {.path = n->path, .entry = *e};
+
+	if (!row) {
+		/* Nothing of ours, and the receiver should not have taken it. */
+		walk_skip(walk);
+		return 0;
+	}
+	if (row->class == LAYOUT_BLOB) {
+		walk_skip(walk);
+		return is_dir ? add_area(s, n->path) : 0;
+	}
+	if (is_dir)
+		return add_directory(s, n->path, e);
+	if (e->kind == ENTRY_FILE)
+		return add_file(s, n->path, e, row->class);
+	return manifest_add(s->manifest, &special);
+}
+
+int
+seal_tree(struct seal *s)
+{
+	const struct walk_node *node;
+	struct walk *walk;
+	int err = walk_new(s->index, "", &walk);
+
+	if (err)
+		return err;
+	while (!err && (err = walk_next(walk, &node)) == 0) {
+		err = task_check(s->task);
+		if (!err)
+			err = add_node(s, walk, node);
+		failpoint("seal.file");
+	}
+	walk_free(walk);
+	return err < 0 ? err : 0;
+}

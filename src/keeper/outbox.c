@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * outbox - a socket pair carries pointers between the threads: its buffer is the bound, the kernel does the waiting, and
+ * shutting it down wakes everybody.
+ */
+#include "keeper/outbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+
+#include "base/err.h"
+
+#define OUT_MAX (1u << 20) /* bytes waiting for the receiver, above which no more is taken from the threads */
+#define HEAD_BYTES 4u
+#define TAKE_MAX 256       /* packets a turn of the loop */
+
+struct packet {
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct outbox {
+	int fd, in, out;           /* `out`: where threads post, `in`: where the loop takes */
+	struct event *taking, *writing;
+	struct evbuffer *waiting;
+};
+
+/* NULL when out of memory or too long for the receiver; it then misses a line, or finds out by the keeper's end. */
+static struct packet *
+packet_new(const struct report *report)
+{
+	struct pack_out o = {0};
+	struct packet *p = NULL;
+
+	pack_u32(&o, 0);
+	report_pack(&o, report);
+	if (!o.failed && o.len - HEAD_BYTES <= ORDER_BYTES_MAX && (p = malloc(sizeof *p + o.len)) != NULL) {
+		struct pack_out head = pack_out_fixed(p->bytes, HEAD_BYTES);
+
+		p->len = o.len;
+		memcpy(p->bytes, o.data, o.len);
+		pack_u32(&head, (uint32_t)(o.len - HEAD_BYTES));
+	}
+	pack_out_fini(&o);
+	return p;
+}
+
+static void
+pace(struct outbox *o)
+{
+	size_t waiting = evbuffer_get_length(o->waiting);
+
+	if (waiting)
+		event_add(o->writing, NULL);
+	if (waiting < OUT_MAX)
+		event_add(o->taking, NULL);
+	else
+		event_del(o->taking);
+}
+
+static void
+append(struct outbox *o, struct packet *p)
+{
+	evbuffer_add(o->waiting, p->bytes, p->len);
+	free(p);
+}
+
+static void
+on_taking(evutil_socket_t fd, short what, void *arg)
+{
+	struct outbox *o = arg;
+	struct packet *p;
+
+	(void)what;
+	for (int i = 0; i < TAKE_MAX && recv(fd, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p; i++)
+		append(o, p);
+	pace(o);
+}
+
+static void
+on_writing(evutil_socket_t fd, short what, void *arg)
+{
+	struct outbox *o = arg;
+
+	(void)what;
+	/* A broken socket is found by its reader. */
+	if (evbuffer_write(o->waiting, fd) < 0 && errno != EAGAIN && errno != EINTR)
+		evbuffer_drain(o->waiting, evbuffer_get_length(o->waiting));
+	pace(o);
+}
+
+int
+outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox)
+{
+	struct outbox *o = calloc(1, sizeof *o);
+	int pair[2];
+
+	if (!o)
+		return err_set(ERR_NOMEM, "out of memory for reports");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+		free(o);
+		return err_sys("socket pair for reports");
+	}
+	o->fd = fd;
+	o->in = pair[0];
+	o->out = pair[1];
+	o->waiting = evbuffer_new();
+	o->taking = event_new(base, o->in, EV_READ | EV_PERSIST, on_taking, o);
+	o->writing = event_new(base, fd, EV_WRITE, on_writing, o);
+	if (!o->waiting || !o->taking || !o->writing) {
+		outbox_free(o);
+		return err_set(ERR_NOMEM, "out of memory for reports");
+	}
+	event_add(o->taking, NULL);
+	*ret_outbox = o;
+	return 0;
+}
+
+void
+outbox_post(struct outbox *o, const struct report *report)
+{
+	struct packet *p = packet_new(report);
+	ssize_t n;
+
+	if (!p)
+		return;
+	do
+		n = send(o->out, &p, sizeof p, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		free(p);
+}
+
+void
+outbox_put(struct outbox *o, const struct report *report)
+{
+	struct packet *p = packet_new(report);
+
+	if (!p)
+		return;
+	append(o, p);
+	pace(o);
+}
+
+void
+outbox_shut(struct outbox *o)
+{
+	struct packet *p;
+
+	shutdown(o->in, SHUT_RD);
+	while (recv(o->in, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p)
+		free(p);
+}
+
+void
+outbox_free(struct outbox *o)
+{
+	struct packet *p;
+
+	if (!o)
+		return;
+	if (o->taking)
+		event_free(o->taking);
+	if (o->writing)
+		event_free(o->writing);
+	if (o->waiting)
+		evbuffer_free(o->waiting);
+	while (recv(o->in, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p)
+		free(p);
+	close(o->in);
+	close(o->out);
+	free(o);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * outbox - reports on their way from the lanes to the receiver: any thread posts, the loop writes.
+ *
+ * Bounded: when the receiver does not read, posting waits, and with it the work that has so much to say.
+ */
+#ifndef KEEPER_OUTBOX_H
+#define KEEPER_OUTBOX_H
+
+#include "keeper/order.h"
+
+struct event_base;
+struct outbox;
+
+/* `fd` (not blocking) is borrowed until free. */
+int outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox);
+/* Any thread but the loop's; waits for room.  Lost when the outbox is shut. */
+void outbox_post(struct outbox *o, const struct report *report);
+/* The loop's thread: never waits. */
+void outbox_put(struct outbox *o, const struct report *report);
+/* Nobody waits in outbox_post any more, now or later. */
+void outbox_shut(struct outbox *o);
+/* No thread may post any more.  NULL is fine. */
+void outbox_free(struct outbox *o);
+
+#endif

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * restore - in which order a tree is made so that no step needs a right that an earlier one took away: names and bytes
+ * first, in directories that are ours alone, then owners and modes, the deepest directories first.
+ */
+#include "keeper/restore.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/relpath.h"
+#include "keeper/copy.h"
+#include "keeper/manifest.h"
+
+#define BATCH 256u
+#define SETID_BITS (S_ISUID | S_ISGID)
+
+/* A directory whose mode waits for the end. */
+struct late_dir {
+	char *path;
+	uint32_t mode, uid, gid;
+};
+
+struct restore {
+	struct vault *vault;
+	const struct set_row *set;
+	struct task *task;
+	struct copy *copy;
+	char *const *paths;
+	size_t n_paths;
+	bool *found;              /* per wanted path */
+	int from, to;             /* the set's directory, the target */
+	bool root, made_target;
+	uint64_t bytes, names;    /* of what is wanted */
+	uint64_t differences;
+	struct late_dir *dirs;
+	size_t n_dirs, cap_dirs;
+};
+
+#define FINDING(r, path, ...) ((r)->differences++, task_finding((r)->task, path, __VA_ARGS__))
+
+/* ---- what is wanted ---- */
+
+static bool
+is_wanted(struct restore *r, const char *path)
+{
+	bool wanted = r->n_paths == 0;
+
+	for (size_t i = 0; i < r->n_paths; i++)
+		if (relpath_within(path, r->paths[i]))
+			wanted = r->found[i] = true;
+	return wanted;
+}
+
+/* A directory on the way to something that is wanted: it is made with its mode, its other content is not. */
+static bool
+is_on_the_way(const struct restore *r, const char *path)
+{
+	for (size_t i = 0; i < r->n_paths; i++)
+		if (relpath_within(r->paths[i], path))
+			return true;
+	return false;
+}
+
+static bool
+takes_dir(struct restore *r, const char *path)
+{
+	return is_wanted(r, path) || is_on_the_way(r, path);
+}
+
+/* ---- both sources, row by row ---- */
+
+typedef int manifest_visit(struct restore *r, const struct manifest_row *row);
+typedef int blob_visit(struct restore *r, const struct blob_row *row);
+
+static int
+each_manifest_row(struct restore *r, manifest_visit *visit)
+{
+	struct manifest_reader *manifest;
+	const struct manifest_row *row;
+	int err = manifest_open(r->vault->manifests, r->set->name, r->set->manifest, &manifest);
+
+	if (err)
+		return err;
+	while (!err && (err = manifest_next(manifest, &row)) == 0) {
+		err = task_check(r->task);
+		if (!err)
+			err = visit(r, row);
+	}
+	manifest_close(manifest);
+	return err < 0 ? err : 0;
+}
+
+static int
+each_blob_under(struct restore *r, const char *under, blob_visit *visit)
+{
+	struct blob_row *rows = NULL, *old = NULL;
+	size_t n = 0, n_old = 0;
+	int err;
+
+	do {
+		err = catalogue_blobs(r->vault->catalogue, r->set->number, under, n_old ? &old[n_old - 1] : NULL, BATCH, &rows, &n);
+		blob_rows_free(old, n_old);
+		old = err ? NULL : rows;
+		n_old = err ? 0 : n;
+		for (size_t i = 0; !err && i < n; i++) {
+			err = task_check(r->task);
+			if (!err)
+				err = visit(r, &rows[i]);
+		}
+	} while (!err && n);
+	blob_rows_free(old, n_old);
+	return err;
+}
+
+/* The row of a directory on the way to a wanted path: it lies outside the range of what is below that path. */
+static int
+visit_way(struct restore *r, const char *path, size_t len, blob_visit *visit)
+{
+	char *dir = strndup(path, len);
+	struct blob_row *row = NULL;
+	size_t n = 0;
+	int err = dir ? catalogue_blobs(r->vault->catalogue, r->set->number, dir, NULL, 1, &row, &n)
+	              : err_set(ERR_NOMEM, "out of memory for a path");
+
+	if (!err && n && strcmp(row->path, dir) == 0)
+		err = visit(r, row);
+	blob_rows_free(row, n);
+	free(dir);
+	return err;
+}
+
+/* One wanted path is found without reading the whole list: the usual case is one mail's file. */
+static int
+each_blob(struct restore *r, blob_visit *visit)
+{
+	const char *path = r->n_paths == 1 ? r->paths[0] : "";
+	int err = 0;
+
+	for (size_t i = 0; !err && path[i]; i++)
+		if (path[i] == '/')
+			err = visit_way(r, path, i, visit);
+	return err ? err : each_blob_under(r, path, visit);
+}
+
+/* ---- how much ---- */
+
+static int
+count_row(struct restore *r, const struct manifest_row *row)
+{
+	if (is_wanted(r, row->path)) {
+		r->names++;
+		r->bytes += row->entry.kind == ENTRY_FILE ? row->entry.size : 0;
+	}
+	return 0;
+}
+
+static int
+count_blob(struct restore *r, const struct blob_row *row)
+{
+	if (is_wanted(r, row->path)) {
+		r->names++;
+		r->bytes += row->entry.kind == ENTRY_FILE ? row->entry.size : 0;
+	}
+	return 0;
+}
+
+static int
+check_space(struct restore *r)
+{
+	uint64_t free_bytes, total, inodes;
+	int err = each_manifest_row(r, count_row);
+
+	if (!err)
+		err = each_blob(r, count_blob);
+	if (!err)
+		err = fsio_space(r->to, &free_bytes, &total, &inodes);
+	if (err)
+		return err;
+	if (r->bytes > free_bytes || r->names > inodes)
+		return err_set(ERR_NOSPACE, "%llu bytes in %llu names do not fit into %llu bytes and %llu inodes",
+		    (unsigned long long)r->bytes, (unsigned long long)r->names, (unsigned long long)free_bytes,
+		    (unsigned long long)inodes);
+	return 0;
+}
+
+/* ---- making ---- */
+
+static struct timespec
+timespec_of(int64_t ns)
+{
+	int64_t s = ns / 1000000000, rest = ns % 1000000000;
+
+	if (rest < 0) {
+		s--;
+		rest += 1000000000;
+	}
+	return (struct timespec){.tv_sec = s, .tv_nsec = rest};
+}
+
+/* Without the owner a set-id bit would give its rights to whoever restores. */
+static mode_t
+mode_of(const struct restore *r, uint32_t mode)
+{
+	return (mode_t)(r->root ? mode : mode & ~(uint32_t)SETID_BITS);
+}
+
+/* The directory of `path`, opened; made when it has no row of its own. */
+static int
+open_parent(struct restore *r, const char *path)
+{
+	char *dir = strndup(path, relpath_dir_len(path));
+	int fd = !dir ? err_set(ERR_NOMEM, "out of memory for a path") : *dir ? fsio_make_dirs(r->to, dir, false) : fsio_open_dir(r->to, "");
+
+	free(dir);
+	return fd;
+}
+
+static int
+finish_file(struct restore *r, int fd, const struct entry *e)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of(e->mtime_ns)};
+
+	if (r->root && fchown(fd, e->uid, e->gid) != 0)
+		return err_sys("owner of a file");
+	if (fchmod(fd, mode_of(r, e->mode)) != 0 || futimens(fd, times) != 0)
+		return err_sys("mode and time of a file");
+	return 0;
+}
+
+static int
+copy_content(struct restore *r, const char *path, int from, int to, const struct entry *e, const uint8_t sha256[DIGEST_BYTES])
+{
+	struct copy_sums sums;
+	int err = copy_pass(r->copy, from, to, &sums);
+
+	if (err == -ERR_IO) {
+		FINDING(r, path, "cannot be read whole: %s", err_text());
+		err = 0;
+	} else if (!err && (sums.size != e->size || memcmp(sums.sha256, sha256, DIGEST_BYTES) != 0)) {
+		FINDING(r, path, "is not what was sealed, and was restored as it is");
+	}
+	return err ? err : finish_file(r, to, e);
+}
+
+static int
+make_file(struct restore *r, const char *path, int dir, const char *place, const struct entry *e, const uint8_t sha256[DIGEST_BYTES])
+{
+	int err, parent, to, from = fsio_open(dir, place, O_RDONLY | O_NONBLOCK, 0);
+
+	if (from == -ERR_GONE || from == -ERR_UNSAFE) {
+		FINDING(r, path, "is missing in the set");
+		return 0;
+	}
+	if (from < 0)
+		return from;
+	parent = open_parent(r, path);
+	to = parent < 0 ? parent : fsio_open(parent, relpath_name(path), O_WRONLY | O_CREAT | O_EXCL, 0600);
+	err = to < 0 ? to : copy_content(r, path, from, to, e, sha256);
+	if (to >= 0)
+		close(to);
+	if (parent >= 0)
+		close(parent);
+	close(from);
+	return err;
+}
+
+static int
+make_dir(struct restore *r, const char *path, const struct entry *e)
+{
+	int fd = fsio_make_dirs(r->to, path, false);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	if (r->n_dirs == r->cap_dirs) {
+		size_t cap = r->cap_dirs ? 2 * r->cap_dirs : 64;
+		struct late_dir *grown = realloc(r->dirs, cap * sizeof *grown);
+
+		if (!grown)
+			return err_set(ERR_NOMEM, "out of memory for directories");
+		r->dirs = grown;
+		r->cap_dirs = cap;
+	}
+	r->dirs[r->n_dirs] = (struct late_dir){strdup(path), e->mode, e->uid, e->gid};
+	if (!r->dirs[r->n_dirs].path)
+		return err_set(ERR_NOMEM, "out of memory for directories");
+	r->n_dirs++;
+	return 0;
+}
+
+/* A link or a fifo: made, given its owner and time without being followed or opened. */
+static int
+make_special(struct restore *r, const char *path, const struct entry *e)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of(e->mtime_ns)};
+	int err = 0, parent = open_parent(r, path);
+	const char *name = relpath_name(path);
+
+	if (parent < 0)
+		return parent;
+	if (e->kind == ENTRY_SYMLINK ? symlinkat(e->target, parent, name) != 0 : mkfifoat(parent, name, 0600) != 0)
+		err = err_sys("make %s", path);
+	if (!err && r->root && fchownat(parent, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) != 0)
+		err = err_sys("owner of %s", path);
+	/* The fifo was made a moment ago in a directory that is ours alone: there is no link to follow. */
+	if (!err && e->kind == ENTRY_FIFO && fchmodat(parent, name, mode_of(r, e->mode), 0) != 0)
+		err = err_sys("mode of %s", path);
+	if (!err && utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) != 0)
+		err = err_sys("time of %s", path);
+	close(parent);
+	return err;
+}
+
+/* Everything but files. */
+static int
+make_other(struct restore *r, const char *path, const struct entry *e)
+{
+	switch (e->kind) {
+	case ENTRY_DIR:
+		return make_dir(r, path, e);
+	case ENTRY_SYMLINK:
+	case ENTRY_FIFO:
+		return make_special(r, path, e);
+	case ENTRY_SOCKET:
+		task_finding(r->task, path, "is a socket, which its program makes anew; not restored");
+		return 0;
+	default:
+		task_finding(r->task, path, "is a device, and devices are not restored");
+		return 0;
+	}
+}
+
+static int
+make_row(struct restore *r, const struct manifest_row *row)
+{
+	const struct entry *e = &row->entry;
+	bool dir = e->kind == ENTRY_DIR && !row->area;
+
+	/* The content of a blob area is in the catalogue, the area's directory too. */
+	if (row->area || !(dir ? takes_dir(r, row->path) : is_wanted(r, row->path)))
+		return 0;
+	if (e->kind == ENTRY_FILE)
+		return make_file(r, row->path, r->from, row->path, e, row->sha256);
+	return make_other(r, row->path, e);
+}
+
+static int
+make_blob(struct restore *r, const struct blob_row *row)
+{
+	const struct entry *e = &row->entry;
+	char *place;
+	int err;
+
+	if (!(e->kind == ENTRY_DIR ? takes_dir(r, row->path) : is_wanted(r, row->path)))
+		return 0;
+	if (e->kind != ENTRY_FILE)
+		return make_other(r, row->path, e);
+	place = index_place((enum layout_type)r->set->layout, row->path, row->version);
+	if (!place)
+		return err_set(ERR_NOMEM, "out of memory for a path");
+	err = make_file(r, row->path, r->vault->dir, place, e, row->sha256);
+	free(place);
+	return err;
+}
+
+static int
+deepest_first(const void *a, const void *b)
+{
+	return manifest_compare(((const struct late_dir *)b)->path, ((const struct late_dir *)a)->path);
+}
+
+static int
+finish_dirs(struct restore *r)
+{
+	int err = 0;
+
+	if (r->n_dirs)
+		qsort(r->dirs, r->n_dirs, sizeof *r->dirs, deepest_first);
+	for (size_t i = 0; !err && i < r->n_dirs; i++) {
+		const struct late_dir *d = &r->dirs[i];
+		int fd = fsio_open_dir(r->to, d->path);
+
+		if (fd < 0)
+			return fd;
+		if (r->root && fchown(fd, d->uid, d->gid) != 0)
+			err = err_sys("owner of %s", d->path);
+		if (!err && fchmod(fd, mode_of(r, d->mode)) != 0)
+			err = err_sys("mode of %s", d->path);
+		close(fd);
+	}
+	return err;
+}
+
+/* ---- the target ---- */
+
+static int
+not_empty(const char *name, void *arg)
+{
+	(void)name;
+	(void)arg;
+	return 1;
+}
+
+/* A restore into the store would mix with what the receiver and we ourselves keep there. */
+static int
+check_outside(const struct restore *r, int dir)
+{
+	struct stat ours, at, last = {0};
+	int fd = dup(dir), err = fd < 0 || fstat(r->vault->dir, &ours) != 0 ? err_sys("target") : 0;
+
+	while (!err) {
+		int up;
+
+		if (fstat(fd, &at) != 0)
+			err = err_sys("target");
+		else if (at.st_dev == ours.st_dev && at.st_ino == ours.st_ino)
+			err = err_set(ERR_USAGE, "the target lies in the store");
+		if (err || (at.st_dev == last.st_dev && at.st_ino == last.st_ino))
+			break;
+		last = at;
+		up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (up < 0) {
+			err = err_sys("target");
+			break;
+		}
+		close(fd);
+		fd = up;
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int
+open_target(struct restore *r, const char *to)
+{
+	int err;
+
+	if (*to != '/')
+		return err_set(ERR_USAGE, "%s is not an absolute path", to);
+	r->made_target = mkdir(to, 0700) == 0;
+	if (!r->made_target && access(to, F_OK) != 0)
+		return err_sys("make %s", to);
+	r->to = open(to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (r->to < 0)
+		return err_set(ERR_USAGE, "%s is not a directory", to);
+	err = vault_names(r->to, not_empty, NULL);
+	if (err == 1)
+		return err_set(ERR_USAGE, "%s is not empty", to);
+	return err ? err : check_outside(r, r->to);
+}
+
+/* ---- all of it ---- */
+
+static int
+check_paths(const struct restore *r)
+{
+	for (size_t i = 0; i < r->n_paths; i++)
+		if (!relpath_valid(r->paths[i]))
+			return err_set(ERR_USAGE, "%.200s is not a path of a set", r->paths[i]);
+	return 0;
+}
+
+static int
+check_found(const struct restore *r)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < r->n_paths; i++)
+		if (!r->found[i]) {
+			task_finding(r->task, r->paths[i], "is not in the set");
+			err = err_set(ERR_NOTFOUND, "%.200s is not in set %s", r->paths[i], r->set->name);
+		}
+	return err;
+}
+
+static int
+run(struct restore *r, const char *to)
+{
+	int err = check_paths(r);
+
+	if (!err)
+		err = r->from < 0 ? r->from : copy_new(NULL, r->task, &r->copy);
+	if (!err)
+		err = open_target(r, to);
+	if (!err)
+		err = check_space(r);
+	if (err) {
+		if (r->made_target)
+			(void)rmdir(to);
+		return err;
+	}
+	task_begin(r->task, "restore", r->bytes);
+	err = each_manifest_row(r, make_row);
+	if (!err)
+		err = each_blob(r, make_blob);
+	if (!err)
+		err = finish_dirs(r);
+	if (!err)
+		err = fsio_sync_fs(r->to, "restore.sync");
+	if (!err)
+		err = check_found(r);
+	if (!err && r->differences)
+		err = err_set(ERR_DIFFERS, "%llu files are not what was sealed", (unsigned long long)r->differences);
+	return err;
+}
+
+int
+restore_set(struct vault *v, const struct set_row *set, const char *to, char *const *paths, size_t n_paths, struct task *task)
+{
+	struct restore r = {.vault = v, .set = set, .task = task, .paths = paths, .n_paths = n_paths, .to = -1, .root = geteuid() == 0};
+	int err;
+
+	r.from = fsio_open_dir(v->weeknow, set->name);
+	r.found = calloc(n_paths + 1, sizeof *r.found);
+	err = r.found ? run(&r, to) : err_set(ERR_NOMEM, "out of memory for a restore");
+	for (size_t i = 0; i < r.n_dirs; i++)
+		free(r.dirs[i].path);
+	free(r.dirs);
+	free(r.found);
+	copy_free(r.copy);
+	if (r.from >= 0)
+		close(r.from);
+	if (r.to >= 0)
+		close(r.to);
+	return err;
+}

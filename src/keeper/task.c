@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* task - how often progress is worth telling. */
+#include "keeper/task.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/relpath.h"
+
+#define TELL_EVERY_BYTES (64u << 20)
+
+int
+task_check(struct task *task)
+{
+	return atomic_load_explicit(&task->stop, memory_order_relaxed) ? err_set(ERR_STOPPED, "stopped") : 0;
+}
+
+void
+task_begin(struct task *task, const char *phase, uint64_t total)
+{
+	task->phase = phase;
+	task->done = task->told = 0;
+	task->total = total;
+	if (task->progress)
+		task->progress(task, phase, 0, total);
+}
+
+void
+task_advance(struct task *task, uint64_t more)
+{
+	task->done += more;
+	if (task->done - task->told < TELL_EVERY_BYTES)
+		return;
+	task->told = task->done;
+	if (task->progress)
+		task->progress(task, task->phase, task->done, task->total);
+}
+
+void
+task_line(struct task *task, const char *fmt, ...)
+{
+	va_list ap;
+	char *text = NULL;
+
+	if (!task->line)
+		return;
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) >= 0)
+		task->line(task, text);
+	va_end(ap);
+	free(text);
+}
+
+void
+task_finding(struct task *task, const char *path, const char *fmt, ...)
+{
+	char what[512], *escaped = relpath_escape(path);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	task_line(task, "%s: %s", escaped ? escaped : "(out of memory)", what);
+	free(escaped);
+}

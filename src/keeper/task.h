@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * task - what a piece of work on a lane shares with its owner on the loop: the wish to stop, and where it has got to.
+ *
+ * `stop` may be set by any thread at any time.  All else belongs to the thread that works; the callbacks run there.
+ */
+#ifndef KEEPER_TASK_H
+#define KEEPER_TASK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct task {
+	atomic_bool stop;
+	void (*progress)(struct task *task, const char *phase, uint64_t done, uint64_t total); /* NULL: nobody listens */
+	void (*line)(struct task *task, const char *text);
+
+	const char *phase;
+	uint64_t done, total, told;
+};
+
+/* -ERR_STOPPED when the owner wants an end. */
+int task_check(struct task *task);
+
+/* A phase begins; `total` in the unit of task_advance, 0 = unknown.  Always told. */
+void task_begin(struct task *task, const char *phase, uint64_t total);
+/* Told now and then only. */
+void task_advance(struct task *task, uint64_t more);
+
+void task_line(struct task *task, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line "path: what", the path escaped. */
+void task_finding(struct task *task, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

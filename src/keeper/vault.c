@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vault - the names of the folders below a profile. */
+#include "keeper/vault.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/relpath.h"
+
+static void
+close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static int
+open_dirs(struct vault *v)
+{
+	const struct {
+		const char *name;
+		int *fd;
+	} dirs[] = {
+		{"backups/creating", &v->creating}, {"backups/weeknow", &v->weeknow}, {"backups/dropping", &v->dropping},
+		{"state/manifests", &v->manifests},
+	};
+
+	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+		*dirs[i].fd = fsio_make_dirs(v->dir, dirs[i].name, true);
+		if (*dirs[i].fd < 0)
+			return *dirs[i].fd;
+	}
+	return 0;
+}
+
+static int
+open_profile(struct vault *v, const char *store)
+{
+	int err, dir = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return err_sys("open store %s", store);
+	v->dir = fsio_open_dir(dir, v->profile);
+	close(dir);
+	if (v->dir == -ERR_GONE)
+		return err_set(ERR_NOTFOUND, "there is no profile %s", v->profile);
+	if (v->dir < 0)
+		return v->dir;
+	err = open_dirs(v);
+	return err ? err : catalogue_open(v->state_path, v->profile, &v->catalogue, &v->rebuilt);
+}
+
+int
+vault_open(const char *store, const char *profile, struct vault **ret_vault)
+{
+	struct vault *v;
+	int err;
+
+	if (!relpath_valid(profile) || strchr(profile, '/') || *profile == '.')
+		return err_set(ERR_NOTFOUND, "not a name of a profile");
+	v = calloc(1, sizeof *v);
+	if (!v)
+		return err_set(ERR_NOMEM, "out of memory for profile %s", profile);
+	v->dir = v->creating = v->weeknow = v->dropping = v->manifests = -1;
+	v->profile = strdup(profile);
+	v->path = relpath_join(store, profile);
+	v->state_path = v->path ? relpath_join(v->path, "state") : NULL;
+	err = v->profile && v->state_path ? open_profile(v, store) : err_set(ERR_NOMEM, "out of memory for profile %s", profile);
+	if (err) {
+		vault_close(v);
+		return err;
+	}
+	*ret_vault = v;
+	return 0;
+}
+
+void
+vault_close(struct vault *v)
+{
+	if (!v)
+		return;
+	catalogue_close(v->catalogue);
+	close_fd(v->creating);
+	close_fd(v->weeknow);
+	close_fd(v->dropping);
+	close_fd(v->manifests);
+	close_fd(v->dir);
+	free(v->profile);
+	free(v->path);
+	free(v->state_path);
+	free(v);
+}
+
+int
+vault_names(int dirfd, int (*visit)(const char *name, void *arg), void *arg)
+{
+	int err = 0, fd = fsio_open_dir(dirfd, ""); /* its own position, so that walks do not meet */
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (fd < 0)
+		return fd;
+	if (!dir) {
+		close(fd);
+		return err_sys("list a directory");
+	}
+	errno = 0;
+	while (!err && (d = readdir(dir)) != NULL) {
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+			err = visit(d->d_name, arg);
+		errno = 0;
+	}
+	if (!err && errno)
+		err = err_sys("list a directory");
+	closedir(dir);
+	return err;
+}
+
+int64_t
+vault_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vault - the folder of one profile as the keeper sees it: its directories held open, and its catalogue.
+ *
+ *     backups/creating/<set>    being built            state/catalogue     which sets there are, which blobs they hold
+ *     backups/weeknow/<set>     sealed                 state/manifests/<set>
+ *     backups/dropping/<set>    on its way out         state/index         the receiver's; read only
+ *
+ * Threads: one at a time.
+ */
+#ifndef KEEPER_VAULT_H
+#define KEEPER_VAULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "keeper/catalogue.h"
+
+struct vault {
+	char *profile;
+	char *path;                                /* <store>/<profile> */
+	char *state_path;                          /* <store>/<profile>/state */
+	int dir;                                   /* of path */
+	int creating, weeknow, dropping, manifests;
+	struct catalogue *catalogue;
+	bool rebuilt;                              /* the catalogue was damaged and is new */
+};
+
+/* -ERR_NOTFOUND when the store has no such profile. */
+int vault_open(const char *store, const char *profile, struct vault **ret_vault);
+void vault_close(struct vault *v); /* NULL is fine */
+
+/* Calls `visit` for each name in a held directory, in no order; what it returns other than 0 ends the walk and is passed on. */
+int vault_names(int dirfd, int (*visit)(const char *name, void *arg), void *arg);
+
+/* Now, by the wall. */
+int64_t vault_now_ns(void);
+
+#endif

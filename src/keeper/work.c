@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* work - which report each order ends in, and what the keeper does when nobody asks. */
+#include "keeper/work.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/relpath.h"
+#include "keeper/backupset.h"
+#include "keeper/manifest.h"
+#include "keeper/restore.h"
+#include "keeper/retention.h"
+#include "keeper/verify.h"
+
+#define SHOW_BATCH 256u
+#define IOPRIO_WHO_PROCESS 1
+#define IOPRIO_IDLE (3 << 13)
+
+static struct work *
+work_of(struct task *task)
+{
+	return (struct work *)(void *)((char *)task - offsetof(struct work, task));
+}
+
+/* ---- reports ---- */
+
+static void
+on_progress(struct task *task, const char *phase, uint64_t done, uint64_t total)
+{
+	struct work *w = work_of(task);
+	const struct report r = {.id = w->order.id, .kind = REPORT_PROGRESS, .phase = (char *)(uintptr_t)phase, .done = done, .total = total};
+
+	if (w->kind == WORK_ORDER)
+		outbox_post(w->outbox, &r);
+}
+
+static void
+on_line(struct task *task, const char *text)
+{
+	struct work *w = work_of(task);
+	const struct report r = {.id = w->order.id, .kind = REPORT_LINE, .text = (char *)(uintptr_t)text};
+
+	outbox_post(w->outbox, &r);
+}
+
+static void
+on_gone(void *arg, const struct report_gone *gone, size_t n)
+{
+	struct work *w = arg;
+	struct report r = {.id = w->order.id, .kind = REPORT_GONE};
+	size_t bytes = 0;
+
+	/* As many a report as certainly fit. */
+	for (size_t i = 0; i < n; i++) {
+		if (r.n_gone == 0)
+			r.gone = (struct report_gone *)(uintptr_t)&gone[i];
+		r.n_gone++;
+		bytes += strlen(gone[i].path) + 8;
+		if (bytes > ORDER_BYTES_MAX / 2 || i + 1 == n) {
+			outbox_post(w->outbox, &r);
+			r.n_gone = bytes = 0;
+		}
+	}
+}
+
+static struct report_set
+report_of(const struct work *w, const struct set_row *set)
+{
+	return (struct report_set){
+		.name = (char *)(uintptr_t)set->name,
+		.profile = (char *)(uintptr_t)w->profile,
+		.started_ns = set->t0_ns,
+		.sealed_ns = set->sealed_ns,
+		.scrubbed_ns = set->scrubbed_ns,
+		.files = set->files + set->blobs.count,
+		.bytes = set->bytes + set->blobs.bytes,
+		.new_bytes = set->new_bytes,
+		.verified = set->verified,
+		.warnings = set->warnings,
+		.note = set->note,
+	};
+}
+
+/* `code` 0 or what the exit status should say; `set` may be NULL. */
+static void
+report_done(struct work *w, int code, const struct set_row *set, uint64_t fresh_done)
+{
+	struct report_set one = set ? report_of(w, set) : (struct report_set){0};
+	const struct report r = {.id = w->order.id, .kind = REPORT_DONE, .code = code, .text = code ? (char *)(uintptr_t)err_text() : NULL,
+	    .sets = &one, .n_sets = set != NULL, .fresh_done = fresh_done};
+
+	outbox_post(w->outbox, &r);
+}
+
+static void
+report_failed(struct work *w, int err, const struct doubtful *doubtful)
+{
+	const struct report r = {.id = w->order.id, .kind = REPORT_FAILED, .code = err < 0 ? -err : err, .text = (char *)(uintptr_t)err_text(),
+	    .doubtful = doubtful ? doubtful->paths : NULL, .n_doubtful = doubtful ? doubtful->n : 0};
+
+	outbox_post(w->outbox, &r);
+}
+
+/* ---- orders ---- */
+
+static int
+seal(struct work *w, struct vault *v)
+{
+	const struct retention_events events = {on_gone, w};
+	struct doubtful doubtful = {0};
+	struct set_row set;
+	int err = backupset_seal(v, &w->order, &w->task, &set, &doubtful);
+
+	if (err) {
+		report_failed(w, err, &doubtful);
+		doubtful_fini(&doubtful);
+		return err;
+	}
+	log_info("keeper.seal", "profile=%s set=%s files=%" PRIu64 " bytes=%" PRIu64 " new=%" PRIu64, w->profile, set.name,
+	    set.files + set.blobs.count, set.bytes + set.blobs.bytes, set.new_bytes);
+	task_begin(&w->task, "retention", 0);
+	err = retention_run(v, w->order.keep_days, &w->task, &events, NULL);
+	/* The set is good whatever happens to old ones; the next seal tries again. */
+	if (err && err != -ERR_STOPPED)
+		log_warn("keeper.retention", "profile=%s %s", w->profile, err_text());
+	report_done(w, 0, &set, set.fresh_removes < set.fresh_puts ? set.fresh_removes : set.fresh_puts);
+	w->scrub_due = true;
+	set_row_fini(&set);
+	doubtful_fini(&doubtful);
+	return 0;
+}
+
+static int
+verify(struct work *w, struct vault *v)
+{
+	struct set_row set;
+	uint64_t differences;
+	int err = catalogue_find(v->catalogue, w->order.set, &set);
+
+	if (!err) {
+		err = verify_set(v, &set, VERIFY_ALL, &w->task, &differences);
+		if (!err)
+			report_done(w, differences ? err_set(ERR_DIFFERS, "%" PRIu64 " differences", differences) : 0, &set, 0);
+		set_row_fini(&set);
+	}
+	if (err)
+		report_failed(w, err, NULL);
+	return err;
+}
+
+static int
+restore(struct work *w, struct vault *v)
+{
+	struct set_row set;
+	int err = catalogue_find(v->catalogue, w->order.set, &set);
+
+	if (err) {
+		report_failed(w, err, NULL);
+		return err;
+	}
+	err = restore_set(v, &set, w->order.to, w->order.paths, w->order.n_paths, &w->task);
+	if (err && err != -ERR_DIFFERS)
+		report_failed(w, err, NULL);
+	else
+		report_done(w, err, &set, 0);
+	set_row_fini(&set);
+	return err;
+}
+
+static int
+list_sets(struct work *w, struct vault *v)
+{
+	struct report r = {.id = w->order.id, .kind = REPORT_DONE};
+	struct set_row *sets;
+	size_t n;
+	int err = catalogue_sets(v->catalogue, &sets, &n);
+
+	if (!err) {
+		r.sets = calloc(n + 1, sizeof *r.sets);
+		for (size_t i = 0; r.sets && i < n; i++)
+			if (sets[i].state == SET_SEALED)
+				r.sets[r.n_sets++] = report_of(w, &sets[i]);
+		if (r.sets)
+			outbox_post(w->outbox, &r);
+		else
+			err = err_set(ERR_NOMEM, "out of memory for the list of sets");
+		free(r.sets);
+		catalogue_sets_free(sets, n);
+	}
+	if (err)
+		report_failed(w, err, NULL);
+	return err;
+}
+
+/* ---- what one set holds ---- */
+
+static void
+show_line(struct work *w, const char *path, const struct entry *e)
+{
+	static const char *const kinds[] = {"?", "file", "directory", "link", "fifo", "socket", "character-device", "block-device"};
+	time_t seconds = (time_t)(e->mtime_ns / 1000000000);
+	char when[32] = "-", *escaped = relpath_escape(path);
+	struct tm tm;
+
+	if (e->mtime_ns && gmtime_r(&seconds, &tm))
+		strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	task_line(&w->task, "%s %" PRIu64 " %s %s", kinds[e->kind], e->size, when, escaped ? escaped : "?");
+	free(escaped);
+}
+
+static int
+show_manifest(struct work *w, struct vault *v, const struct set_row *set)
+{
+	struct manifest_reader *manifest;
+	const struct manifest_row *row;
+	int err = manifest_open(v->manifests, set->name, set->manifest, &manifest);
+
+	if (err)
+		return err;
+	while (!err && (err = manifest_next(manifest, &row)) == 0) {
+		if (!row->area)
+			show_line(w, row->path, &row->entry);
+		err = task_check(&w->task);
+	}
+	manifest_close(manifest);
+	return err < 0 ? err : 0;
+}
+
+static int
+show_blobs(struct work *w, struct vault *v, const struct set_row *set)
+{
+	struct blob_row *rows = NULL, *old = NULL;
+	size_t n = 0, n_old = 0;
+	int err;
+
+	do {
+		err = catalogue_blobs(v->catalogue, set->number, "", n_old ? &old[n_old - 1] : NULL, SHOW_BATCH, &rows, &n);
+		blob_rows_free(old, n_old);
+		old = err ? NULL : rows;
+		n_old = err ? 0 : n;
+		for (size_t i = 0; !err && i < n; i++)
+			show_line(w, rows[i].path, &rows[i].entry);
+		if (!err)
+			err = task_check(&w->task);
+	} while (!err && n);
+	blob_rows_free(old, n_old);
+	return err;
+}
+
+static int
+show(struct work *w, struct vault *v)
+{
+	struct set_row set;
+	int err = catalogue_find(v->catalogue, w->order.set, &set);
+
+	if (!err) {
+		err = show_manifest(w, v, &set);
+		if (!err)
+			err = show_blobs(w, v, &set);
+		if (!err)
+			report_done(w, 0, &set, 0);
+		set_row_fini(&set);
+	}
+	if (err)
+		report_failed(w, err, NULL);
+	return err;
+}
+
+static int
+carry_out(struct work *w, struct vault *v)
+{
+	int err = task_check(&w->task);
+
+	if (err) {
+		report_failed(w, err, NULL);
+		return err;
+	}
+	switch (w->order.kind) {
+	case ORDER_SEAL:
+		return seal(w, v);
+	case ORDER_VERIFY:
+		return verify(w, v);
+	case ORDER_RESTORE:
+		return restore(w, v);
+	case ORDER_SETS:
+		return list_sets(w, v);
+	case ORDER_SHOW:
+		return show(w, v);
+	case ORDER_STOP:
+		break; /* the loop's */
+	}
+	err = err_set(ERR_UNSUPPORTED, "no such order");
+	report_failed(w, err, NULL);
+	return err;
+}
+
+/* ---- by itself ---- */
+
+/* The newest set that was not yet re-read; 1 when all were. */
+static int
+find_unread(struct vault *v, struct set_row *ret_set)
+{
+	struct set_row *sets;
+	size_t n;
+	int err = catalogue_sets(v->catalogue, &sets, &n);
+
+	if (err)
+		return err;
+	err = 1;
+	for (size_t i = n; err && i-- > 0;)
+		if (sets[i].state == SET_SEALED && !sets[i].scrubbed_ns) {
+			*ret_set = sets[i];
+			sets[i].note = NULL;
+			err = 0;
+		}
+	catalogue_sets_free(sets, n);
+	return err;
+}
+
+static int
+scrub(struct work *w, struct vault *v)
+{
+	struct set_row set;
+	uint64_t differences;
+	int err = find_unread(v, &set);
+
+	if (err)
+		return err < 0 ? err : 0;
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
+	err = verify_set(v, &set, VERIFY_NEW, &w->task, &differences);
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0);
+	w->scrub_due = err == 0 || err == -ERR_STOPPED;
+	if (!err && differences)
+		log_error("keeper.scrub", "profile=%s set=%s %" PRIu64 " files are not what was sealed", w->profile, set.name, differences);
+	if (!err)
+		report_done(w, differences ? err_set(ERR_DIFFERS, "%" PRIu64 " differences", differences) : 0, &set, 0);
+	set_row_fini(&set);
+	return err;
+}
+
+static int
+recover(struct work *w, struct vault *v)
+{
+	int err = backupset_recover(v);
+
+	if (!err)
+		err = retention_recover(v);
+	if (!err)
+		err = retention_tick(v);
+	if (v->rebuilt)
+		log_error("keeper.catalogue", "profile=%s the catalogue was damaged and is new: what older sets hold of the blobs is not known; "
+		    "see the quarantined one beside it", w->profile);
+	w->scrub_due = !err;
+	return err;
+}
+
+/* ---- all of it ---- */
+
+/* After such an error the store is opened, and with that checked, anew. */
+static bool
+needs_reopening(int err)
+{
+	return err == -ERR_IO || err == -ERR_CORRUPT || err == -ERR_GONE;
+}
+
+static int
+run_on(struct work *w, struct vault *v)
+{
+	switch (w->kind) {
+	case WORK_ORDER:
+		return carry_out(w, v);
+	case WORK_RECOVER:
+		return recover(w, v);
+	case WORK_SCRUB:
+		return scrub(w, v);
+	case WORK_TICK:
+		return retention_tick(v);
+	}
+	return 0;
+}
+
+void
+work_run(struct work *w)
+{
+	int err = 0;
+
+	w->task.progress = on_progress;
+	w->task.line = on_line;
+	w->scrub_due = false;
+	if (!*w->vault) {
+		err = vault_open(w->store, w->profile, w->vault);
+		if (err && w->kind == WORK_ORDER)
+			report_failed(w, err, NULL);
+	}
+	if (!err)
+		err = run_on(w, *w->vault);
+	if (err && w->kind != WORK_ORDER && err != -ERR_STOPPED)
+		log_warn("keeper.work", "profile=%s %s", w->profile, err_text());
+	if (needs_reopening(err)) {
+		vault_close(*w->vault);
+		*w->vault = NULL;
+	}
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* tidemark-keeper - does everything final to a backup set; started by tidemark-server, whose orders come on descriptor 3. */
+#include <event2/event.h>
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "control/daemon.h"
+#include "keeper/keeper.h"
+#include "server/config.h"
+
+#define ORDERS_FD 3
+
+static void
+receiver_gone(void *daemon)
+{
+	daemon_end(daemon, 0);
+}
+
+static int
+run(struct event_base *base, const struct conf *conf)
+{
+	struct daemon *daemon;
+	struct keeper *keeper;
+	int status, err = daemon_new(base, NULL, NULL, &daemon);
+
+	if (err)
+		return err;
+	err = keeper_new(base, server_config_main(conf)->store, ORDERS_FD, receiver_gone, daemon, &keeper);
+	if (!err) {
+		daemon_ready(daemon, "keeping");
+		status = daemon_run(daemon);
+		keeper_free(keeper);
+		daemon_free(daemon);
+		return status;
+	}
+	daemon_free(daemon);
+	return err;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct daemon_arguments arguments;
+	struct event_base *base;
+	struct conf *conf;
+	int status, err;
+
+	daemon_arguments(argc, argv, "tidemark-keeper", "seals, verifies, retains and restores backup sets", SERVER_CONF_DEFAULT, &arguments);
+	log_set_name("keeper");
+	err = server_config_load(arguments.config, &conf);
+	if (err) {
+		log_error("keeper.config", "%s", err_text());
+		return err_exit_status(err);
+	}
+	log_set_level((enum log_level)server_config_main(conf)->log_level);
+	base = event_base_new();
+	status = base ? run(base, conf) : err_set(ERR_NOMEM, "no event loop");
+	if (status < 0) {
+		log_error("keeper.start", "%s", err_text());
+		status = err_exit_status(status);
+	}
+	if (base)
+		event_base_free(base);
+	conf_free(conf);
+	return status;
+}

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* profile - knows what lies where in a profile's folder, and the order in which it is opened and opened again. */
+#include "server/profile.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/log.h"
+#include "base/workpool.h"
+#include "server/index.h"
+#include "server/staging.h"
+
+#define META_LAYOUT "layout"
+#define META_TOKEN "token"
+#define META_GENERATION "generation"
+#define QUIET_POLL_MS 20
+
+/* What is open at a time; made in a lane, owned by the loop. */
+struct opened {
+	int fd, lock_fd;
+	struct index *index;
+	struct staging *staging;
+	bool has_layout;
+	enum layout_type layout;
+	uint8_t key_bytes[BLOCK_KEY_BYTES];
+	struct block_key key;
+};
+
+struct waiting {
+	TAILQ_ENTRY(waiting) link;
+	profile_done *done;         /* one of the two */
+	profile_admitted *admitted;
+	enum layout_type layout;
+	void *arg;
+};
+TAILQ_HEAD(waitings, waiting);
+
+struct opening {
+	struct job job;
+	struct profile *p;
+	bool has_layout;
+	enum layout_type layout;
+	struct opened *result;
+	bool rebuilt;
+	struct staging_recovery recovery;
+	int err;
+	char *text;
+};
+
+struct starting {
+	struct staging_task task;
+	struct profile *p;
+	struct profile_admission admission;
+	int err;
+	char *text;
+};
+
+struct profile {
+	const struct profile_setup *setup;
+	char *name;
+	struct opened *open;        /* heap: staging borrows its key */
+	struct jobs *jobs;
+	char *trouble;
+	unsigned holds;
+	struct opening *opening;    /* in the lane */
+	struct starting *starting;  /* in staging */
+	struct event *again;        /* the pump, later */
+	struct waitings waitings;
+	struct waiting *admitting;  /* whom `starting` is for; NULL: taken back */
+};
+
+static void pump(struct profile *p);
+
+/* ---- life ---- */
+
+static void
+on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	pump(arg);
+}
+
+int
+profile_new(const struct profile_setup *setup, const char *name, struct profile **ret_profile)
+{
+	struct profile *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return err_set(ERR_NOMEM, "opening the profile %s", name);
+	p->setup = setup;
+	TAILQ_INIT(&p->waitings);
+	p->name = strdup(name);
+	p->again = evtimer_new(setup->base, on_again, p);
+	if (!p->name || !p->again) {
+		profile_free(p);
+		return err_set(ERR_NOMEM, "opening the profile %s", name);
+	}
+	*ret_profile = p;
+	return 0;
+}
+
+static void
+opened_fini(struct opened *o)
+{
+	if (!o)
+		return;
+	staging_free(o->staging);
+	index_close(o->index);
+	if (o->fd >= 0)
+		close(o->fd);
+	if (o->lock_fd >= 0)
+		close(o->lock_fd);
+	free(o);
+}
+
+void
+profile_free(struct profile *p)
+{
+	struct waiting *w;
+
+	if (!p)
+		return;
+	while ((w = TAILQ_FIRST(&p->waitings))) {
+		TAILQ_REMOVE(&p->waitings, w, link);
+		free(w);
+	}
+	opened_fini(p->open); /* may take back what waits in staging */
+	free(p->admitting);
+	jobs_close(p->jobs);
+	if (p->again)
+		event_free(p->again);
+	free(p->trouble);
+	free(p->name);
+	free(p);
+}
+
+/* ---- opening, in the lane ---- */
+
+static int
+make_folders(struct opening *o, struct opened *r)
+{
+	static const char *const folders[] = {"gre_data/sync", "blobs", "state"};
+	const struct profile_setup *setup = o->p->setup;
+
+	r->fd = fsio_make_dirs(setup->store_fd, o->p->name, true);
+	if (r->fd < 0)
+		return r->fd;
+	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+		int fd = fsio_make_dirs(r->fd, folders[i], true);
+
+		if (fd < 0)
+			return fd;
+		close(fd);
+	}
+	r->lock_fd = fsio_lock(r->fd, "state/lock");
+	if (r->lock_fd == -ERR_BUSY)
+		return err_set(ERR_BUSY, "another server has %s/%s open", setup->store, o->p->name);
+	return r->lock_fd < 0 ? r->lock_fd : 0;
+}
+
+static int
+open_index(struct opening *o, struct opened *r)
+{
+	char *state;
+	int err;
+
+	if (asprintf(&state, "%s/%s/state", o->p->setup->store, o->p->name) < 0)
+		return err_set(ERR_NOMEM, "opening the index");
+	err = index_open(state, o->p->name, false, &r->index, &o->rebuilt);
+	if (err == 0 && o->rebuilt)
+		log_error("profile.rebuilt", "profile=%s %s; the collector's agreement fills a new one", o->p->name, err_text());
+	free(state);
+	return err;
+}
+
+/* The key of all hashes: made once, and with a new index anew. */
+static int
+take_key(struct opened *r)
+{
+	size_t len;
+	char *value;
+	int err = index_meta_get(r->index, INDEX_META_KEY, &value, &len);
+
+	if (err < 0)
+		return err;
+	if (err == 0) {
+		if (len == sizeof r->key_bytes)
+			memcpy(r->key_bytes, value, len);
+		else
+			err = err_set(ERR_CORRUPT, "the index holds a hash key of %zu bytes", len);
+		free(value);
+	} else if (getrandom(r->key_bytes, sizeof r->key_bytes, 0) != (ssize_t)sizeof r->key_bytes) {
+		err = err_sys("making the hash key");
+	} else {
+		err = index_meta_put(r->index, INDEX_META_KEY, r->key_bytes, sizeof r->key_bytes);
+	}
+	if (err == 0)
+		block_key_init(&r->key, r->key_bytes);
+	return err;
+}
+
+/* The type is what the first collector said, for ever. */
+static int
+take_layout(struct opening *o, struct opened *r)
+{
+	size_t len;
+	char *value;
+	int err = index_meta_get(r->index, META_LAYOUT, &value, &len);
+
+	if (err < 0)
+		return err;
+	if (err == 0) {
+		r->has_layout = layout_type_from_name(value, &r->layout);
+		free(value);
+		return r->has_layout ? 0 : err_set(ERR_CORRUPT, "the index names an unknown type");
+	}
+	if (!o->has_layout)
+		return 0;
+	r->has_layout = true;
+	r->layout = o->layout;
+	const char *name = layout_type_name(o->layout);
+	return index_meta_put(r->index, META_LAYOUT, name, strlen(name));
+}
+
+static int
+open_staging(struct opening *o, struct opened *r)
+{
+	const struct profile_setup *s = o->p->setup;
+	const struct staging_setup setup = {.pool = s->pool, .lane_write = s->lane_write, .lane_sync = s->lane_sync,
+	    .index = r->index, .profile_fd = r->fd, .layout = r->layout, .key = &r->key};
+
+	if (!r->has_layout)
+		return 0;
+	int err = staging_new(&setup, &r->staging);
+	return err ? err : staging_recover(r->staging, time(NULL), &o->recovery);
+}
+
+static void
+opening_run(struct job *job)
+{
+	struct opening *o = (struct opening *)job;
+	struct opened *r = o->result;
+
+	o->err = make_folders(o, r);
+	if (o->err == 0)
+		o->err = open_index(o, r);
+	if (o->err == 0)
+		o->err = take_key(r);
+	if (o->err == 0)
+		o->err = take_layout(o, r);
+	if (o->err == 0)
+		o->err = open_staging(o, r);
+	if (o->err)
+		o->text = strdup(err_text());
+}
+
+/* ---- answers ---- */
+
+static void
+answer(struct waiting *w, int err, const char *text, const struct profile_admission *admission)
+{
+	if (w->admitted)
+		w->admitted(err, text, admission, w->arg);
+	else
+		w->done(err, text, w->arg);
+	free(w);
+}
+
+static void
+answer_all(struct profile *p, int err, const char *text)
+{
+	struct waitings all = TAILQ_HEAD_INITIALIZER(all);
+	struct waiting *w;
+
+	TAILQ_CONCAT(&all, &p->waitings, link);
+	while ((w = TAILQ_FIRST(&all))) {
+		TAILQ_REMOVE(&all, w, link);
+		answer(w, err, text, NULL);
+	}
+}
+
+static void
+open_history(struct profile *p)
+{
+	char *file;
+
+	if (p->jobs || asprintf(&file, "%s/%s/state/jobs", p->setup->store, p->name) < 0)
+		return;
+	if (jobs_open(file, p->setup->pool, p->setup->lane_jobs, &p->jobs) != 0)
+		log_error("profile.jobs", "profile=%s %s", p->name, err_text());
+	free(file);
+}
+
+static void
+say_opened(struct opening *o)
+{
+	const struct staging_recovery *r = &o->recovery;
+
+	log_info("profile.open", "profile=%s doubtful=%" PRIu64 " removed=%" PRIu64 " partials=%" PRIu64 " found=%" PRIu64, o->p->name,
+	    r->doubtful, r->removed, r->partials, r->found);
+}
+
+static void
+opening_done(struct job *job, bool cancelled)
+{
+	struct opening *o = (struct opening *)job;
+	struct profile *p = o->p;
+
+	p->opening = NULL;
+	free(p->trouble);
+	p->trouble = NULL;
+	if (cancelled || o->err) {
+		opened_fini(o->result);
+		p->trouble = o->text ? strdup(o->text) : NULL;
+	} else {
+		p->open = o->result;
+		open_history(p);
+		say_opened(o);
+	}
+	if (!cancelled && o->err)
+		answer_all(p, o->err, o->text ? o->text : "");
+	free(o->text);
+	free(o);
+	if (!cancelled)
+		pump(p);
+}
+
+static void
+start_opening(struct profile *p, const struct waiting *w)
+{
+	struct opening *o = calloc(1, sizeof *o);
+	struct opened *r = calloc(1, sizeof *r);
+
+	if (!o || !r) {
+		free(o);
+		free(r);
+		answer_all(p, -ERR_NOMEM, "out of memory");
+		return;
+	}
+	r->fd = r->lock_fd = -1;
+	*o = (struct opening){.job = {.run = opening_run, .done = opening_done}, .p = p, .result = r};
+	o->has_layout = w->admitted != NULL;
+	o->layout = w->layout;
+	p->opening = o;
+	workpool_submit(p->setup->pool, p->setup->lane_sync, &o->job);
+}
+
+/* ---- a session's start, in a task of staging ---- */
+
+static int
+get_number(struct index *index, const char *name, uint64_t *ret_v)
+{
+	size_t len;
+	char *value;
+	int err = index_meta_get(index, name, &value, &len);
+
+	*ret_v = 0;
+	if (err)
+		return err > 0 ? 0 : err;
+	*ret_v = strtoull(value, NULL, 10);
+	free(value);
+	return 0;
+}
+
+static int
+put_number(struct index *index, const char *name, uint64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%" PRIu64, v);
+	return index_meta_put(index, name, text, strlen(text));
+}
+
+int
+profile_raise_generation(struct index *index)
+{
+	uint64_t generation;
+	int err = get_number(index, META_GENERATION, &generation);
+
+	return err ? err : put_number(index, META_GENERATION, generation + 1);
+}
+
+static void
+starting_run(struct staging_task *task)
+{
+	struct starting *s = (struct starting *)task;
+	struct index *index = s->p->open->index;
+	struct profile_admission *a = &s->admission;
+
+	s->err = get_number(index, META_TOKEN, &a->token);
+	if (s->err == 0)
+		s->err = put_number(index, META_TOKEN, ++a->token);
+	if (s->err == 0)
+		s->err = get_number(index, META_GENERATION, &a->generation);
+	if (s->err == 0)
+		s->err = index_total(index, &a->total);
+	if (s->err)
+		s->text = strdup(err_text());
+}
+
+static void
+starting_done(struct staging_task *task, bool cancelled)
+{
+	struct starting *s = (struct starting *)task;
+	struct profile *p = s->p;
+	struct waiting *w = p->admitting;
+
+	p->starting = NULL;
+	p->admitting = NULL;
+	if (w && cancelled)
+		free(w);
+	else if (w)
+		answer(w, s->err, s->text ? s->text : "", &s->admission);
+	free(s->text);
+	free(s);
+	/* Not from inside a task of the staging that may have to be opened again. */
+	if (!cancelled)
+		event_active(p->again, EV_TIMEOUT, 0);
+}
+
+static void
+start_session(struct profile *p, struct waiting *w)
+{
+	struct starting *s = calloc(1, sizeof *s);
+
+	if (!s) {
+		answer(w, -ERR_NOMEM, "out of memory", NULL);
+		return;
+	}
+	s->p = p;
+	s->task = (struct staging_task){.run = starting_run, .done = starting_done};
+	p->starting = s;
+	p->admitting = w;
+	staging_submit(p->open->staging, &s->task);
+}
+
+/* ---- the pump ---- */
+
+/* Nothing of ours is in a lane any more: what is open may be closed. */
+static bool
+may_close(const struct profile *p)
+{
+	return !p->holds && (!p->open->staging || staging_idle(p->open->staging));
+}
+
+static void
+close_and_open(struct profile *p, const struct waiting *w)
+{
+	if (!may_close(p)) {
+		evtimer_add(p->again, (&(struct timeval){0, QUIET_POLL_MS * 1000}));
+		return;
+	}
+	opened_fini(p->open);
+	p->open = NULL;
+	start_opening(p, w);
+}
+
+static void
+serve(struct profile *p, struct waiting *w)
+{
+	TAILQ_REMOVE(&p->waitings, w, link);
+	if (!w->admitted)
+		answer(w, 0, "", NULL);
+	else if (p->open->layout != w->layout)
+		answer(w, -ERR_CONFIG, "this profile is of the other type (post-office, domain)", NULL);
+	else
+		start_session(p, w);
+}
+
+static void
+pump(struct profile *p)
+{
+	struct waiting *w;
+
+	while ((w = TAILQ_FIRST(&p->waitings)) && !p->opening && !p->starting) {
+		bool lacks_staging = w->admitted && p->open && (!p->open->staging || staging_broken(p->open->staging));
+
+		if (!p->open) {
+			start_opening(p, w);
+		} else if (lacks_staging) {
+			close_and_open(p, w);
+			return;
+		} else {
+			serve(p, w);
+		}
+	}
+}
+
+static void
+add(struct profile *p, profile_done *done, profile_admitted *admitted, enum layout_type layout, void *arg)
+{
+	struct waiting *w = calloc(1, sizeof *w);
+
+	if (!w) {
+		if (admitted)
+			admitted(-ERR_NOMEM, "out of memory", NULL, arg);
+		else
+			done(-ERR_NOMEM, "out of memory", arg);
+		return;
+	}
+	w->done = done;
+	w->admitted = admitted;
+	w->layout = layout;
+	w->arg = arg;
+	TAILQ_INSERT_TAIL(&p->waitings, w, link);
+	event_active(p->again, EV_TIMEOUT, 0);
+}
+
+void
+profile_open(struct profile *p, profile_done *done, void *arg)
+{
+	add(p, done, NULL, LAYOUT_POST_OFFICE, arg);
+}
+
+void
+profile_admit(struct profile *p, enum layout_type layout, profile_admitted *admitted, void *arg)
+{
+	add(p, NULL, admitted, layout, arg);
+}
+
+void
+profile_cancel(struct profile *p, void *arg)
+{
+	struct waiting *w, *next;
+
+	for (w = TAILQ_FIRST(&p->waitings); w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->arg == arg) {
+			TAILQ_REMOVE(&p->waitings, w, link);
+			free(w);
+		}
+	}
+	if (p->admitting && p->admitting->arg == arg) {
+		free(p->admitting);
+		p->admitting = NULL;
+	}
+}
+
+/* ---- what is open ---- */
+
+const char *
+profile_name(const struct profile *p)
+{
+	return p->name;
+}
+
+struct index *
+profile_index(const struct profile *p)
+{
+	return p->open ? p->open->index : NULL;
+}
+
+struct staging *
+profile_staging(const struct profile *p)
+{
+	return p->open ? p->open->staging : NULL;
+}
+
+const struct block_key *
+profile_key(const struct profile *p)
+{
+	return p->open ? &p->open->key : NULL;
+}
+
+const uint8_t *
+profile_key_bytes(const struct profile *p)
+{
+	return p->open ? p->open->key_bytes : NULL;
+}
+
+bool
+profile_layout(const struct profile *p, enum layout_type *ret_layout)
+{
+	if (!p->open || !p->open->has_layout)
+		return false;
+	*ret_layout = p->open->layout;
+	return true;
+}
+
+struct jobs *
+profile_jobs(const struct profile *p)
+{
+	return p->jobs;
+}
+
+int
+profile_fd(const struct profile *p)
+{
+	return p->open ? p->open->fd : -1;
+}
+
+const char *
+profile_trouble(const struct profile *p)
+{
+	return p->trouble ? p->trouble : "";
+}
+
+void
+profile_hold(struct profile *p)
+{
+	p->holds++;
+}
+
+void
+profile_release(struct profile *p)
+{
+	p->holds--;
+}

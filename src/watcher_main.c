@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tidemark-watcher - sees one profile's tree and remembers its changes: kernel queue -> journal, and nothing else.
+ *
+ * It outlives the collector.  Draining the queue goes before everything: drain until it is empty, then one commit.
+ */
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/log.h"
+#include "collector/config.h"
+#include "collector/state.h"
+#include "collector/watcher_link.h"
+#include "control/daemon.h"
+#include "journal/journal.h"
+#include "livetree.h"
+#include "watcher/handover.h"
+#include "watcher/source.h"
+#include "watcher/watcher.h"
+
+#define EVENTS_A_TURN 65536u
+
+static const struct timeval poll_every = {60, 0}, young_every = {0, 250000}, retry_every = {5, 0};
+
+struct program {
+	const char *profile;
+	const struct profile_config *config;
+	struct event_base *base;
+	struct daemon *daemon;
+	struct livetree *tree;
+	struct source *source;
+	struct watcher *watcher;
+	struct journal *journal;
+	struct handover *handover;
+	struct event *readable, *poll, *ripen;
+	char cookie_dir[4096];
+	bool root_was_gone;
+};
+
+static int64_t
+now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Remembers the changes.  When even that fails the journal holds "rescan everything", or we end: the next start compares all. */
+static void
+append(struct program *p, struct change *changes, size_t n)
+{
+	int err = n ? journal_append(p->journal, changes, n) : 0;
+
+	if (err == -ERR_NOSPACE) {
+		log_error("watcher.append", "profile=%s: %s: the tree will be compared as a whole once there is space", p->profile, err_text());
+		err = 0;
+	}
+	if (err) {
+		log_error("watcher.append", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, err_text());
+		daemon_end(p->daemon, 1);
+	} else if (n) {
+		handover_poke(p->handover, changes[n - 1].seq);
+	}
+	journal_changes_free(changes, n);
+}
+
+/* The administrator hears at once that the tree went, and it is looked for more often. */
+static void
+tell_root(struct program *p)
+{
+	struct watcher_figures f;
+
+	watcher_figures(p->watcher, &f);
+	if (f.root_gone == p->root_was_gone)
+		return;
+	p->root_was_gone = f.root_gone;
+	if (f.root_gone)
+		log_error("watcher.root", "profile=%s: %s is gone or not mounted: nothing is taken for deleted; mount it again", p->profile, p->config->path);
+	else
+		log_info("watcher.root", "profile=%s: %s is back and is compared", p->profile, p->config->path);
+	evtimer_add(p->poll, f.root_gone ? &retry_every : &poll_every);
+}
+
+/* Drains, remembers; comes again when files are still open or the budget ended first. */
+static void
+turn(struct program *p)
+{
+	struct change *changes;
+	size_t n;
+	bool more;
+	int err = watcher_turn(p->watcher, EVENTS_A_TURN, now_ns(), &changes, &n, &more);
+
+	if (err) {
+		log_error("watcher.turn", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, err_text());
+		daemon_end(p->daemon, 1);
+		return;
+	}
+	append(p, changes, n);
+	tell_root(p);
+	/* The library may hold events that the descriptor no longer tells of. */
+	if (more)
+		event_active(p->readable, EV_READ, 0);
+	if (!event_pending(p->ripen, EV_TIMEOUT, NULL) && watcher_waits(p->watcher))
+		evtimer_add(p->ripen, &young_every);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	turn(arg);
+}
+
+static void
+on_ripen(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	turn(arg);
+}
+
+static void
+on_poll(evutil_socket_t fd, short what, void *arg)
+{
+	struct program *p = arg;
+	struct change *changes;
+	size_t n;
+
+	(void)fd, (void)what;
+	turn(p);
+	if (watcher_poll(p->watcher, now_ns(), &changes, &n) == 0)
+		append(p, changes, n);
+	else
+		log_warn("watcher.poll", "profile=%s: %s", p->profile, err_text());
+	tell_root(p);
+	evtimer_add(p->poll, p->root_was_gone ? &retry_every : &poll_every);
+}
+
+static void
+on_figures(struct watcher_figures *ret_figures, void *arg)
+{
+	watcher_figures(((struct program *)arg)->watcher, ret_figures);
+}
+
+static void
+on_quit(void *arg)
+{
+	daemon_end(((struct program *)arg)->daemon, 0);
+}
+
+static const struct handover_events handover_events = {.figures = on_figures, .quit = on_quit};
+
+/* ---- the start ---- */
+
+/* The profile's folder, locked; the lock lives as long as we do. */
+static int
+open_state(struct program *p, const char *dir)
+{
+	int fd = state_open_dir(dir), lock;
+
+	if (fd < 0)
+		return fd;
+	lock = fsio_lock(fd, "watcher.lock");
+	if (lock < 0) {
+		close(fd);
+		return err_prefix(lock, "profile %s has a watcher already", p->profile);
+	}
+	int cookies = fsio_make_dirs(fd, "cookies", true);
+	close(fd);
+	if (cookies < 0)
+		return err_prefix(cookies, "making the cookie folder");
+	close(cookies);
+	snprintf(p->cookie_dir, sizeof p->cookie_dir, "%s/cookies", dir);
+	return 0;
+}
+
+/* A post office may be mounted after us: wait for it, seeing SIGTERM meanwhile. */
+static int
+open_tree(struct program *p)
+{
+	bool told = false;
+	int err;
+
+	while ((err = livetree_open(p->config->path, (enum layout_type)p->config->type, &p->tree)) != 0) {
+		if (!told)
+			log_error("watcher.open", "profile=%s: %s: trying again every 5 s", p->profile, err_text());
+		told = true;
+		event_base_loopexit(p->base, &retry_every);
+		if (daemon_run(p->daemon) != 0 || daemon_ended(p->daemon))
+			return -ERR_STOPPED;
+	}
+	return 0;
+}
+
+static int
+watch(struct program *p, const char *run_dir, const char *fingerprint, char *socket_path, size_t size)
+{
+	int err = source_inotify_open(&p->source);
+
+	if (err == 0)
+		err = watcher_new(p->tree, p->source, p->cookie_dir, &p->watcher);
+	if (err == 0)
+		err = watcher_start(p->watcher, now_ns());
+	snprintf(socket_path, size, "%s/watcher-%s.sock", run_dir, p->profile);
+	if (err == 0)
+		err = handover_new(p->base, socket_path, fingerprint, &handover_events, p, &p->handover);
+	if (err)
+		return err;
+	p->readable = event_new(p->base, p->source->fd(p->source), EV_READ | EV_PERSIST, on_readable, p);
+	p->poll = evtimer_new(p->base, on_poll, p);
+	p->ripen = evtimer_new(p->base, on_ripen, p);
+	if (!p->readable || !p->poll || !p->ripen || event_add(p->readable, NULL) != 0 || evtimer_add(p->poll, &poll_every) != 0)
+		return err_set(ERR_NOMEM, "starting the watcher's loop");
+	return 0;
+}
+
+static void
+end(struct program *p)
+{
+	struct event *const events[] = {p->readable, p->poll, p->ripen};
+
+	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+		if (events[i])
+			event_free(events[i]);
+	handover_free(p->handover);
+	watcher_free(p->watcher);
+	if (p->source)
+		p->source->close(p->source);
+	journal_close(p->journal);
+	livetree_close(p->tree);
+	daemon_free(p->daemon);
+	event_base_free(p->base);
+}
+
+static int
+run(struct program *p, const struct conf *conf)
+{
+	char *dir = collector_profile_dir(conf, p->profile), *fingerprint = watcher_fingerprint(conf, p->profile), socket_path[4096] = "";
+	struct watcher_figures f;
+	bool rebuilt;
+	int err = dir && fingerprint ? open_state(p, dir) : err_set(ERR_NOMEM, "starting");
+	int status = 1;
+
+	if (err == 0)
+		err = journal_open(dir, p->profile, &p->journal, &rebuilt);
+	if (err == 0)
+		err = open_tree(p);
+	if (err == 0)
+		err = watch(p, collector_config_main(conf)->run_dir, fingerprint, socket_path, sizeof socket_path);
+	if (err == 0) {
+		turn(p);
+		watcher_figures(p->watcher, &f);
+		log_info("watcher.ready", "profile=%s path=%s directories=%llu unwatched=%llu", p->profile, p->config->path,
+		    (unsigned long long)f.directories, (unsigned long long)f.unwatched);
+		daemon_ready(p->daemon, "watching");
+		status = daemon_run(p->daemon);
+		turn(p);
+	} else if (err == -ERR_STOPPED) {
+		status = 0;
+	} else {
+		log_error("watcher.start", "profile=%s: %s", p->profile, err_text());
+		status = err_exit_status(err);
+	}
+	end(p);
+	free(dir);
+	free(fingerprint);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct daemon_arguments arguments = {.profile = "", .fd = -1};
+	struct program p = {0};
+	struct conf *conf;
+	int status;
+
+	log_set_name("watcher");
+	daemon_arguments(argc, argv, "tidemark-watcher", "sees the changes of one profile's tree and remembers them", COLLECTOR_CONF_DEFAULT,
+	    &arguments);
+	if (collector_config_load(arguments.config, &conf) != 0) {
+		fprintf(stderr, "%s\n", err_text());
+		return 2;
+	}
+	p.profile = arguments.profile;
+	p.config = collector_config_profile(conf, p.profile);
+	if (!p.config) {
+		fprintf(stderr, "tidemark-watcher: %s has no profile \"%s\"\n", arguments.config, p.profile);
+		conf_free(conf);
+		return 10;
+	}
+	p.base = event_base_new();
+	if (!p.base || daemon_new(p.base, NULL, NULL, &p.daemon) != 0) {
+		fprintf(stderr, "tidemark-watcher: out of memory\n");
+		return 1;
+	}
+	status = run(&p, conf);
+	conf_free(conf);
+	return status;
+}

@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The seal on a real staging tree: what a set holds, what it never shares, what stops it, and that a crash at any failpoint
+ * leaves the old world or the new one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "src/base/fsio.c" /* to arm its failpoints */
+
+#include <sys/wait.h>
+
+#include "keeper/manifest.h"
+#include "keeper/restore.h"
+#include "keeper/verify.h"
+#include "tests/lib/stage.h"
+
+static struct stage st;
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	stage_open(&st);
+	stage_fill(&st);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	stage_close(&st);
+	return 0;
+}
+
+static int
+seal_fails(uint32_t date, struct doubtful *doubtful)
+{
+	struct task task = {0};
+	struct set_row set;
+	struct order o;
+
+	stage_t0(&st);
+	o = stage_order(&st, date);
+	return stage_seal_order(&st, &o, &task, &set, doubtful);
+}
+
+static void
+assert_nothing_left(void)
+{
+	assert_int_equal(stage_count(&st, "backups/creating"), 0);
+	assert_int_equal(stage_count(&st, "backups/weeknow"), stage_count(&st, "state/manifests"));
+}
+
+static uint64_t
+differences(const struct set_row *set)
+{
+	struct set_row row = *set;
+	struct task task = {0};
+	uint64_t n = 99;
+
+	good(verify_set(st.vault, &row, VERIFY_ALL, &task, &n));
+	return n;
+}
+
+/* Restores the whole set into a fresh directory and gives it, opened. */
+static int
+restored(const struct set_row *set)
+{
+	static int times;
+	char to[300];
+	struct task task = {0};
+
+	snprintf(to, sizeof to, "%s/restored%d", st.scratch.path, times++);
+	good(restore_set(st.vault, set, to, NULL, 0, &task));
+	return open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void
+a_set_holds_what_was_staged(void **state)
+{
+	struct set_row set = stage_seal(&st, 20260213);
+	char target[64] = "";
+	int fd = fsio_open_dir(st.dir, "backups/weeknow");
+	struct stat file;
+
+	(void)state;
+	assert_string_equal(set.name, "frifeb13");
+	assert_string_equal(set_content(&st, "frifeb13", "wphost.db"), "post office database");
+	assert_string_equal(set_content(&st, "frifeb13", "ofuser/userabc.db"), "user abc");
+	assert_string_equal(set_content(&st, "frifeb13", "ofuser/index/abc.idx"), "index of abc");
+	assert_true(readlinkat(fd, "frifeb13/offiles", target, sizeof target) > 0);
+	assert_string_equal(target, "../../../blobs/offiles");
+	assert_int_equal(fstatat(fd, "frifeb13/offiles/fd0/aaa", &file, 0), 0);
+	assert_int_equal(fsio_stat(fd, "frifeb13/wphost.db", &file), 0);
+	assert_int_equal(file.st_mode & 07777, 0440);
+	assert_int_equal(set.blobs.count, 3);
+	assert_int_equal(set.files, 6);
+	assert_int_equal(differences(&set), 0);
+	assert_nothing_left();
+	close(fd);
+	set_row_fini(&set);
+}
+
+static void
+staging_never_shares_an_inode_with_a_set(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two = stage_seal(&st, 20260214);
+	struct stat a, b, staged;
+
+	(void)state;
+	good(fsio_stat(st.dir, "backups/weeknow/frifeb13/ofuser/userabc.db", &a));
+	good(fsio_stat(st.dir, "backups/weeknow/satfeb14/ofuser/userabc.db", &b));
+	good(fsio_stat(st.dir, "gre_data/sync/ofuser/userabc.db", &staged));
+	assert_int_equal(a.st_ino, b.st_ino); /* unchanged: one file in two sets */
+	assert_int_not_equal(a.st_ino, staged.st_ino);
+	assert_int_equal(staged.st_nlink, 1);
+	assert_int_equal(two.new_bytes, 0);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+/* Promise 6. */
+static void
+sealed_means_immutable(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two;
+	int fd;
+
+	(void)state;
+	stage_put(&st, "ofuser/userabc.db", "user abc, the next day");
+	stage_put(&st, "offiles/fd0/aaa", "blob aaa, changed");
+	stage_remove(&st, "offiles/fd0/bbb");
+	stage_remove(&st, "ofuser/userxyz.db");
+	stage_put(&st, "offiles/fd1/ddd", "blob ddd");
+	two = stage_seal(&st, 20260214);
+	assert_int_equal(differences(&one), 0);
+	assert_int_equal(differences(&two), 0);
+
+	fd = restored(&one);
+	assert_string_equal(content(fd, "ofuser/userabc.db"), "user abc");
+	assert_string_equal(content(fd, "ofuser/userxyz.db"), "user xyz");
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
+	assert_string_equal(content(fd, "offiles/fd0/bbb"), "blob bbb");
+	assert_false(present(fd, "offiles/fd1/ddd"));
+	close(fd);
+	fd = restored(&two);
+	assert_string_equal(content(fd, "ofuser/userabc.db"), "user abc, the next day");
+	assert_false(present(fd, "ofuser/userxyz.db"));
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa, changed");
+	assert_false(present(fd, "offiles/fd0/bbb"));
+	assert_string_equal(content(fd, "offiles/fd1/ddd"), "blob ddd");
+	close(fd);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+static void
+a_removal_after_t0_does_not_count(void **state)
+{
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct set_row one, two;
+	struct order o;
+	int fd;
+
+	(void)state;
+	stage_put(&st, "offiles/fd2/gone", "came and went before T0");
+	stage_remove(&st, "offiles/fd2/gone");
+	stage_t0(&st);
+	stage_remove(&st, "offiles/fd0/aaa");
+	stage_put(&st, "offiles/fd2/late", "after T0, before the seal");
+	o = stage_order(&st, 20260213);
+	good(stage_seal_order(&st, &o, &task, &one, &doubtful));
+	two = stage_seal(&st, 20260214);
+	fd = restored(&one);
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
+	assert_string_equal(content(fd, "offiles/fd2/late"), "after T0, before the seal");
+	assert_false(present(fd, "offiles/fd2/gone"));
+	close(fd);
+	fd = restored(&two);
+	assert_false(present(fd, "offiles/fd0/aaa"));
+	assert_string_equal(content(fd, "offiles/fd2/late"), "after T0, before the seal");
+	close(fd);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+static void
+a_tombstone_does_not_take_the_version_that_came_after_it(void **state)
+{
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct set_row one, two;
+	struct order o;
+	int fd;
+
+	(void)state;
+	stage_t0(&st);
+	stage_remove(&st, "offiles/fd0/aaa");
+	stage_put(&st, "offiles/fd0/aaa", "second version");
+	o = stage_order(&st, 20260213);
+	good(stage_seal_order(&st, &o, &task, &one, &doubtful));
+	two = stage_seal(&st, 20260214); /* now the tombstone counts */
+	fd = restored(&two);
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "second version");
+	close(fd);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+static void
+a_second_set_of_a_day_has_a_number(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two = stage_seal(&st, 20260213), three = stage_seal(&st, 20260213);
+
+	(void)state;
+	assert_string_equal(one.name, "frifeb13");
+	assert_string_equal(two.name, "frifeb13-2");
+	assert_string_equal(three.name, "frifeb13-3");
+	set_row_fini(&one);
+	set_row_fini(&two);
+	set_row_fini(&three);
+}
+
+static void
+the_same_job_gets_the_same_set(void **state)
+{
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct set_row one = stage_seal(&st, 20260213), again;
+	struct order o = stage_order(&st, 20260213);
+
+	(void)state;
+	o.job = one.job;
+	good(stage_seal_order(&st, &o, &task, &again, &doubtful));
+	assert_int_equal(again.number, one.number);
+	assert_int_equal(stage_count(&st, "backups/weeknow"), 1);
+	set_row_fini(&one);
+	set_row_fini(&again);
+}
+
+static void
+bytes_that_differ_are_named_and_nothing_is_left(void **state)
+{
+	struct doubtful doubtful = {0};
+	struct entry e;
+
+	(void)state;
+	e = stage_write(&st, "ofuser/userabc.db", 1, "user abX", 8);
+	e = stage_write(&st, "offiles/fd0/bbb", 1, "blob bbX", 8);
+	(void)e;
+	assert_int_equal(seal_fails(20260213, &doubtful), -ERR_DIFFERS);
+	assert_int_equal(doubtful.n, 2);
+	assert_string_equal(doubtful.paths[0], "ofuser/userabc.db");
+	assert_string_equal(doubtful.paths[1], "offiles/fd0/bbb");
+	assert_nothing_left();
+	assert_int_equal(stage_count(&st, "backups/weeknow"), 0);
+	doubtful_fini(&doubtful);
+}
+
+static void
+a_better_version_ends_the_doubt_about_a_bad_one(void **state)
+{
+	struct doubtful doubtful = {0};
+	struct set_row set;
+	int fd;
+
+	(void)state;
+	stage_write(&st, "offiles/fd0/bbb", 1, "blob bbX", 8);
+	assert_int_equal(seal_fails(20260213, &doubtful), -ERR_DIFFERS);
+	doubtful_fini(&doubtful);
+	stage_put(&st, "offiles/fd0/bbb", "blob bbb");
+	set = stage_seal(&st, 20260213);
+	fd = restored(&set);
+	assert_string_equal(content(fd, "offiles/fd0/bbb"), "blob bbb");
+	close(fd);
+	set_row_fini(&set);
+}
+
+static void
+another_total_is_refused(void **state)
+{
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct set_row set;
+	struct order o;
+
+	(void)state;
+	stage_t0(&st);
+	o = stage_order(&st, 20260213);
+	o.total.hash.lo ^= 1;
+	assert_int_equal(stage_seal_order(&st, &o, &task, &set, &doubtful), -ERR_DIFFERS);
+	assert_nothing_left();
+}
+
+static void
+blobs_that_come_after_the_order_are_the_next_sets(void **state)
+{
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct set_row one, two;
+	struct order o;
+	int fd;
+
+	(void)state;
+	two = stage_seal(&st, 20260212); /* the first seal walks all of the index */
+	set_row_fini(&two);
+	stage_t0(&st);
+	o = stage_order(&st, 20260213);
+	stage_put(&st, "offiles/fd2/late", "after the order");
+	stage_remove(&st, "offiles/fd0/aaa");
+	good(stage_seal_order(&st, &o, &task, &one, &doubtful));
+	two = stage_seal(&st, 20260214);
+	fd = restored(&one);
+	assert_false(present(fd, "offiles/fd2/late"));
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
+	close(fd);
+	fd = restored(&two);
+	assert_string_equal(content(fd, "offiles/fd2/late"), "after the order");
+	assert_false(present(fd, "offiles/fd0/aaa"));
+	close(fd);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+static void
+no_databases_are_no_set(void **state)
+{
+	struct doubtful doubtful = {0};
+
+	(void)state;
+	stage_remove(&st, "ofuser/userabc.db");
+	stage_remove(&st, "ofuser/userxyz.db");
+	stage_remove(&st, "ofmsg/msg0.db");
+	assert_int_equal(seal_fails(20260213, &doubtful), -ERR_INCOMPLETE);
+	stage_put(&st, "ofmsg/msg0.db", "messages 0");
+	stage_put(&st, "wphost.db", "");
+	assert_int_equal(seal_fails(20260213, &doubtful), -ERR_INCOMPLETE);
+	stage_remove(&st, "wphost.db");
+	assert_int_equal(seal_fails(20260213, &doubtful), -ERR_INCOMPLETE);
+	assert_nothing_left();
+	assert_int_equal(stage_count(&st, "backups/weeknow"), 0);
+}
+
+static void
+index_trouble_is_a_warning(void **state)
+{
+	struct set_row set;
+
+	(void)state;
+	stage_put(&st, "ofuser/index/xyz.idx", "index of xyz");
+	stage_write(&st, "ofuser/index/abc.idx", 1, "being written", 13);
+	set = stage_seal(&st, 20260213);
+	assert_true(set.warnings);
+	assert_non_null(strstr(set.note, "ofuser/index/abc.idx"));
+	assert_false(present(st.dir, "backups/weeknow/frifeb13/ofuser/index/abc.idx"));
+	assert_string_equal(set_content(&st, "frifeb13", "ofuser/index/xyz.idx"), "index of xyz");
+	assert_int_equal(differences(&set), 0);
+	set_row_fini(&set);
+}
+
+static void
+holes_and_specials_are_kept(void **state)
+{
+	struct index_node link = {.version = 1, .entry = {.kind = ENTRY_SYMLINK, .mode = 0777, .uid = getuid(), .gid = getgid(),
+	    .size = 9, .target = (char *)(uintptr_t)"../wphost"}};
+	struct index_node fifo = {.version = 1, .entry = {.kind = ENTRY_FIFO, .mode = 0620, .uid = getuid(), .gid = getgid()}};
+	size_t len = 5 << 20;
+	char *data = calloc(1, len), target[64] = "";
+	struct set_row set;
+	struct stat file;
+	int fd;
+
+	(void)state;
+	memcpy(data + (3 << 20), "middle", 6);
+	stage_put_bytes(&st, "ofmsg/msg1.db", data, len);
+	fd = fsio_open(st.dir, "gre_data/sync/ofmsg/msg1.db", O_WRONLY, 0);
+	good(fsio_punch(fd, 0, 3 << 20));
+	close(fd);
+	/* punching changed the staged mtime, not the entry */
+	stage_apply(&st, INDEX_PUT, "ofuser/link", &link);
+	stage_apply(&st, INDEX_PUT, "ofuser/fifo", &fifo);
+	set = stage_seal(&st, 20260213);
+	good(fsio_stat(st.dir, "backups/weeknow/frifeb13/ofmsg/msg1.db", &file));
+	assert_int_equal(file.st_size, len);
+	assert_true((uint64_t)file.st_blocks * 512 < len);
+	assert_false(present(st.dir, "backups/weeknow/frifeb13/ofuser/link"));
+	assert_int_equal(differences(&set), 0);
+	fd = restored(&set);
+	assert_true(readlinkat(fd, "ofuser/link", target, sizeof target) == 9);
+	assert_string_equal(target, "../wphost");
+	good(fsio_stat(fd, "ofuser/fifo", &file));
+	assert_true(S_ISFIFO(file.st_mode));
+	assert_int_equal(file.st_mode & 07777, 0620);
+	good(fsio_stat(fd, "ofmsg/msg1.db", &file));
+	assert_true((uint64_t)file.st_blocks * 512 < len);
+	close(fd);
+	free(data);
+	set_row_fini(&set);
+}
+
+static void
+a_damaged_set_is_not_built_upon(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two;
+	struct stat a, b;
+
+	(void)state;
+	one.verified = SET_DIFFERS;
+	good(catalogue_put_set(st.vault->catalogue, &one));
+	two = stage_seal(&st, 20260214);
+	good(fsio_stat(st.dir, "backups/weeknow/frifeb13/ofuser/userabc.db", &a));
+	good(fsio_stat(st.dir, "backups/weeknow/satfeb14/ofuser/userabc.db", &b));
+	assert_int_not_equal(a.st_ino, b.st_ino);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+/* Promise 9: a stop at every place where a seal looks leaves nothing. */
+struct stopper {
+	struct task task;
+	unsigned after;
+};
+
+static void
+stop_in_time(struct task *task, const char *phase, uint64_t done, uint64_t total)
+{
+	struct stopper *s = (struct stopper *)task;
+
+	(void)phase;
+	(void)done;
+	(void)total;
+	if (s->after-- == 0)
+		atomic_store(&task->stop, true);
+}
+
+static void
+stop_leaves_nothing(void **state)
+{
+	unsigned stopped = 0;
+
+	(void)state;
+	for (unsigned after = 0; after < 8; after++) {
+		struct stopper s = {.task = {.progress = stop_in_time}, .after = after};
+		struct doubtful doubtful = {0};
+		struct set_row set;
+		struct order o;
+		int err;
+
+		stage_t0(&st);
+		o = stage_order(&st, 20260213);
+		err = stage_seal_order(&st, &o, &s.task, &set, &doubtful);
+		if (err == 0) {
+			set_row_fini(&set);
+			break;
+		}
+		assert_int_equal(err, -ERR_STOPPED);
+		assert_int_equal(stage_count(&st, "backups/weeknow"), 0);
+		assert_nothing_left();
+		stopped++;
+	}
+	assert_true(stopped >= 4); /* check, copy, blobs, sync */
+	assert_int_equal(stage_count(&st, "backups/weeknow"), 1);
+}
+
+/* ---- crashes ---- */
+
+/* Seals in a child that dies at `point`; false when it got to the end. */
+static bool
+crash_at(const char *point, const struct order *order)
+{
+	pid_t pid;
+	int status;
+
+	stage_index(&st, false);
+	stage_vault(&st, false);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct task task = {0};
+		struct doubtful doubtful = {0};
+		struct set_row set;
+
+		failpoint_arm(point);
+		if (vault_open(st.scratch.path, PROFILE, &st.vault) != 0)
+			_exit(3);
+		_exit(backupset_seal(st.vault, order, &task, &set, &doubtful) == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+	return WIFSIGNALED(status);
+}
+
+/* Everything one may ask after a crash and a restart. */
+static void
+assert_old_or_new(const char *point, bool *ret_new)
+{
+	struct set_row *sets;
+	size_t n;
+
+	stage_vault(&st, true);
+	good(backupset_recover(st.vault));
+	good(catalogue_sets(st.vault->catalogue, &sets, &n));
+	*ret_new = n == 2;
+	if (n < 1 || n > 2)
+		print_error("%s: %zu sets\n", point, n);
+	assert_true(n == 1 || n == 2);
+	assert_int_equal(stage_count(&st, "backups/weeknow"), n);
+	assert_nothing_left();
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(sets[i].state, SET_SEALED);
+		if (differences(&sets[i]) != 0)
+			print_error("%s: set %s differs\n", point, sets[i].name);
+		assert_int_equal(differences(&sets[i]), 0);
+	}
+	catalogue_sets_free(sets, n);
+}
+
+/* Promise 7: before the rename the set is not there, after it it is whole. */
+static void
+set_appears_by_one_rename(void **state)
+{
+	static const char *const points[] = {
+		"seal.file", "seal.file:5", "seal.tree", "seal.blobs", "seal.manifest", "seal.manifest.done", "seal.manifests",
+		"seal.manifests.done", "seal.sync", "seal.sync.done", "seal.pending", "seal.publish", "seal.publish.renamed",
+		"seal.publish.done", "seal.merged", "store.commit", "store.commit:2", "store.commit:3", "store.commit:4", "store.commit:5",
+		"store.commit:6", "store.commit:7", "store.commit:8", "store.commit.done:1", "store.commit.done:2", "store.commit.done:3",
+		"store.commit.done:4", "store.commit.done:5", "store.commit.done:6", "store.commit.done:7",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+		struct set_row one, again;
+		struct task task = {0};
+		struct doubtful doubtful = {0};
+		struct order o;
+		bool crashed, new;
+
+		stage_close(&st);
+		stage_open(&st);
+		stage_fill(&st);
+		one = stage_seal(&st, 20260213);
+		stage_put(&st, "ofuser/userabc.db", "user abc, changed");
+		stage_put(&st, "offiles/fd0/aaa", "blob aaa, changed");
+		stage_remove(&st, "offiles/fd0/bbb");
+		stage_put(&st, "offiles/fd3/eee", "blob eee");
+		stage_t0(&st);
+		o = stage_order(&st, 20260214);
+		crashed = crash_at(points[i], &o);
+		assert_old_or_new(points[i], &new);
+		assert_true(new || crashed);
+		if (strncmp(points[i], "seal.publish.", 13) == 0 || strcmp(points[i], "seal.merged") == 0)
+			assert_true(crashed && new);
+		else if (strncmp(points[i], "seal.", 5) == 0)
+			assert_true(crashed && !new);
+		/* W5: asked again, the same job ends in one set. */
+		good(stage_seal_order(&st, &o, &task, &again, &doubtful));
+		assert_int_equal(stage_count(&st, "backups/weeknow"), 2);
+		assert_int_equal(differences(&again), 0);
+		set_row_fini(&one);
+		set_row_fini(&again);
+	}
+}
+
+static void
+a_rebuilt_index_loses_no_blob(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two;
+	struct index_node nodes[3];
+	static const char *const paths[] = {"offiles/fd0/aaa", "offiles/fd1/ccc", "wphost.db"};
+	int fd;
+
+	(void)state;
+	stage_index(&st, true);
+	for (size_t i = 0; i < 3; i++)
+		good(index_get(st.index, paths[i], &nodes[i]));
+	stage_index(&st, false);
+	good(fsio_remove_tree(st.dir, "state/index"));
+	stage_index(&st, true);
+	uint8_t bytes[BLOCK_KEY_BYTES] = {7};
+	good(index_meta_put(st.index, INDEX_META_KEY, bytes, sizeof bytes));
+	for (size_t i = 0; i < 3; i++) {
+		stage_dirs(&st, paths[i]);
+		stage_apply(&st, INDEX_PUT, paths[i], &nodes[i]);
+	}
+	stage_put(&st, "ofmsg/msg0.db", "messages 0");
+	two = stage_seal(&st, 20260214);
+	assert_int_equal(differences(&one), 0);
+	assert_int_equal(differences(&two), 0);
+	fd = restored(&two);
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
+	assert_string_equal(content(fd, "offiles/fd1/ccc"), "blob ccc");
+	assert_false(present(fd, "offiles/fd0/bbb"));
+	close(fd);
+	fd = restored(&one);
+	assert_string_equal(content(fd, "offiles/fd0/bbb"), "blob bbb");
+	close(fd);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+static void
+dates_become_names(void **state)
+{
+	char name[16];
+
+	(void)state;
+	assert_true(backupset_day(20260213, name));
+	assert_string_equal(name, "frifeb13");
+	assert_true(backupset_day(20240229, name));
+	assert_string_equal(name, "thufeb29");
+	assert_true(backupset_day(19991231, name));
+	assert_string_equal(name, "fridec31");
+	assert_false(backupset_day(20260229, name));
+	assert_false(backupset_day(20261301, name));
+	assert_false(backupset_day(20260100, name));
+	assert_false(backupset_day(0, name));
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(a_set_holds_what_was_staged),
+		T(staging_never_shares_an_inode_with_a_set),
+		T(sealed_means_immutable),
+		T(a_removal_after_t0_does_not_count),
+		T(a_tombstone_does_not_take_the_version_that_came_after_it),
+		T(a_second_set_of_a_day_has_a_number),
+		T(the_same_job_gets_the_same_set),
+		T(bytes_that_differ_are_named_and_nothing_is_left),
+		T(a_better_version_ends_the_doubt_about_a_bad_one),
+		T(another_total_is_refused),
+		T(blobs_that_come_after_the_order_are_the_next_sets),
+		T(no_databases_are_no_set),
+		T(index_trouble_is_a_warning),
+		T(holes_and_specials_are_kept),
+		T(a_damaged_set_is_not_built_upon),
+		T(stop_leaves_nothing),
+		T(set_appears_by_one_rename),
+		T(a_rebuilt_index_loses_no_blob),
+		cmocka_unit_test(dates_become_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

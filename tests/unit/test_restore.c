@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a restore makes, refuses and says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sys/stat.h>
+
+#include "keeper/restore.h"
+#include "tests/lib/stage.h"
+
+static struct stage st;
+static struct set_row set;
+static char to[300];
+
+struct lines {
+	struct task task;
+	char text[4096];
+};
+
+static void
+on_line(struct task *task, const char *text)
+{
+	struct lines *l = (struct lines *)task;
+
+	strncat(l->text, text, sizeof l->text - strlen(l->text) - 2);
+	strcat(l->text, "\n");
+}
+
+static void
+put_special(const char *path, struct entry entry)
+{
+	struct index_node node = {.version = 1, .entry = entry};
+
+	stage_dirs(&st, path);
+	stage_apply(&st, INDEX_PUT, path, &node);
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	stage_open(&st);
+	stage_fill(&st);
+	put_special("ofuser/evil", (struct entry){.kind = ENTRY_SYMLINK, .mode = 0777, .uid = getuid(), .gid = getgid(), .size = 7,
+	    .target = (char *)(uintptr_t)"/tmp/xx"});
+	put_special("ofuser/disk", (struct entry){.kind = ENTRY_BLOCK, .mode = 0660, .rdev = 2049});
+	put_special("offiles/fd9", (struct entry){.kind = ENTRY_DIR, .mode = 0500, .uid = getuid(), .gid = getgid()});
+	set = stage_seal(&st, 20260213);
+	snprintf(to, sizeof to, "%s/restored", st.scratch.path);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	set_row_fini(&set);
+	stage_close(&st);
+	return 0;
+}
+
+static int
+restore(char *const *paths, size_t n, struct lines *lines)
+{
+	memset(lines, 0, sizeof *lines);
+	lines->task.line = on_line;
+	return restore_set(st.vault, &set, to, paths, n, &lines->task);
+}
+
+static int
+target(void)
+{
+	return open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void
+the_tree_equals_the_set(void **state)
+{
+	struct lines lines;
+	struct stat file;
+	int fd;
+
+	(void)state;
+	good(restore(NULL, 0, &lines));
+	fd = target();
+	assert_string_equal(content(fd, "wphost.db"), "post office database");
+	assert_string_equal(content(fd, "ofuser/index/abc.idx"), "index of abc");
+	assert_string_equal(content(fd, "offiles/fd0/bbb"), "blob bbb");
+	good(fsio_stat(fd, "offiles", &file));
+	assert_true(S_ISDIR(file.st_mode)); /* a real directory, not our link */
+	assert_int_equal(file.st_mode & 07777, 0751);
+	good(fsio_stat(fd, "offiles/fd9", &file));
+	assert_int_equal(file.st_mode & 07777, 0500);
+	good(fsio_stat(fd, "ofuser/userabc.db", &file));
+	assert_int_equal(file.st_mode & 07777, 0640);
+	assert_true(file.st_mtim.tv_nsec % 1000 == st.now_ns % 1000);
+	good(fsio_stat(fd, "ofuser/evil", &file));
+	assert_true(S_ISLNK(file.st_mode));
+	assert_false(present(fd, "ofuser/disk"));
+	assert_non_null(strstr(lines.text, "ofuser/disk: is a device"));
+	close(fd);
+}
+
+static void
+named_paths_only(void **state)
+{
+	char *one[] = {(char *)(uintptr_t)"offiles/fd0/aaa"}, *two[] = {(char *)(uintptr_t)"ofuser/index", (char *)(uintptr_t)"offiles/fd1"};
+	struct lines lines;
+	struct stat file;
+	int fd;
+
+	(void)state;
+	good(restore(one, 1, &lines));
+	fd = target();
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
+	assert_false(present(fd, "offiles/fd0/bbb"));
+	assert_false(present(fd, "ofuser"));
+	good(fsio_stat(fd, "offiles/fd0", &file));
+	assert_int_equal(file.st_mode & 07777, 0751); /* directories on the way as well */
+	close(fd);
+
+	strcat(to, "2");
+	good(restore(two, 2, &lines));
+	fd = target();
+	assert_string_equal(content(fd, "ofuser/index/abc.idx"), "index of abc");
+	assert_string_equal(content(fd, "offiles/fd1/ccc"), "blob ccc");
+	assert_false(present(fd, "ofuser/userabc.db"));
+	assert_false(present(fd, "offiles/fd0"));
+	assert_false(present(fd, "wphost.db"));
+	close(fd);
+}
+
+static void
+a_path_that_is_not_in_the_set_is_said(void **state)
+{
+	char *paths[] = {(char *)(uintptr_t)"offiles/fd0/aaa", (char *)(uintptr_t)"offiles/nothing"};
+	struct lines lines;
+	int fd;
+
+	(void)state;
+	assert_int_equal(restore(paths, 2, &lines), -ERR_NOTFOUND);
+	assert_non_null(strstr(lines.text, "offiles/nothing: is not in the set"));
+	fd = target();
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
+	close(fd);
+	paths[0] = (char *)(uintptr_t)"../etc";
+	strcat(to, "2");
+	assert_int_equal(restore(paths, 1, &lines), -ERR_USAGE);
+}
+
+static void
+a_target_that_is_in_use_is_refused(void **state)
+{
+	struct lines lines;
+	char file[400];
+
+	(void)state;
+	assert_int_equal(mkdir(to, 0700), 0);
+	snprintf(file, sizeof file, "%s/x", to);
+	close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_USAGE);
+	unlink(file);
+	good(restore(NULL, 0, &lines)); /* empty is fine */
+
+	snprintf(to, sizeof to, "relative");
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_USAGE);
+	snprintf(to, sizeof to, "%s/link", st.scratch.path);
+	assert_int_equal(symlink("/tmp", to), 0);
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_USAGE);
+	snprintf(to, sizeof to, "%s/" PROFILE "/blobs/here", st.scratch.path);
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_USAGE);
+	assert_false(present(st.dir, "blobs/here"));
+}
+
+static void
+a_damaged_file_is_restored_and_named(void **state)
+{
+	struct lines lines;
+	int fd = fsio_open(st.dir, "blobs/offiles/fd0/aaa", O_WRONLY, 0);
+
+	(void)state;
+	good(fsio_pwrite(fd, "#", 1, 0));
+	close(fd);
+	good(fsio_unlink(st.dir, "blobs/offiles/fd0/bbb"));
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_DIFFERS);
+	assert_non_null(strstr(lines.text, "offiles/fd0/aaa: is not what was sealed"));
+	assert_non_null(strstr(lines.text, "offiles/fd0/bbb: is missing"));
+	fd = target();
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "#lob aaa");
+	assert_string_equal(content(fd, "offiles/fd1/ccc"), "blob ccc");
+	close(fd);
+}
+
+/* A manifest that says so would make a link and then write through it: the file then has no place. */
+static void
+nothing_is_written_through_a_link(void **state)
+{
+	struct lines lines;
+	char outside[300];
+
+	(void)state;
+	snprintf(outside, sizeof outside, "%s/outside", st.scratch.path);
+	assert_int_equal(mkdir(outside, 0700), 0);
+	put_special("ofmsg/evil", (struct entry){.kind = ENTRY_SYMLINK, .mode = 0777, .uid = getuid(), .gid = getgid(),
+	    .size = strlen(outside), .target = outside});
+	stage_write(&st, "ofmsg/evil/file.db", 1, "x", 1);
+	{
+		struct index_node node = {.version = 1, .entry = stage_write(&st, "ofmsg/evil/file.db", 1, "x", 1)};
+
+		stage_apply(&st, INDEX_PUT, "ofmsg/evil/file.db", &node);
+	}
+	set_row_fini(&set);
+	set = stage_seal(&st, 20260214); /* what is below a link is not walked */
+	good(restore(NULL, 0, &lines));
+	assert_int_equal(fsio_stat(st.scratch.fd, "outside/file.db", &(struct stat){0}), -ERR_GONE);
+}
+
+static void
+a_stop_ends_it(void **state)
+{
+	struct task task = {.stop = true};
+
+	(void)state;
+	assert_int_equal(restore_set(st.vault, &set, to, NULL, 0, &task), -ERR_STOPPED);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(the_tree_equals_the_set),
+		T(named_paths_only),
+		T(a_path_that_is_not_in_the_set_is_said),
+		T(a_target_that_is_in_use_is_refused),
+		T(a_damaged_file_is_restored_and_named),
+		T(nothing_is_written_through_a_link),
+		T(a_stop_ends_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

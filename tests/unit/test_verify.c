@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every way in which a sealed set can stop being what was sealed is named. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "keeper/verify.h"
+#include "tests/lib/stage.h"
+
+static struct stage st;
+static struct set_row set;
+
+struct lines {
+	struct task task;
+	char text[8192];
+	size_t n;
+};
+
+static void
+on_line(struct task *task, const char *text)
+{
+	struct lines *l = (struct lines *)task;
+
+	l->n++;
+	strncat(l->text, text, sizeof l->text - strlen(l->text) - 2);
+	strcat(l->text, "\n");
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	stage_open(&st);
+	stage_fill(&st);
+	set = stage_seal(&st, 20260213);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	set_row_fini(&set);
+	stage_close(&st);
+	return 0;
+}
+
+static uint64_t
+verify(enum verify_depth depth, struct lines *lines)
+{
+	uint64_t n = 99;
+
+	memset(lines, 0, sizeof *lines);
+	lines->task.line = on_line;
+	good(verify_set(st.vault, &set, depth, &lines->task, &n));
+	assert_int_equal(n, lines->n);
+	return n;
+}
+
+static int
+open_for_harm(const char *path)
+{
+	int fd = fsio_open(st.dir, path, O_RDONLY, 0), harm;
+
+	good(fd);
+	assert_int_equal(fchmod(fd, 0640), 0);
+	close(fd);
+	harm = fsio_open(st.dir, path, O_WRONLY, 0);
+	good(harm);
+	return harm;
+}
+
+/* Flips the first byte and leaves all else, the time too. */
+static void
+flip(const char *path)
+{
+	struct stat before;
+	int fd = open_for_harm(path);
+	struct timespec times[2];
+
+	assert_int_equal(fstat(fd, &before), 0);
+	good(fsio_pwrite(fd, "#", 1, 0));
+	times[0] = before.st_atim;
+	times[1] = before.st_mtim;
+	assert_int_equal(futimens(fd, times), 0);
+	close(fd);
+}
+
+static void
+a_good_set_is_good(void **state)
+{
+	struct lines lines;
+
+	(void)state;
+	assert_int_equal(verify(VERIFY_ALL, &lines), 0);
+	assert_int_equal(set.verified, SET_GOOD);
+	assert_int_equal(set.scrubbed_ns, 0);
+	assert_int_equal(verify(VERIFY_NEW, &lines), 0);
+	assert_int_not_equal(set.scrubbed_ns, 0);
+}
+
+static void
+each_difference_is_named(void **state)
+{
+	struct lines lines;
+	int fd;
+
+	(void)state;
+	flip("backups/weeknow/frifeb13/ofuser/userabc.db");
+	fd = open_for_harm("backups/weeknow/frifeb13/ofuser/userxyz.db");
+	assert_int_equal(ftruncate(fd, 3), 0);
+	close(fd);
+	good(fsio_unlink(st.dir, "backups/weeknow/frifeb13/ofmsg/msg0.db"));
+	fd = fsio_open(st.dir, "backups/weeknow/frifeb13/ofmsg/extra.db", O_WRONLY | O_CREAT, 0600);
+	close(fd);
+	fd = fsio_make_dirs(st.dir, "backups/weeknow/frifeb13/extradir/below", false);
+	close(fd);
+	flip("blobs/offiles/fd0/aaa");
+	good(fsio_unlink(st.dir, "blobs/offiles/fd0/bbb"));
+
+	assert_int_equal(verify(VERIFY_ALL, &lines), 8);
+	assert_non_null(strstr(lines.text, "ofuser/userabc.db: its content is not what was sealed"));
+	assert_non_null(strstr(lines.text, "ofuser/userxyz.db: has 3 bytes instead of 8"));
+	assert_non_null(strstr(lines.text, "ofuser/userxyz.db: its time has changed"));
+	assert_non_null(strstr(lines.text, "ofmsg/msg0.db: is missing"));
+	assert_non_null(strstr(lines.text, "ofmsg/extra.db: does not belong to the set"));
+	assert_non_null(strstr(lines.text, "extradir: does not belong to the set"));
+	assert_null(strstr(lines.text, "below"));
+	assert_non_null(strstr(lines.text, "offiles/fd0/aaa: its content is not what was sealed"));
+	assert_non_null(strstr(lines.text, "offiles/fd0/bbb: is missing"));
+	assert_int_equal(set.verified, SET_DIFFERS);
+	/* what differs once does not become good by looking at less */
+	good(fsio_unlink(st.dir, "backups/weeknow/frifeb13/ofmsg/extra.db"));
+	(void)verify(VERIFY_NEW, &lines);
+	assert_int_equal(set.verified, SET_DIFFERS);
+}
+
+static void
+another_kind_is_a_difference(void **state)
+{
+	struct lines lines;
+	int fd = fsio_open_dir(st.dir, "backups/weeknow/frifeb13");
+
+	(void)state;
+	good(fsio_unlink(fd, "wphost.db"));
+	assert_int_equal(symlinkat("ngwguard.dc", fd, "wphost.db"), 0);
+	good(fsio_unlink(fd, "offiles"));
+	assert_int_equal(symlinkat("/etc", fd, "offiles"), 0);
+	assert_true(verify(VERIFY_ALL, &lines) >= 2);
+	assert_non_null(strstr(lines.text, "wphost.db: is not a file any more"));
+	assert_non_null(strstr(lines.text, "offiles: is not the link to the blobs any more"));
+	close(fd);
+}
+
+static void
+a_damaged_manifest_is_named(void **state)
+{
+	struct lines lines;
+
+	(void)state;
+	flip("state/manifests/frifeb13");
+	assert_int_equal(verify(VERIFY_ALL, &lines), 1);
+	assert_non_null(strstr(lines.text, "manifest"));
+}
+
+static void
+a_blob_list_that_changed_is_named(void **state)
+{
+	struct lines lines;
+
+	(void)state;
+	set.blobs.sum[0] ^= 1;
+	assert_int_equal(verify(VERIFY_ALL, &lines), 1);
+	assert_non_null(strstr(lines.text, "list of blobs"));
+}
+
+static void
+a_set_that_is_gone_is_named(void **state)
+{
+	struct lines lines;
+
+	(void)state;
+	good(fsio_remove_tree(st.dir, "backups/weeknow/frifeb13"));
+	assert_int_equal(verify(VERIFY_ALL, &lines), 1);
+	assert_non_null(strstr(lines.text, "directory is missing"));
+}
+
+static void
+the_scrub_reads_what_is_new_only(void **state)
+{
+	struct lines lines;
+	struct set_row first = set;
+
+	(void)state;
+	stage_put(&st, "ofuser/userxyz.db", "user xyz, changed");
+	stage_put(&st, "offiles/fd1/ddd", "blob ddd");
+	set = stage_seal(&st, 20260214);
+	flip("backups/weeknow/satfeb14/ofuser/userabc.db"); /* shared with the first set */
+	flip("blobs/offiles/fd0/aaa");
+	assert_int_equal(verify(VERIFY_NEW, &lines), 0);
+	flip("backups/weeknow/satfeb14/ofuser/userxyz.db");
+	flip("blobs/offiles/fd1/ddd");
+	assert_int_equal(verify(VERIFY_NEW, &lines), 2);
+	set_row_fini(&first);
+}
+
+static void
+a_stop_ends_it_and_says_nothing_of_the_set(void **state)
+{
+	struct task task = {.stop = true};
+	uint64_t n;
+
+	(void)state;
+	assert_int_equal(verify_set(st.vault, &set, VERIFY_ALL, &task, &n), -ERR_STOPPED);
+	assert_int_equal(set.verified, SET_UNKNOWN);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(a_good_set_is_good),
+		T(each_difference_is_named),
+		T(another_kind_is_a_difference),
+		T(a_damaged_manifest_is_named),
+		T(a_blob_list_that_changed_is_named),
+		T(a_set_that_is_gone_is_named),
+		T(the_scrub_reads_what_is_new_only),
+		T(a_stop_ends_it_and_says_nothing_of_the_set),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * livetree - the post office or domain as it lies on disk: finds the fixed directories whatever their case, opens files
- * beneath a held root, and knows whether the root is still the one we knew.  Collector side only.
+ * beneath its root, and knows whether the root is still the one we knew.  Nothing is held open between two calls, so a tree
+ * can be unmounted at any time.  Collector side only.
  *
  * Threads: after livetree_open all functions but livetree_refresh may be called from any thread.
  */
@@ -29,7 +30,7 @@ const char *livetree_root(const struct livetree *t);
 enum layout_type livetree_type(const struct livetree *t);
 struct livetree_id livetree_id(const struct livetree *t);
 
-/* 0 when the path of the root still leads to the held root, its root database is there, and every required directory still
+/* 0 when the path of the root still leads to the same root, its root database is there, and every required directory still
  * lies on the file system it lay on; -ERR_GONE when the root or such a directory vanished, was unmounted, emptied or
  * replaced.  Nothing below may then be taken for deleted. */
 int livetree_check(const struct livetree *t);
@@ -38,7 +39,8 @@ int livetree_check(const struct livetree *t);
  * fails.  No other thread may be inside.  -ERR_GONE: the root or a required directory is gone; nothing was changed. */
 int livetree_refresh(struct livetree *t);
 
-/* Opens a set path beneath the root (O_NOFOLLOW, never crossing links).  Descriptor or negative error. */
+/* Opens a set path beneath the root (O_NOFOLLOW, never crossing links).  Descriptor or negative error: -ERR_GONE, the path is
+ * not there; -ERR_IO, the root itself is gone, unmounted or another, so nothing is known of the path. */
 int livetree_open_file(const struct livetree *t, const char *path, int flags);
 /* For listing; "" = the root. */
 int livetree_open_dir(const struct livetree *t, const char *path);

@@ -72,24 +72,42 @@ append(struct program *p, struct change *changes, size_t n)
 	journal_changes_free(changes, n);
 }
 
+/* The administrator hears at once that the tree went, and it is looked for more often. */
+static void
+tell_root(struct program *p)
+{
+	struct watcher_figures f;
+
+	watcher_figures(p->watcher, &f);
+	if (f.root_gone == p->root_was_gone)
+		return;
+	p->root_was_gone = f.root_gone;
+	if (f.root_gone)
+		log_error("watcher.root", "profile=%s: %s is gone or not mounted: nothing is taken for deleted; mount it again", p->profile, p->config->path);
+	else
+		log_info("watcher.root", "profile=%s: %s is back and is compared", p->profile, p->config->path);
+	evtimer_add(p->poll, f.root_gone ? &retry_every : &poll_every);
+}
+
 /* Drains, remembers; comes again when files are still open or the budget ended first. */
 static void
 turn(struct program *p)
 {
 	struct change *changes;
 	size_t n;
-	bool more = true;
+	bool more;
+	int err = watcher_turn(p->watcher, EVENTS_A_TURN, now_ns(), &changes, &n, &more);
 
-	while (more) {
-		int err = watcher_turn(p->watcher, EVENTS_A_TURN, now_ns(), &changes, &n, &more);
-
-		if (err) {
-			log_error("watcher.turn", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, err_text());
-			daemon_end(p->daemon, 1);
-			return;
-		}
-		append(p, changes, n);
+	if (err) {
+		log_error("watcher.turn", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, err_text());
+		daemon_end(p->daemon, 1);
+		return;
 	}
+	append(p, changes, n);
+	tell_root(p);
+	/* The library may hold events that the descriptor no longer tells of. */
+	if (more)
+		event_active(p->readable, EV_READ, 0);
 	if (!event_pending(p->ripen, EV_TIMEOUT, NULL) && watcher_waits(p->watcher))
 		evtimer_add(p->ripen, &young_every);
 }
@@ -106,19 +124,6 @@ on_ripen(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
 	turn(arg);
-}
-
-static void
-tell_root(struct program *p)
-{
-	struct watcher_figures f;
-
-	watcher_figures(p->watcher, &f);
-	if (f.root_gone && !p->root_was_gone)
-		log_error("watcher.root", "profile=%s: %s is gone or not mounted: nothing is taken for deleted; mount it again", p->profile, p->config->path);
-	if (!f.root_gone && p->root_was_gone)
-		log_info("watcher.root", "profile=%s: %s is back and is compared", p->profile, p->config->path);
-	p->root_was_gone = f.root_gone;
 }
 
 static void
@@ -202,7 +207,7 @@ watch(struct program *p, const char *run_dir, const char *fingerprint, char *soc
 	if (err == 0)
 		err = watcher_new(p->tree, p->source, p->cookie_dir, &p->watcher);
 	if (err == 0)
-		err = watcher_start(p->watcher);
+		err = watcher_start(p->watcher, now_ns());
 	snprintf(socket_path, size, "%s/watcher-%s.sock", run_dir, p->profile);
 	if (err == 0)
 		err = handover_new(p->base, socket_path, fingerprint, &handover_events, p, &p->handover);

@@ -201,7 +201,8 @@ fold_take(struct fold *f, int64_t now_ns, struct change **ret_changes, size_t *r
 	for (size_t i = 0; i < f->n; i++) {
 		struct item *item = &f->items[i];
 
-		if (item->young && now_ns - item->seen_ns < FOLD_YOUNG_NS) {
+		/* A clock that was set back must not keep a file young for hours. */
+		if (item->young && now_ns - item->seen_ns < FOLD_YOUNG_NS && now_ns >= item->seen_ns) {
 			f->items[kept++] = *item;
 			continue;
 		}

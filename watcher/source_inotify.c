@@ -46,23 +46,37 @@ static const uint32_t masks[] = {
     [LAYOUT_WATCH_BLOB] = MASK_NAMES | IN_CLOSE_WRITE | IN_ATTRIB,
 };
 
-/* The directory's path, then the number in binary, "/" for 0 and "./" for 1: the same directory, a new name. */
+/*
+ * The number in binary, "/" for 0 and "./" for 1, then the directory's absolute path: the same directory, a new name.  In
+ * front, because a slash at the end would make the kernel follow a link that took the directory's place.
+ */
 static int
 spell(const char *directory, unsigned long long number, char *out, size_t size)
 {
-	size_t len = strlen(directory);
+	size_t len = 0, tail = strlen(directory);
 
-	if (len + 2 * sizeof number * CHAR_BIT + 2 > size)
+	if (tail + 2 * sizeof number * CHAR_BIT + 3 > size)
 		return err_set(ERR_LIMIT, "the path is too long to be watched");
-	memcpy(out, directory, len);
 	out[len++] = '/';
 	for (; number; number >>= 1) {
 		if (number & 1)
 			out[len++] = '.';
 		out[len++] = '/';
 	}
-	out[len] = '\0';
+	while (tail > 1 && directory[tail - 1] == '/')
+		tail--;
+	memcpy(out + len, directory, tail);
+	out[len + tail] = '\0';
 	return 0;
+}
+
+/* The library files what it takes for a directory under its name and a slash. */
+static int
+number_of(char *name)
+{
+	int watch = inotifytools_wd_from_filename(name);
+
+	return watch >= 0 ? watch : inotifytools_wd_from_filename(strcat(name, "/"));
 }
 
 static int
@@ -85,14 +99,14 @@ inotify_add(struct source *s, const char *directory, enum layout_watch interest)
 {
 	struct inotify_source *self = (struct inotify_source *)s;
 	char name[PATH_MAX];
-	int err = spell(directory, ++self->spelling, name, sizeof name), watch;
+	int err = spell(directory, ++self->spelling, name, sizeof name - 1), watch;
 
 	if (err)
 		return err;
 	errno = 0;
 	if (!inotifytools_watch_file(name, (int)(masks[interest] | MASK_ALWAYS)))
 		return add_error(directory);
-	watch = inotifytools_wd_from_filename(name);
+	watch = number_of(name);
 	return watch >= 0 ? watch : err_set(ERR_IO, "libinotifytools lost the watch on %s", directory);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* walk - a stack of directories still to be watched and listed. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -86,7 +87,7 @@ push_children(struct walk *w, const char *dir, DIR *listing)
 	struct dirent *entry;
 	int err = 0;
 
-	while (err == 0 && (entry = readdir(listing))) {
+	while (errno = 0, (entry = readdir(listing))) {
 		char *path;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -96,10 +97,10 @@ push_children(struct walk *w, const char *dir, DIR *listing)
 			layout_canonical(livetree_type(w->tree), path);
 		if (path && !wanted(w, entry, path))
 			free(path);
-		else
-			err = push(&w->stack, path);
+		else if ((err = push(&w->stack, path)) != 0)
+			return err;
 	}
-	return err;
+	return errno ? w->events->unwatched(dir, err_sys("listing %s", dir), w->arg) : 0;
 }
 
 static int

@@ -119,19 +119,6 @@ watch_cookies(struct watcher *w)
 	return 0;
 }
 
-/* Watches the whole tree anew and asks for everything to be compared. */
-static int
-walk_all(struct watcher *w)
-{
-	int err;
-
-	forget_tree(w, "");
-	err = walk_tree(w->tree, w->source, "", &walk_events, w);
-	return err ? err : rescan(w, "");
-}
-
-/* ---- events ---- */
-
 static int
 lose_root(struct watcher *w)
 {
@@ -140,9 +127,27 @@ lose_root(struct watcher *w)
 	return 0;
 }
 
-/* A directory came, went or moved.  Both ends of a move are seen here for themselves. */
+/* Watches the whole tree anew and asks for everything to be compared; or finds that it is gone. */
 static int
-on_directory(struct watcher *w, enum source_what what, const char *path)
+walk_all(struct watcher *w)
+{
+	int err = livetree_refresh(w->tree);
+
+	if (err == -ERR_NOMEM)
+		return err;
+	if (err)
+		return lose_root(w);
+	w->figures.root_gone = false;
+	forget_tree(w, "");
+	err = walk_tree(w->tree, w->source, "", &walk_events, w);
+	return err ? err : rescan(w, "");
+}
+
+/* ---- events ---- */
+
+/* A directory came, went or moved, in one that is watched for `above`.  Both ends of a move are seen here for themselves. */
+static int
+on_directory(struct watcher *w, enum source_what what, enum layout_watch above, const char *path)
 {
 	enum layout_watch interest = layout_watch(livetree_type(w->tree), path);
 	bool came = what == SOURCE_CREATED || what == SOURCE_MOVED_TO;
@@ -151,7 +156,7 @@ on_directory(struct watcher *w, enum source_what what, const char *path)
 	if (interest == LAYOUT_WATCH_NONE || what == SOURCE_ATTRIBUTES)
 		return interest == LAYOUT_WATCH_NONE ? 0 : rescan(w, path);
 	/* A fixed directory may have come under another case, or gone: the tree must know before it is walked. */
-	if (livetree_refresh(w->tree) == -ERR_GONE)
+	if (above == LAYOUT_WATCH_NAMES && livetree_refresh(w->tree) == -ERR_GONE)
 		return lose_root(w);
 	forget_tree(w, path);
 	if (came)
@@ -169,7 +174,7 @@ on_name(struct watcher *w, const struct source_event *event, const char *dir)
 		return err_set(ERR_NOMEM, "reading events");
 	layout_canonical(livetree_type(w->tree), path);
 	if (event->is_dir)
-		err = on_directory(w, event->what, path);
+		err = on_directory(w, event->what, layout_watch(livetree_type(w->tree), dir), path);
 	else if (layout_watch(livetree_type(w->tree), dir) != LAYOUT_WATCH_NAMES && layout_of(livetree_type(w->tree), path, false))
 		err = fold_event(w->fold, event->what, false, path, w->now_ns);
 	free(path);
@@ -205,7 +210,12 @@ on_itself(struct watcher *w, const struct source_event *event, const char *dir)
 static int
 on_cookie(struct watcher *w, const struct source_event *event)
 {
-	if (event->what == SOURCE_FORGOTTEN || event->what == SOURCE_DIR_GONE || event->what == SOURCE_UNMOUNTED) {
+	if (event->what == SOURCE_DIR_GONE && *event->name == '\0') {
+		/* Deleted or moved: what comes from there no longer counts.  Its end is the kernel's FORGOTTEN. */
+		w->source->remove(w->source, event->watch);
+		return 0;
+	}
+	if (event->what == SOURCE_FORGOTTEN) {
 		w->cookie_watch = -1; /* poll watches it again */
 		return 0;
 	}
@@ -223,6 +233,11 @@ on_event(struct watcher *w, const struct source_event *event)
 	w->figures.events++;
 	if (event->what == SOURCE_OVERFLOW) {
 		w->figures.overflows++;
+		/* What we removed before this has been forgotten by now, whether or not the kernel's word of it was lost. */
+		watchmap_forget_dead(w->map);
+		w->cookie_watch = -1;
+		if (watch_cookies(w) == -ERR_NOMEM)
+			return -ERR_NOMEM;
 		/* Directories made meanwhile are not watched: everything is walked again. */
 		return w->figures.root_gone ? 0 : walk_all(w);
 	}
@@ -281,15 +296,12 @@ watcher_free(struct watcher *w)
 }
 
 int
-watcher_start(struct watcher *w)
+watcher_start(struct watcher *w, int64_t now_ns)
 {
 	int err = watch_cookies(w);
 
-	if (err)
-		return err;
-	if (livetree_check(w->tree) != 0)
-		return lose_root(w);
-	return walk_all(w);
+	w->now_ns = now_ns;
+	return err ? err : walk_all(w);
 }
 
 int
@@ -323,7 +335,8 @@ poll_unwatched(struct watcher *w)
 	w->unwatched = NULL;
 	w->n_unwatched = w->cap_unwatched = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (err == 0 && !watchmap_has(w->map, dirs[i]))
+		/* Also when it is watched by now: it may be its listing that failed. */
+		if (err == 0)
 			err = walk_tree(w->tree, w->source, dirs[i], &poll_events, w);
 		if (err == 0)
 			err = rescan(w, dirs[i]);
@@ -342,10 +355,7 @@ watcher_poll(struct watcher *w, int64_t now_ns, struct change **ret_changes, siz
 	if (w->cookie_watch < 0)
 		err = watch_cookies(w);
 	if (err == 0 && w->figures.root_gone) {
-		if (livetree_refresh(w->tree) == 0) {
-			w->figures.root_gone = false;
-			err = walk_all(w);
-		}
+		err = walk_all(w);
 	} else if (err == 0 && livetree_check(w->tree) != 0) {
 		err = lose_root(w);
 	} else if (err == 0) {

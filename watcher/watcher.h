@@ -33,8 +33,8 @@ struct watcher_figures {
 int watcher_new(struct livetree *tree, struct source *source, const char *cookie_dir, struct watcher **ret_watcher);
 void watcher_free(struct watcher *w);
 
-/* Walks the tree and watches; gives a RESCAN of "": every start is a gap. */
-int watcher_start(struct watcher *w);
+/* Walks the tree and watches; the next turn gives a RESCAN of "": every start is a gap. */
+int watcher_start(struct watcher *w, int64_t now_ns);
 
 /* Drains the source (bounded: at most `max_events`, or until it is empty), folds, and *gives* the changes, ready for
  * journal_append.  `ret_more`: the budget ended before the source did. */

@@ -49,6 +49,19 @@ resize(struct watchmap *m, size_t size)
 	return 0;
 }
 
+/* At most half of the rows are filled: a search always meets a free one. */
+static int
+make_room(struct watchmap *m)
+{
+	size_t kept = 0;
+
+	if ((m->used + 1) * 2 <= m->size)
+		return 0;
+	for (size_t i = 0; i < m->size; i++)
+		kept += m->rows[i].dir && m->rows[i].watch >= 0;
+	return resize(m, kept * 4 > m->size ? m->size * 2 : m->size);
+}
+
 int
 watchmap_new(struct watchmap **ret_map)
 {
@@ -79,7 +92,7 @@ watchmap_put(struct watchmap *m, int watch, const char *dir)
 {
 	char *copy;
 	size_t at;
-	int err = (m->used + 1) * 2 > m->size ? resize(m, m->living * 4 > m->size ? m->size * 2 : m->size) : 0;
+	int err = make_room(m);
 
 	if (err)
 		return err;
@@ -127,6 +140,14 @@ watchmap_forget(struct watchmap *m, int watch)
 	/* The row stays filled so that a chain of collisions is not cut; the next rebuild drops it. */
 	row->watch = -1;
 	row->dead = true;
+}
+
+void
+watchmap_forget_dead(struct watchmap *m)
+{
+	for (size_t i = 0; i < m->size; i++)
+		if (m->rows[i].dir && m->rows[i].dead)
+			m->rows[i].watch = -1;
 }
 
 void

@@ -23,6 +23,8 @@ const char *watchmap_dir(const struct watchmap *m, int watch, bool *ret_dead);
 /* True when a living watch stands for the directory. */
 bool watchmap_has(const struct watchmap *m, const char *dir);
 void watchmap_forget(struct watchmap *m, int watch);
+/* Forgets all that are dead: events were lost, among them perhaps the kernel's word that a watch is forgotten. */
+void watchmap_forget_dead(struct watchmap *m);
 /* Marks every living watch on `dir` and below as dead and calls `removed` for it. */
 void watchmap_kill(struct watchmap *m, const char *dir, void (*removed)(int watch, void *arg), void *arg);
 size_t watchmap_count(const struct watchmap *m); /* living */

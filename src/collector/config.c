@@ -19,9 +19,10 @@ static const char *
 check_address(const char *value)
 {
 	const char *colon = strrchr(value, ':');
-	long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+	char *end = NULL;
+	long port = colon ? strtol(colon + 1, &end, 10) : 0;
 
-	return colon && colon > value && port > 0 && port < 65536 ? NULL : "is not an address (host:port, as in backup.example.org:7460)";
+	return colon && colon > value && end && *end == '\0' && port > 0 && port < 65536 ? NULL : "is not an address (host:port, as in backup.example.org:7460)";
 }
 
 static const char *
@@ -106,7 +107,7 @@ lies_in(const char *path, const char *dir)
 
 	while (len > 1 && dir[len - 1] == '/')
 		len--;
-	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0' || dir[len - 1] == '/');
 }
 
 static int

@@ -21,6 +21,8 @@
 #include "collector/copier.h"
 
 #define PIECE_BYTES (1024u * 1024u)
+#define TICK_NS 20000000 /* the kernel's file times move in steps of up to 10 ms */
+#define CALM_TRIES 5
 
 /* ---- the lock ---- */
 
@@ -195,6 +197,30 @@ copy_once(struct pass *p, const struct stat *before)
 	return 0;
 }
 
+/*
+ * Gives the source's stat once its time lies a tick behind: within the same tick a second write leaves the same time, so
+ * that neither we nor tomorrow's run could see it, and our copy would get the very same time by its own writes.  Who
+ * honours our lock waits with us; who does not, and writes on and on, is met by the stat afterwards.
+ */
+static int
+calm_stat(int from, struct stat *ret_st)
+{
+	const struct timespec tick = {.tv_nsec = TICK_NS};
+
+	for (int i = 0;; i++) {
+		struct timespec now;
+		int64_t age;
+
+		if (fstat(from, ret_st) != 0)
+			return err_sys("looking at the database");
+		clock_gettime(CLOCK_REALTIME, &now);
+		age = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - mtime_ns(ret_st);
+		if (age < 0 || age >= TICK_NS || i == CALM_TRIES)
+			return 0;
+		nanosleep(&tick, NULL);
+	}
+}
+
 static int
 locked_pass(struct pass *p, const struct copier_limits *limits)
 {
@@ -203,8 +229,12 @@ locked_pass(struct pass *p, const struct copier_limits *limits)
 
 	if (err)
 		return err;
-	if (fstat(p->from, &before) != 0 || fstat(p->to, &copy) != 0) {
-		err = err_sys("looking at the database");
+	p->result->copied = false;
+	err = calm_stat(p->from, &before);
+	if (err == 0 && fstat(p->to, &copy) != 0)
+		err = err_sys("looking at the copy");
+	if (err) {
+		/* nothing to compare */
 	} else if (copy.st_size == before.st_size && mtime_ns(&copy) == mtime_ns(&before)) {
 		p->result->size = (uint64_t)before.st_size;
 		p->result->mtime_ns = mtime_ns(&before);

@@ -32,13 +32,19 @@ yesterday(int weeknow, const char *day, char **ret_name)
 		struct stat st;
 		char *name;
 
-		if (*entry->d_name == '.' || strcmp(entry->d_name, day) == 0 || fsio_stat(weeknow, entry->d_name, &st) != 0)
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || strcmp(entry->d_name, day) == 0 ||
+		    fsio_stat(weeknow, entry->d_name, &st) != 0)
 			continue;
+		if (!S_ISDIR(st.st_mode)) {
+			err = fsio_remove_tree(weeknow, entry->d_name);
+			continue;
+		}
 		if (!(name = strdup(entry->d_name))) {
 			err = err_set(ERR_NOMEM, "listing local staging");
 			break;
 		}
-		bool newer = !best || st.st_mtim.tv_sec > newest.tv_sec;
+		bool newer = !best || st.st_mtim.tv_sec > newest.tv_sec ||
+		    (st.st_mtim.tv_sec == newest.tv_sec && st.st_mtim.tv_nsec > newest.tv_nsec);
 		char *loser = newer ? best : name;
 
 		if (newer) {

@@ -130,7 +130,10 @@ static bool
 says_error(const char *line)
 {
 	/* The grammar of GroupWise's log is not documented: a line with the word is taken seriously unless it counts none. */
-	return strcasestr(line, "error") && !strcasestr(line, "0 error") && !strcasestr(line, "errors: 0") && !strcasestr(line, "no error");
+	const char *none = strcasestr(line, "0 error"), *count = strcasestr(line, "errors: 0");
+	bool zero = none && (none == line || !isdigit((unsigned char)none[-1]));
+
+	return strcasestr(line, "error") && !zero && !(count && !isdigit((unsigned char)count[9])) && !strcasestr(line, "no error");
 }
 
 /* Moves the copier's own log from staging into the job's log and looks for trouble in it. */
@@ -230,6 +233,7 @@ check_staging(struct dbcopy *d)
 	if (err == 0)
 		err = prune(d, staging, &live, &copies);
 	d->figures.files = copies.n - (size_t)d->figures.removed;
+	d->figures.bytes = 0;
 	for (size_t i = 0; i < copies.n; i++)
 		d->figures.bytes += copies.files[i].size;
 	dblist_fini(&live);

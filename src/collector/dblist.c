@@ -120,6 +120,21 @@ by_path(const void *a, const void *b)
 	return strcmp(((const struct dblist_file *)a)->path, ((const struct dblist_file *)b)->path);
 }
 
+/* Two fixed directories that differ in case only are one, listed twice. */
+static void
+drop_twins(struct dblist *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (kept && strcmp(l->files[kept - 1].path, l->files[i].path) == 0)
+			free(l->files[i].path);
+		else
+			l->files[kept++] = l->files[i];
+	}
+	l->n = kept;
+}
+
 int
 dblist_read(enum layout_type type, const struct livetree *tree, int dirfd, struct dblist *ret_list)
 {
@@ -134,6 +149,7 @@ dblist_read(enum layout_type type, const struct livetree *tree, int dirfd, struc
 	}
 	if (w.list.n)
 		qsort(w.list.files, w.list.n, sizeof *w.list.files, by_path);
+	drop_twins(&w.list);
 	*ret_list = w.list;
 	return 0;
 }

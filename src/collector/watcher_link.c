@@ -26,6 +26,7 @@
 #include "collector/watcher_link.h"
 
 #define START_AGAIN_MAX_S 30
+#define SYSTEMD_GRACE_S 10 /* for the watcher's own unit to come up */
 
 static const struct timeval ask_every = {5, 0}, try_every = {0, 200000};
 
@@ -309,6 +310,8 @@ watcher_link_new(struct event_base *base, const struct conf *conf, const char *c
 		watcher_link_free(l);
 		return err;
 	}
+	if (getenv("NOTIFY_SOCKET"))
+		l->start_after_s = now_s() + SYSTEMD_GRACE_S;
 	event_active(l->tick, EV_TIMEOUT, 0);
 	*ret_link = l;
 	return 0;

@@ -23,11 +23,12 @@ struct keeper_events {
 	void (*scrub)(const struct report *report, void *arg);
 };
 
-/* `program` NULL: tidemark-keeper beside our executable.  `config` is handed to it.  Strings and `events` are borrowed until
+/* `program` NULL: tidemark-keeper beside our executable, or in the PATH.  `config` is handed to it.  Strings and `events` are borrowed until
  * free.  The first start happens on the loop. */
 int keeper_link_new(struct event_base *base, const char *program, const char *config, const struct keeper_events *events, void *arg,
     struct keeper_link **ret_link);
-/* Closes the socket, which ends the keeper, and waits for it.  Open orders are forgotten.  NULL is fine. */
+/* Closes the socket, which ends the keeper, and waits for it.  Open orders then fail with STOPPED; the link takes no new ones.
+ * NULL is fine. */
 void keeper_link_free(struct keeper_link *k);
 
 typedef void keeper_report(const struct report *report, void *arg);

@@ -135,8 +135,8 @@ profile_free(struct profile *p)
 		TAILQ_REMOVE(&p->waitings, w, link);
 		free(w);
 	}
+	opened_fini(p->open); /* may take back what waits in staging */
 	free(p->admitting);
-	opened_fini(p->open);
 	jobs_close(p->jobs);
 	if (p->again)
 		event_free(p->again);

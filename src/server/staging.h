@@ -66,11 +66,11 @@ size_t staging_queued(const struct staging *st);
 /* Files being transferred in pieces. */
 size_t staging_transfers(const struct staging *st);
 
-/* While a set is being sealed, changes outside the blob areas are refused with BUSY.  Only from a task's `done`, where no such
- * change is on its way. */
+/* While a set is being sealed, changes outside the blob areas are refused with BUSY.  It begins in a task's `done`, where no
+ * such change is on its way. */
 void staging_hold(struct staging *st, bool held);
 
-/* No batch begins while frozen: the keeper reads the index as it stands.  From a task's `done` on. */
+/* No batch begins while frozen: the keeper reads the index as it stands.  It begins in a task's `done`. */
 void staging_freeze(struct staging *st, bool frozen);
 
 /*

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * answers - what the server tells of what it holds: directories' sums, lists of names, hashes of blocks.
+ *
+ * Each gives the bytes of one control frame.  They read the index and files: any thread but the loop's.
+ */
+#ifndef SERVER_ANSWERS_H
+#define SERVER_ANSWERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/block.h"
+#include "layout.h"
+
+struct index;
+
+struct answers {
+	struct index *index;
+	const struct block_key *key;
+	enum layout_type layout;
+	int profile_fd;
+};
+
+/* Sums of the directories above `after`, in byte order. */
+int answers_sums(const struct answers *a, const char *after, uint8_t **ret_frame, size_t *ret_len);
+/* Names in `dir` above `after`. */
+int answers_list(const struct answers *a, const char *dir, const char *after, uint8_t **ret_frame, size_t *ret_len);
+/* Hashes of what really lies on disk, also of a partial file; none, and not present, when nothing does. */
+int answers_blocks(const struct answers *a, const char *path, uint64_t first, uint32_t count, uint8_t **ret_frame, size_t *ret_len);
+
+#endif

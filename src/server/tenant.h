@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tenant - one profile as the server serves it: its folder, its live session, its day's job, its sets.
+ *
+ * Threads: loop thread only.
+ */
+#ifndef SERVER_TENANT_H
+#define SERVER_TENANT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "jobs.h"
+#include "keeper/order.h"
+#include "server/profile.h"
+
+struct keeper_link;
+struct sealing;
+struct session;
+struct wire_msg;
+
+struct tenant {
+	struct profile *profile;
+	struct keeper_link *keeper;
+	struct sealing *sealing;
+	struct session *session;     /* live, or beginning */
+
+	struct report_set newest;    /* the newest set; name NULL = none */
+	uint64_t n_sets;
+	bool sets_known;
+
+	/* for status */
+	int64_t connected_ns, last_seen_ns, last_durable_ns;
+	uint64_t wire_bytes_received; /* of ended sessions */
+	uint64_t files_received, removals_received;
+
+	int64_t (*keep_days)(struct tenant *t);
+	void (*changed)(struct tenant *t);
+	/* A job ended badly, or a set is late: an operator should hear of it. */
+	void (*trouble)(struct tenant *t, const char *event, const char *text);
+	void *arg;
+};
+
+int tenant_new(const struct profile_setup *setup, struct keeper_link *keeper, const char *name, struct tenant **ret_tenant);
+void tenant_free(struct tenant *t); /* after the pool was freed */
+
+const char *tenant_name(const struct tenant *t);
+
+/* Asks the keeper for the sets; `done` (may be NULL) comes in any case. */
+void tenant_learn_sets(struct tenant *t, void (*done)(void *arg), void *arg);
+/* A set was sealed or scrubbed. */
+void tenant_note_set(struct tenant *t, const struct report_set *set);
+
+/* To the collector, when it is there. */
+void tenant_tell(struct tenant *t, const struct wire_msg *msg);
+
+#endif

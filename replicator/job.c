@@ -275,6 +275,19 @@ job_stops_flow(const struct replicator *r)
 }
 
 void
+replicator_seal_stop(struct replicator *r)
+{
+	struct wire_msg stop = {.type = WIRE_STOP};
+	char origin[] = "collector";
+
+	stop.u.stop.job = r->seal.job;
+	stop.u.stop.origin = origin;
+	/* Not sent yet, or the link is gone: the server is told by JOB_END, now or at the next link. */
+	if (r->seal.state != SEAL_NONE && (r->seal.state != SEAL_SENT || link_send(r->link, &stop) != 0))
+		end_seal(r, -ERR_STOPPED, "stopped", "", "");
+}
+
+void
 replicator_job_end(struct replicator *r, uint64_t job)
 {
 	struct wire_msg m = {.type = WIRE_JOB_END};

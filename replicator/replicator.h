@@ -118,6 +118,9 @@ struct replicator_seal_events {
  * of mutable areas until the answer.  A link lost meanwhile is answered at the next WELCOME. */
 void replicator_seal(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *note,
     const struct replicator_seal_events *events, void *arg);
+/* Asks the server to end the seal.  Its answer decides: `done` tells -ERR_STOPPED, or that the set was sealed before the
+ * stop came. */
+void replicator_seal_stop(struct replicator *r);
 /* The job is over without a set: stop a running seal, release the server's hold, forget queued staging work. */
 void replicator_job_end(struct replicator *r, uint64_t job);
 

@@ -359,7 +359,7 @@ profile_new(const struct profile_setup *setup, struct profile **ret_profile)
 	if (err == 0 && !(p->tick = evtimer_new(setup->base, on_tick, p)))
 		err = err_set(ERR_NOMEM, "opening profile %s", p->name);
 	if (err) {
-		profile_end(p);
+		profile_end(p); /* no replicator yet: nothing of ours is in the pool but what frees itself */
 		profile_free(p);
 		return err;
 	}
@@ -377,8 +377,6 @@ profile_end(struct profile *p)
 	p->tick = NULL;
 	snapshot_free(p->snapshot);
 	p->snapshot = NULL;
-	replicator_free(p->replicator);
-	p->replicator = NULL;
 	watcher_link_free(p->watcher);
 	p->watcher = NULL;
 }
@@ -388,6 +386,7 @@ profile_free(struct profile *p)
 {
 	if (!p)
 		return;
+	replicator_free(p->replicator);
 	memo_close(p->memo);
 	jobs_close(p->jobs);
 	journal_close(p->journal);

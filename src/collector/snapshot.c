@@ -47,6 +47,7 @@ struct snapshot {
 	bool failing;               /* the job ends; we wait for what still runs */
 	bool freed;                 /* the owner is gone; the lane's work frees us */
 	bool begun;                 /* the server holds for us */
+	bool seal_over;             /* the server has answered the seal request */
 	struct job_record record;
 	int64_t phase_since_ns;
 	uint64_t sent_files, sent_bytes, sent_wire; /* of the link when the job began */
@@ -214,6 +215,12 @@ fail(struct snapshot *s, int err, const char *text)
 			return;
 		}
 		break;
+	case STEP_SEAL:
+		if (!s->seal_over) {
+			replicator_seal_stop(s->setup.replicator);
+			return;
+		}
+		break;
 	case STEP_BARRIER:
 		if (s->barrier)
 			replicator_cancel(s->setup.replicator, s->barrier);
@@ -238,11 +245,21 @@ sealed(int err, const char *text, const char *set, const char *note, void *arg)
 {
 	struct snapshot *s = arg;
 
-	if (stale(s, STEP_SEAL))
+	if (s->step != STEP_SEAL)
 		return;
+	if (err && s->failing) {
+		finish_failed(s);
+		return;
+	}
 	if (err) {
+		s->seal_over = true;
 		fail(s, err, text);
 		return;
+	}
+	if (s->failing) {
+		/* The stop came too late: there is a set, and it is a good one. */
+		s->record.code = 0;
+		snprintf(s->record.text, sizeof s->record.text, "%s", "");
 	}
 	snprintf(s->record.set, sizeof s->record.set, "%s", set);
 	if (note && *note) {
@@ -269,6 +286,7 @@ seal(struct snapshot *s)
 	static const struct replicator_seal_events events = {.progress = seal_progress, .done = sealed};
 
 	s->step = STEP_SEAL;
+	s->seal_over = false;
 	enter_phase(s, JOB_NOTIFY);
 	replicator_seal(s->setup.replicator, s->record.id, s->record.date, s->record.t0_ns, s->record.text, &events, s);
 }

@@ -63,7 +63,7 @@ batch_free(struct batch *b)
 		if (b->before[i].kind == INDEX_ARM)
 			free((void *)(uintptr_t)b->before[i].path);
 	for (size_t i = 0; i < b->n; i++)
-		change_fini(&b->changes[i]);
+		staging_change_fini(&b->changes[i]);
 	free(b->before);
 	free(b->changes);
 	free(b->text);
@@ -94,7 +94,7 @@ front_close(struct front *f)
 	free_payloads(&f->spent);
 	while ((t = LIST_FIRST(&f->transfers))) {
 		LIST_REMOVE(t, link);
-		transfer_free(t);
+		staging_transfer_free(t);
 	}
 	hashset_fini(&f->mine);
 	hashset_fini(&f->behind);

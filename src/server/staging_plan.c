@@ -95,7 +95,7 @@ payload_free(struct payload *p)
 }
 
 void
-transfer_free(struct transfer *t)
+staging_transfer_free(struct transfer *t)
 {
 	if (!t)
 		return;
@@ -110,14 +110,14 @@ transfer_free(struct transfer *t)
 }
 
 void
-change_fini(struct change *c)
+staging_change_fini(struct change *c)
 {
 	if (c->fd >= 0)
 		close(c->fd);
 	if (c->dir_fd >= 0)
 		close(c->dir_fd);
 	if (c->last)
-		transfer_free(c->transfer);
+		staging_transfer_free(c->transfer);
 	wire_msg_fini(&c->msg);
 	free(c->place);
 	free(c->text);
@@ -685,7 +685,7 @@ put_back(struct front *f, struct change *c)
 {
 	f->held = malloc(sizeof *f->held);
 	if (!f->held) {
-		change_fini(c);
+		staging_change_fini(c);
 		return err_set(ERR_NOMEM, "planning a batch");
 	}
 	*f->held = *c;

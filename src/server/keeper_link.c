@@ -52,21 +52,27 @@ struct keeper_link {
 
 extern char **environ;
 
+#define KEEPER "tidemark-keeper"
+
+/* Beside our executable, so that a checkout runs without installation; else where the PATH finds it. */
 static char *
-beside_us(void)
+find_keeper(void)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-	char *program;
+	char *slash, *program;
 
-	if (n <= 0)
-		return NULL;
-	self[n] = '\0';
-	char *slash = strrchr(self, '/');
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
 	if (!slash)
-		return NULL;
+		return strdup(KEEPER);
 	*slash = '\0';
-	return asprintf(&program, "%s/tidemark-keeper", self) < 0 ? NULL : program;
+	if (asprintf(&program, "%s/" KEEPER, self) < 0)
+		return NULL;
+	if (access(program, X_OK) == 0)
+		return program;
+	free(program);
+	return strdup(KEEPER);
 }
 
 static time_t
@@ -249,7 +255,7 @@ spawn(struct keeper_link *k, int its_end)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	int rc = posix_spawn(&k->pid, k->program, &actions, &attr, argv, environ);
+	int rc = posix_spawnp(&k->pid, k->program, &actions, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	if (rc) {
@@ -319,7 +325,7 @@ keeper_link_new(struct event_base *base, const char *program, const char *config
 	k->events = events;
 	k->arg = arg;
 	k->backoff_ms = BACKOFF_FIRST_MS;
-	k->program = program ? strdup(program) : beside_us();
+	k->program = program ? strdup(program) : find_keeper();
 	k->start_timer = evtimer_new(base, on_start, k);
 	if (!k->program || !k->start_timer) {
 		keeper_link_free(k);

@@ -273,7 +273,14 @@ compare_replica() {
 	differences=$(rsync -rcn --delete --itemize-changes --no-links "$PO/offiles/" "$STORE/po1/blobs/offiles/" 2>&1 |
 		grep -v '^skipping non-regular')
 	[ -z "$differences" ] || { echo "rsync finds differences:"; echo "$differences" | head -n 15; return 1; }
-	trees compare --plain "$PO/offiles" "$STORE/po1/blobs/offiles"
+	trees compare --plain --content "$PO/offiles" "$STORE/po1/blobs/offiles"
+}
+
+# Blobs that a set holds stay on the disk when they are deleted: then every live blob must be there, whole.
+compare_live_blobs() {
+	local differences
+	differences=$(rsync -rcn --itemize-changes --no-links "$PO/offiles/" "$STORE/po1/blobs/offiles/" 2>&1 | grep '^[<>]')
+	[ -z "$differences" ] || { echo "rsync finds differences:"; echo "$differences" | head -n 15; return 1; }
 }
 
 # Loop-mounted or in memory, for root only: mount_tmpfs DIR SIZE; mount_image DIR TYPE SIZE.

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a tree holds, told without a line of the product's code.
 
-  trees.py compare LIVE COPY [--only AREA]... [--plain]
+  trees.py compare LIVE COPY [--only AREA]... [--plain] [--content]
       every name, kind, size, mode, mtime and SHA-256 of what a backup of LIVE must hold; prints each difference, 14 when there
-      is one.  --plain compares two trees as they are; --only offiles looks at one area.
+      is one.  --plain compares two trees as they are; --only offiles looks at one area; --content leaves mode and mtime out.
   trees.py sums DIR     "sha256 mode mtime inode path" of everything below DIR, for `cmp`
 
 Names are bytes; they are printed escaped.  Links, FIFOs, sockets and devices are not compared.
@@ -47,14 +47,16 @@ def belongs(path, is_dir, only):
     return not rest and not is_dir and any(fnmatch.fnmatch(area, p.encode()) for p in ROOT_FILES)
 
 
-def facts(entry):
+def facts(entry, content):
     st = entry.stat(follow_symlinks=False)
+    if content:
+        return ("directory",) if stat.S_ISDIR(st.st_mode) else ("file", st.st_size, sha256(entry.path))
     if stat.S_ISDIR(st.st_mode):
         return ("directory", oct(st.st_mode & 0o7777))
     return ("file", oct(st.st_mode & 0o7777), st.st_size, st.st_mtime_ns, sha256(entry.path))
 
 
-def manifest(top, plain, only):
+def manifest(top, plain, only, content):
     found = {}
     for path, entry in walk(os.fsencode(top)):
         is_dir = entry.is_dir(follow_symlinks=False)
@@ -67,7 +69,7 @@ def manifest(top, plain, only):
         key = path if plain else b"/".join(parts)
         if not plain and key.lower().startswith(b"ofuser/index"):
             key = b"ofuser/index" + key[12:]
-        found[key] = facts(entry)
+        found[key] = facts(entry, content)
     return found
 
 
@@ -77,7 +79,7 @@ def shown(path):
 
 def compare(args):
     only = {a.encode() for a in args.only}
-    live, copy = manifest(args.live, args.plain, only), manifest(args.copy, args.plain, only)
+    live, copy = (manifest(top, args.plain, only, args.content) for top in (args.live, args.copy))
     differences = 0
     for path in sorted(live.keys() | copy.keys()):
         a, b = live.get(path), copy.get(path)
@@ -106,6 +108,7 @@ def main():
     c.add_argument("copy")
     c.add_argument("--only", action="append", default=[])
     c.add_argument("--plain", action="store_true")
+    c.add_argument("--content", action="store_true")
     s = verbs.add_parser("sums")
     s.add_argument("dir")
     args = parser.parse_args()

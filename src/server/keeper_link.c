@@ -239,13 +239,11 @@ on_event(struct bufferevent *io, short what, void *arg)
 static int
 spawn(struct keeper_link *k, int its_end)
 {
-	char fd_text[12];
-	char *argv[] = {k->program, (char *)(uintptr_t)"--config", (char *)(uintptr_t)k->config, (char *)(uintptr_t)"--fd", fd_text, NULL};
+	char *argv[] = {k->program, (char *)(uintptr_t)"--config", (char *)(uintptr_t)k->config, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
 
-	snprintf(fd_text, sizeof fd_text, "%d", KEEPER_FD);
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);

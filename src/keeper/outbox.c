@@ -24,7 +24,7 @@ struct packet {
 	uint8_t bytes[];
 };
 
-struct outbox {
+struct keeper_outbox {
 	int fd, in, out;           /* `out`: where threads post, `in`: where the loop takes */
 	struct event *taking, *writing;
 	struct evbuffer *waiting;
@@ -51,7 +51,7 @@ packet_new(const struct report *report)
 }
 
 static void
-pace(struct outbox *o)
+pace(struct keeper_outbox *o)
 {
 	size_t waiting = evbuffer_get_length(o->waiting);
 
@@ -64,7 +64,7 @@ pace(struct outbox *o)
 }
 
 static void
-append(struct outbox *o, struct packet *p)
+append(struct keeper_outbox *o, struct packet *p)
 {
 	evbuffer_add(o->waiting, p->bytes, p->len);
 	free(p);
@@ -73,7 +73,7 @@ append(struct outbox *o, struct packet *p)
 static void
 on_taking(evutil_socket_t fd, short what, void *arg)
 {
-	struct outbox *o = arg;
+	struct keeper_outbox *o = arg;
 	struct packet *p;
 
 	(void)what;
@@ -85,7 +85,7 @@ on_taking(evutil_socket_t fd, short what, void *arg)
 static void
 on_writing(evutil_socket_t fd, short what, void *arg)
 {
-	struct outbox *o = arg;
+	struct keeper_outbox *o = arg;
 
 	(void)what;
 	/* A broken socket is found by its reader. */
@@ -95,9 +95,9 @@ on_writing(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox)
+keeper_outbox_new(struct event_base *base, int fd, struct keeper_outbox **ret_outbox)
 {
-	struct outbox *o = calloc(1, sizeof *o);
+	struct keeper_outbox *o = calloc(1, sizeof *o);
 	int pair[2];
 
 	if (!o)
@@ -113,7 +113,7 @@ outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox)
 	o->taking = event_new(base, o->in, EV_READ | EV_PERSIST, on_taking, o);
 	o->writing = event_new(base, fd, EV_WRITE, on_writing, o);
 	if (!o->waiting || !o->taking || !o->writing) {
-		outbox_free(o);
+		keeper_outbox_free(o);
 		return err_set(ERR_NOMEM, "out of memory for reports");
 	}
 	event_add(o->taking, NULL);
@@ -122,7 +122,7 @@ outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox)
 }
 
 void
-outbox_post(struct outbox *o, const struct report *report)
+keeper_outbox_post(struct keeper_outbox *o, const struct report *report)
 {
 	struct packet *p = packet_new(report);
 	ssize_t n;
@@ -137,7 +137,7 @@ outbox_post(struct outbox *o, const struct report *report)
 }
 
 void
-outbox_put(struct outbox *o, const struct report *report)
+keeper_outbox_put(struct keeper_outbox *o, const struct report *report)
 {
 	struct packet *p = packet_new(report);
 
@@ -148,7 +148,7 @@ outbox_put(struct outbox *o, const struct report *report)
 }
 
 void
-outbox_shut(struct outbox *o)
+keeper_outbox_shut(struct keeper_outbox *o)
 {
 	struct packet *p;
 
@@ -158,7 +158,7 @@ outbox_shut(struct outbox *o)
 }
 
 void
-outbox_free(struct outbox *o)
+keeper_outbox_free(struct keeper_outbox *o)
 {
 	struct packet *p;
 

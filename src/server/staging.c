@@ -94,7 +94,7 @@ front_close(struct front *f)
 	free_payloads(&f->spent);
 	while ((t = LIST_FIRST(&f->transfers))) {
 		LIST_REMOVE(t, link);
-		transfer_free(t);
+		staging_transfer_free(t);
 	}
 	hashset_fini(&f->mine);
 	hashset_fini(&f->behind);

@@ -95,7 +95,7 @@ payload_free(struct payload *p)
 }
 
 void
-transfer_free(struct transfer *t)
+staging_transfer_free(struct transfer *t)
 {
 	if (!t)
 		return;
@@ -117,7 +117,7 @@ staging_change_fini(struct change *c)
 	if (c->dir_fd >= 0)
 		close(c->dir_fd);
 	if (c->last)
-		transfer_free(c->transfer);
+		staging_transfer_free(c->transfer);
 	wire_msg_fini(&c->msg);
 	free(c->place);
 	free(c->text);

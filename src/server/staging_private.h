@@ -216,7 +216,7 @@ void front_drop_frames(struct front *f);
 void staging_change_fini(struct change *c);
 /* Refuses the change: it has no effect. */
 void change_refuse(struct change *c, int err, const char *text);
-void transfer_free(struct transfer *t);
+void staging_transfer_free(struct transfer *t);
 void payload_free(struct payload *p);
 
 /* The name of a path's partial file. */

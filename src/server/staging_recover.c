@@ -340,7 +340,7 @@ staging_settle(struct staging *st)
 		LIST_REMOVE(t, link);
 		if (t->marked && !t->dead && err == 0)
 			err = paths_add(&cut, t->path);
-		transfer_free(t);
+		staging_transfer_free(t);
 	}
 	f->n_transfers = 0;
 	f->last_op = 0;

@@ -31,6 +31,7 @@ struct lookup {
 	struct evdns_base *resolver;
 	struct evdns_getaddrinfo_request *asked;
 	struct event *retire;
+	bool at_once;                        /* answered from the hosts file: nothing calls back later */
 };
 
 struct wire_dial {
@@ -183,6 +184,10 @@ lookup_let_go(struct lookup *l)
 {
 	const struct timeval later = {.tv_usec = RETIRE_MS * 1000};
 
+	if (l->at_once) {
+		on_retire(-1, 0, l);
+		return;
+	}
 	l->owner = NULL;
 	if (l->asked)
 		evdns_getaddrinfo_cancel(l->asked);
@@ -219,6 +224,7 @@ ask(struct wire_dial *d, const struct evutil_addrinfo *hints)
 	/* Without the file it asks the local host, as the system's resolver does. */
 	evdns_base_resolv_conf_parse(d->lookup->resolver, DNS_OPTIONS_ALL, "/etc/resolv.conf");
 	asked = evdns_getaddrinfo(d->lookup->resolver, d->host, d->port, hints, on_answer, d->lookup);
+	d->lookup->at_once = d->resolved;
 	if (!d->resolved)
 		d->lookup->asked = asked;
 }

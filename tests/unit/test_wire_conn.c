@@ -684,6 +684,7 @@ silence_ends_a_connection_but_not_while_we_pause(void **state)
 
 	(void)state;
 	wire_conn_timing.dead_ms = 60;
+	wire_conn_timing.close_ms = 10;
 	ends_open(&server, &client);
 	call(wire_conn_pause(client.conn, true));
 	send_control(&client, 1);

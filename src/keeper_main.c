@@ -41,7 +41,7 @@ run(struct event_base *base, const struct conf *conf)
 int
 main(int argc, char **argv)
 {
-	struct daemon_arguments arguments;
+	struct daemon_arguments arguments = {.fd = -1};
 	struct event_base *base;
 	struct conf *conf;
 	int status, err;

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,13 +312,27 @@ on_accept_error(struct evconnlistener *l, void *arg)
 
 /* ---- the listener ---- */
 
-/* "[::]:7460" or "0.0.0.0:7460". */
+/* "[::]:7460", "0.0.0.0:7460", "backup.example.org:7460"; resolved once, at the start. */
 static int
 parse_listen(const char *text, struct sockaddr_storage *ret_sa, int *ret_len)
 {
-	*ret_len = sizeof *ret_sa;
-	if (evutil_parse_sockaddr_port(text, (struct sockaddr *)ret_sa, ret_len) != 0)
-		return err_set(ERR_CONFIG, "listen: %s is not an address (an IP address and a port, as in 0.0.0.0:7460 or [::]:7460)", text);
+	const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+	const char *colon = strrchr(text, ':'), *host = text, *end = colon;
+	struct addrinfo *found;
+	char name[256];
+	int rc;
+
+	if (*host == '[' && colon > host + 1 && colon[-1] == ']') {
+		host++;
+		end = colon - 1;
+	}
+	snprintf(name, sizeof name, "%.*s", (int)(end - host), host);
+	rc = getaddrinfo(name, colon + 1, &hints, &found);
+	if (rc)
+		return err_set(ERR_CONFIG, "listen: %s: %s (an address and a port, as in 0.0.0.0:7460 or [::]:7460)", text, gai_strerror(rc));
+	memcpy(ret_sa, found->ai_addr, found->ai_addrlen);
+	*ret_len = (int)found->ai_addrlen;
+	freeaddrinfo(found);
 	return 0;
 }
 
@@ -350,7 +365,7 @@ static int
 start_listening(struct server *s)
 {
 	struct sockaddr_storage sa = {0};
-	int len, err = parse_listen(server_config_main(s->conf)->listen, &sa, &len);
+	int len = 0, err = parse_listen(server_config_main(s->conf)->listen, &sa, &len);
 
 	if (err)
 		return err;

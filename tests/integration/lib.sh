@@ -18,9 +18,10 @@ W=                      # the present world's folder
 failures=0 tests=0
 
 GWSIM=$BIN/gwsim
-proc() { python3 "$TESTS/tools/proc.py" "$@"; }
-q() { python3 "$TESTS/tools/jsonq.py" "$@"; }
-trees() { python3 "$TESTS/tools/trees.py" "$@"; }
+PYTHON=$(python3 -c 'import sys; print(sys.executable)')	# not a wrapper that looks for it each time
+proc() { "$PYTHON" "$TESTS/tools/proc.py" "$@"; }
+q() { "$PYTHON" "$TESTS/tools/jsonq.py" "$@"; }
+trees() { "$PYTHON" "$TESTS/tools/trees.py" "$@"; }
 
 # ---- TAP ----
 
@@ -31,7 +32,8 @@ ok() { tests=$((tests + 1)); printf 'ok - %s\n' "$1"; }
 not_ok() {	# not_ok SENTENCE [FILE]: with the end of a file that tells more
 	tests=$((tests + 1)) failures=$((failures + 1))
 	printf 'not ok - %s\n' "$1"
-	[ -z "${2:-}" ] || tail -n 12 "$2" | sed 's/^/#   /'
+	[ -z "${2:-}" ] || tail -n 12 "$2" | cut -c -300 | sed 's/^/#   /'
+	[ -z "${BAIL:-}" ] || exit 1
 }
 
 skip() { tests=$((tests + 1)); printf 'ok - %s # SKIP %s\n' "$1" "$2"; }
@@ -85,7 +87,7 @@ log_tails() {
 	for log in "$1"/*.log; do
 		[ -s "$log" ] || continue
 		note "--- end of ${log##*/} of ${1##*/}"
-		tail -n 25 "$log" | sed 's/^/#   /'
+		tail -n "${LINES_OF_LOG:-25}" "$log" | cut -c -300 | sed 's/^/#   /'
 	done
 }
 
@@ -231,7 +233,7 @@ wait_line() {	# wait_line CONFIG PROFILE SECONDS EXPRESSION
 	local found=$?
 	kill "$tail" 2>/dev/null
 	wait "$tail" 2>/dev/null
-	[ $found = 0 ] || sed 's/^/# /' "$W/.until"
+	[ $found = 0 ] || cut -c -700 "$W/.until"
 	return $found
 }
 wait_status() { wait_line "$W/collector.conf" po1 "$@"; }

@@ -29,7 +29,7 @@ same "only_a_poke_seals: changes, a sync and a restart of the server make no set
 "$GWSIM" run "$PO" --rate 150 --processes 2 --every 0 --seed "$SEED" --keep-deleted "$W/kept" >"$W/agents.log" 2>&1 &
 agents=$!
 STARTED+=("$agents")
-python3 - "$PO" <<'PY'
+"$PYTHON" - "$PO" <<'PY'
 import os, sys
 for i in range(300):
     with open("%s/offiles/fd%X/late%03d" % (sys.argv[1], i % 7, i), "wb") as f:
@@ -79,7 +79,7 @@ first=$(cd "$PO" && find offiles -name 'late0*' | sort | head -n 40)
 changed=$(cd "$PO" && find offiles -name 'late1*' | sort | head -n 1)
 (cd "$PO" && echo "$first" | xargs rm) && echo "a write-once blob that changed after all" >>"$PO/$changed"
 "$GWSIM" churn "$PO" --fraction 3% --seed 4 >/dev/null
-python3 "$TESTS/tools/watchdir.py" "$STORE/po1/backups/weeknow" >"$W/renames" &
+"$PYTHON" "$TESTS/tools/watchdir.py" "$STORE/po1/backups/weeknow" >"$W/renames" &
 STARTED+=("$!")
 until grep -q watching "$W/renames"; do sleep 0.02; done
 check "a backup of the office at rest is good" backup po1

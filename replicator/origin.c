@@ -17,7 +17,9 @@ origin_stat(const struct origin *o, const char *path, struct stat *ret_st)
 int
 origin_open(const struct origin *o, const char *path, int flags)
 {
-	flags |= O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC;
+	flags |= O_NOFOLLOW | O_CLOEXEC;
+	if (!(flags & O_PATH)) /* openat2 refuses flags that mean nothing */
+		flags |= O_NONBLOCK | O_NOCTTY;
 	return o->tree ? livetree_open_file(o->tree, path, flags) : fsio_open(o->staging_fd, path, flags, 0);
 }
 

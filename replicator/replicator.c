@@ -382,6 +382,8 @@ replicator_free(struct replicator *r)
 		return;
 	r->stopping = true;
 	assert(!r->jobs);
+	if (r->settle)
+		settle_cancel(r->settle);
 	link_free(r->link);
 	agree_fini(r);
 	convoy_fini(r);

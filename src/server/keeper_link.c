@@ -25,6 +25,7 @@
 #define KEEPER_FD 3
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_MAX_MS 60000
+#define END_PATIENCE_S 20
 #define STEADY_S 60 /* up for so long: the next start is a first one again */
 
 struct pending {
@@ -157,6 +158,17 @@ say_how_it_ended(struct keeper_link *k, char *text, size_t size)
 		snprintf(text, size, "the keeper ended with status %d while it worked; it is started again", WEXITSTATUS(status));
 }
 
+/* bufferevent_free closes the socket only when the loop turns again: the keeper must see the end of it now. */
+static void
+close_socket(struct keeper_link *k)
+{
+	if (!k->io)
+		return;
+	(void)shutdown(bufferevent_getfd(k->io), SHUT_RDWR);
+	bufferevent_free(k->io);
+	k->io = NULL;
+}
+
 static void
 start_later(struct keeper_link *k)
 {
@@ -171,8 +183,7 @@ went_down(struct keeper_link *k)
 {
 	char text[160];
 
-	bufferevent_free(k->io);
-	k->io = NULL;
+	close_socket(k);
 	say_how_it_ended(k, text, sizeof text);
 	log_error("keeper_link.down", "%s", text);
 	if (monotonic_s() - k->started_s >= STEADY_S)
@@ -334,16 +345,30 @@ keeper_link_new(struct event_base *base, const char *program, const char *config
 	return 0;
 }
 
+/* It stops what it does and ends by itself; one that hangs is not waited for longer than systemd would wait for us. */
+static void
+wait_for_end(struct keeper_link *k)
+{
+	const struct timespec step = {.tv_nsec = 10000000};
+
+	for (int i = 0; i < END_PATIENCE_S * 100; i++) {
+		if (waitpid(k->pid, NULL, WNOHANG) != 0)
+			return;
+		nanosleep(&step, NULL);
+	}
+	log_error("keeper_link.free", "the keeper does not end; it is killed");
+	kill(k->pid, SIGKILL);
+	waitpid(k->pid, NULL, 0);
+}
+
 void
 keeper_link_free(struct keeper_link *k)
 {
 	if (!k)
 		return;
-	if (k->io)
-		bufferevent_free(k->io);
-	k->io = NULL;
+	close_socket(k);
 	if (k->pid > 0)
-		waitpid(k->pid, NULL, 0);
+		wait_for_end(k);
 	fail_all(k, ERR_STOPPED, "the server ends");
 	if (k->start_timer)
 		event_free(k->start_timer);

@@ -170,7 +170,10 @@ tm() { "$BIN/tidemark" --config "$W/collector.conf" "$@"; }
 tms() { "$BIN/tidemark" --config "$W/server.conf" "$@"; }
 
 daemon_start() {	# daemon_start NAME PROGRAM
-	PID[$1]=$(proc launch "$W/$1.log" ${WITH:-} "$BIN/$2" --config "$W/$1.conf") || return
+	local socket=$W/run-$1/collector.sock
+	[ "$1" = server ] && socket=$W/run-server/server.sock
+	# shellcheck disable=SC2086 # WITH is a list of words
+	PID[$1]=$(proc launch "$W/$1.log" "$socket" ${WITH:-} "$BIN/$2" --config "$W/$1.conf") || return
 	STARTED+=("${PID[$1]}")
 }
 server_start() { daemon_start server tidemark-server && keeper_pid >/dev/null; }
@@ -272,10 +275,11 @@ compare_tree() {
 # The replica of the continuous flow itself, without a set: the blobs in the server's store.
 compare_replica() {
 	local differences
+	# Files only: the server makes a folder when something lies in it; the set knows empty ones from the index.
 	differences=$(rsync -rcn --delete --itemize-changes --no-links "$PO/offiles/" "$STORE/po1/blobs/offiles/" 2>&1 |
-		grep -v '^skipping non-regular')
+		grep -v '^skipping non-regular\|^cd')
 	[ -z "$differences" ] || { echo "rsync finds differences:"; echo "$differences" | head -n 15; return 1; }
-	trees compare --plain --content "$PO/offiles" "$STORE/po1/blobs/offiles"
+	trees compare --plain --content --files "$PO/offiles" "$STORE/po1/blobs/offiles"
 }
 
 # Blobs that a set holds stay on the disk when they are deleted: then every live blob must be there, whole.

@@ -119,11 +119,13 @@ with_dbcopy() {	# with_dbcopy VARIANT [MORE KEYS]
 	collector_stop && collector_start && wait_status 30 'p["connected"]'
 }
 before=$(sets po1)
-"$GWSIM" churn "$PO" --fraction 30% --seed 8 >/dev/null
-touch -d '+2 seconds' "$PO/ofmsg/msg1.db"
+day=10
 for case in "exit1|1|ended with status 1" "logs-error|1|log says: Error .C04F." "skips-database|1|msg1\.db" "empties-database|1|msg1\.db"; do
 	IFS='|' read -r variant code words <<<"$case"
 	with_dbcopy "$variant"
+	day=$((day + 1))
+	"$GWSIM" churn "$PO" --fraction 30% --seed $day >/dev/null
+	touch -d "+$day seconds" "$PO/ofmsg/msg1.db"	# newer than every copy, whatever the clock's grain
 	expect "$code" "$words" "an external DBCOPY that $variant fails the backup and says why" tm backup po1 --wait
 done
 with_dbcopy hangs "dbcopy-timeout = 1s"

@@ -159,7 +159,7 @@ PY
 	kill -CONT "$(watcher_pid)"
 	check "overflow_is_a_rescan: sync ends after a burst above the kernel's queue" sync_wait 120
 	check "overflow_is_a_rescan: the overflow was counted" wait_status 20 "p['queue_overflows'] > $before"
-	check "overflow_is_a_rescan: nothing is missing" compare_live_blobs
+	check "overflow_is_a_rescan: nothing is missing" compare_replica
 else
 	skip "overflow_is_a_rescan: a burst above the kernel's queue" "the queue holds $queue events"
 fi

@@ -5,7 +5,7 @@
   trees.py compare LIVE COPY [--only AREA]... [--plain] [--content]
       every name, kind, size, mode, mtime and SHA-256 of what a backup of LIVE must hold; prints each difference, 14 when there
       is one.  --plain compares two trees as they are; --only offiles looks at one area; --content leaves mode and mtime out,
-      --files folders.
+      --files folders; --subset lets the copy have more.
   trees.py sums DIR     "sha256 mode mtime inode path" of everything below DIR, for `cmp`
 
 Names are bytes; they are printed escaped.  Links, FIFOs, sockets and devices are not compared.
@@ -84,7 +84,7 @@ def compare(args):
     only = {a.encode() for a in args.only}
     live, copy = (manifest(top, args.plain, only, args.content, args.files) for top in (args.live, args.copy))
     differences = 0
-    for path in sorted(live.keys() | copy.keys()):
+    for path in sorted(live.keys() if args.subset else live.keys() | copy.keys()):
         a, b = live.get(path), copy.get(path)
         if a == b:
             continue
@@ -113,6 +113,7 @@ def main():
     c.add_argument("--plain", action="store_true")
     c.add_argument("--content", action="store_true")
     c.add_argument("--files", action="store_true")
+    c.add_argument("--subset", action="store_true")
     s = verbs.add_parser("sums")
     s.add_argument("dir")
     args = parser.parse_args()

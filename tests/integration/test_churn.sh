@@ -13,9 +13,9 @@ check "a first backup, so that there is a set to protect" backup
 FIRST=$SET
 trees sums "$STORE/po1/backups/weeknow/$FIRST" >"$W/first.before"
 
-python3 "$TESTS/tools/churn.py" "$PO/offiles" "$SEED" "$SECONDS_OF_CHURN" >"$W/churn.out" 2>&1 &
+"$PYTHON" "$TESTS/tools/churn.py" "$PO/offiles" "$SEED" "$SECONDS_OF_CHURN" >"$W/churn.out" 2>&1 &
 churn=$!
-python3 "$TESTS/tools/churn.py" "$PO/ofuser/index" "$((SEED + 1))" "$SECONDS_OF_CHURN" >"$W/churn2.out" 2>&1 &
+"$PYTHON" "$TESTS/tools/churn.py" "$PO/ofuser/index" "$((SEED + 1))" "$SECONDS_OF_CHURN" >"$W/churn2.out" 2>&1 &
 churn2=$!
 STARTED+=("$churn" "$churn2")
 

@@ -13,7 +13,7 @@ SIZE=$(du -sb "$PO/offiles" | cut -f1)
 # --- the first comparison over a link that breaks again and again ---------------------------------------------------
 FAR=$PORT
 PORT=$(proc port)
-python3 "$TESTS/tools/proxy.py" "$PORT" "$FAR" --cut-every 12000000 >"$W/proxy.log" 2>&1 &
+"$PYTHON" "$TESTS/tools/proxy.py" "$PORT" "$FAR" --cut-every 12000000 >"$W/proxy.log" 2>&1 &
 proxy=$!
 STARTED+=("$proxy")
 until grep -q listening "$W/proxy.log"; do sleep 0.02; done
@@ -143,7 +143,7 @@ queue=$(cat /proc/sys/fs/inotify/max_queued_events)
 if [ "$queue" -le 70000 ]; then
 	before=$(field queue_overflows)
 	kill -STOP "$(watcher_pid)"
-	python3 - "$PO/offiles" "$queue" <<'PY'
+	"$PYTHON" - "$PO/offiles" "$queue" <<'PY'
 import os, sys
 top, queue = sys.argv[1], int(sys.argv[2])
 for i in range(queue // 2 + 1500):      # two events a file
@@ -159,7 +159,7 @@ PY
 	kill -CONT "$(watcher_pid)"
 	check "overflow_is_a_rescan: sync ends after a burst above the kernel's queue" sync_wait 120
 	check "overflow_is_a_rescan: the overflow was counted" wait_status 20 "p['queue_overflows'] > $before"
-	check "overflow_is_a_rescan: nothing is missing" compare_live_blobs
+	check "overflow_is_a_rescan: nothing is missing" compare_replica
 else
 	skip "overflow_is_a_rescan: a burst above the kernel's queue" "the queue holds $queue events"
 fi

@@ -15,7 +15,8 @@ HARD  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 LHARD := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 
 OPT.release := -O2 -g -D_FORTIFY_SOURCE=2
-OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# (-Wno: instrumented, the compiler no longer sees that a fixed pack_out is never grown)
+OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-free-nonheap-object
 OPT.tsan    := -O1 -g -fsanitize=thread
 OPT         := $(OPT.$(FLAVOUR))
 
@@ -111,5 +112,13 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(TESTLIB) $(LIBS)
 	@echo '  LD $@'
 	@$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK) -lm
 units: $(UNIT:%=$(B)/unit/%)
+
+# Small programs that tests of the real programs look with.
+TOOLS := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
+$(B)/tools/%: $(B)/tests/tools/%.o $(LIBS)
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
+tools: $(TOOLS:%=$(B)/tools/%)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

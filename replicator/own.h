@@ -82,6 +82,7 @@ struct sweep {
 	struct scan *scan;        /* NULL until its turn */
 	bool busy, emptied;       /* a slice runs; every vanished directory was given */
 	bool failed;              /* something it found has to be looked at again by another scan */
+	struct scan_dirs dirs;    /* listed, with something not settled */
 	uint64_t open;            /* works found and not settled */
 	unsigned notes;           /* being written for it */
 	uint32_t attempts;
@@ -131,7 +132,8 @@ struct replicator {
 	struct event *wake, *tick;
 	bool stopping, paused;
 	size_t jobs;              /* ours, in the lanes */
-	bool lag_busy;
+	bool lag_busy, root_busy;
+	int64_t root_due_ms;
 
 	struct link *link;
 	struct outbox *outbox;

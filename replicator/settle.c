@@ -55,6 +55,19 @@ settle_new(struct workpool *pool, int lane, struct journal *journal, struct bloc
 }
 
 void
+settle_cancel(struct settle *s)
+{
+	struct note *n;
+
+	while ((n = TAILQ_FIRST(&s->waiting))) {
+		TAILQ_REMOVE(&s->waiting, n, link);
+		if (n->done)
+			n->done(n, -ERR_STOPPED);
+	}
+	s->n_waiting = 0;
+}
+
+void
 settle_free(struct settle *s)
 {
 	assert(!s || !s->running);

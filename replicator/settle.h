@@ -44,6 +44,8 @@ struct note {
 
 int settle_new(struct workpool *pool, int lane, struct journal *journal, struct blockmap *map, void (*wake)(void *arg), void *arg,
     struct settle **ret_settle);
+/* Ends every note that waits with -ERR_STOPPED: its owner frees it. */
+void settle_cancel(struct settle *s);
 void settle_free(struct settle *s); /* nothing may run; NULL is fine */
 
 void settle_add(struct settle *s, struct note *n);

@@ -24,6 +24,7 @@ sweep_new(struct replicator *r, const char *dir)
 		free(sw);
 		return NULL;
 	}
+	TAILQ_INIT(&sw->dirs);
 	sw->replicator = r;
 	sw->epoch = r->epoch;
 	TAILQ_INSERT_TAIL(&r->sweeps, sw, link);
@@ -35,8 +36,14 @@ sweep_new(struct replicator *r, const char *dir)
 static void
 free_sweep(struct replicator *r, struct sweep *sw)
 {
+	struct scan_dir *d;
+
 	TAILQ_REMOVE(&r->sweeps, sw, link);
 	r->n_sweeps--;
+	while ((d = TAILQ_FIRST(&sw->dirs))) {
+		TAILQ_REMOVE(&sw->dirs, d, link);
+		scan_dir_free(d);
+	}
 	if (sw->scan)
 		scan_free(sw->scan);
 	if (sw->snapshot)
@@ -75,6 +82,7 @@ close_dir(struct replicator *r, struct sweep *sw, struct scan_dir *d)
 
 	if (!d->listed || d->settled < d->found)
 		return;
+	TAILQ_REMOVE(&sw->dirs, d, link);
 	/* A new connection may have brought an agreement that wants this directory listed again. */
 	if (d->mtime_ns && sw->epoch == r->epoch && (dn = calloc(1, sizeof *dn))) {
 		dn->sweep = sw;
@@ -149,6 +157,7 @@ take_found(struct replicator *r, struct sweep *sw)
 	s->n_found = 0;
 	while ((d = TAILQ_FIRST(&s->closed))) {
 		TAILQ_REMOVE(&s->closed, d, link);
+		TAILQ_INSERT_TAIL(&sw->dirs, d, link);
 		d->listed = true;
 		close_dir(r, sw, d);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* tidemark-server - receives from collectors; composed here, computed elsewhere. */
+#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,10 @@ run(struct event_base *base, const char *file)
 	struct conf *conf;
 	int status, err = server_config_load(file, &conf);
 
-	if (err == 0 && (err = server_new(base, conf, file, &server)) != 0)
+	if (err == 0 && mkdir(server_config_main(conf)->run_dir, 0755) != 0 && errno != EEXIST) {
+		err = err_sys("making run-dir %s", server_config_main(conf)->run_dir);
+		conf_free(conf);
+	} else if (err == 0 && (err = server_new(base, conf, file, &server)) != 0)
 		conf_free(conf);
 	if (err == 0)
 		err = server_api_new(base, server, server_config_main(server_conf(server))->run_dir, &api);

@@ -72,7 +72,7 @@ world_write(struct world *w, bool staging, const char *path, const void *data, s
 	int fd;
 
 	absolute(w, staging, path, full);
-	fd = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	fd = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return; /* its directory went, or something else stands there: edits are random */
 	MUST(fsio_pwrite(fd, data, len, 0) == 0);
@@ -164,7 +164,7 @@ edit_blob(struct world *w)
 	world_write_random(w, false, temp, random_size(w));
 	absolute(w, false, temp, from);
 	absolute(w, false, path, to);
-	if (fsio_rename(AT_FDCWD, from, AT_FDCWD, to) < 0)
+	if (rename(from, to) < 0)
 		(void)unlink(from);
 }
 
@@ -180,6 +180,20 @@ edit_sparse(struct world *w)
 		world_patch(w, false, path, 700000, 9000);
 }
 
+/* Through a descriptor: the watcher hears of index files when they are closed. */
+static void
+cut_file(struct world *w, const char *full, const char *path)
+{
+	int fd = open(full, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0) {
+		world_write_random(w, false, path, 400000);
+		return;
+	}
+	MUST(ftruncate(fd, (off_t)world_random(w, 3u << 20)) == 0);
+	close(fd);
+}
+
 static void
 edit_index(struct world *w)
 {
@@ -192,8 +206,7 @@ edit_index(struct world *w)
 		world_write_random(w, false, path, 300000 + (size_t)world_random(w, 5u << 20));
 		break;
 	case 1:
-		if (truncate(full, (off_t)world_random(w, 3u << 20)) < 0)
-			world_write_random(w, false, path, 400000);
+		cut_file(w, full, path);
 		break;
 	default:
 		for (unsigned i = 0; i < 4; i++)
@@ -215,7 +228,7 @@ edit_directory(struct world *w)
 		world_remove(w, a);
 		break;
 	case 1:
-		(void)fsio_rename(AT_FDCWD, from, AT_FDCWD, to);
+		(void)rename(from, to);
 		break;
 	default:
 		(void)mkdir(from, 0750);
@@ -347,10 +360,32 @@ make_tree(struct world *w)
 	world_write_random(w, true, "wphost.db", 5000);
 }
 
+/* A second of waiting in the collector is ten milliseconds here. */
+static int64_t
+fast_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return ((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000) * 100;
+}
+
+static void
+on_pulse(evutil_socket_t fd, short what, void *arg)
+{
+	struct world *w = arg;
+
+	(void)fd;
+	(void)what;
+	if (w->replicator)
+		replicator_poke(w->replicator);
+}
+
 void
 world_open(struct world *w, uint64_t seed)
 {
 	char path[256];
+	struct timeval pulse = {.tv_usec = 20000};
 
 	*w = (struct world){.seed = seed, .rng = seed};
 	world_seed = seed;
@@ -368,6 +403,9 @@ world_open(struct world *w, uint64_t seed)
 	w->collector_id = enrol(w->server_id, scratch_path(&w->scratch, "collector-id", path), "po1");
 	w->watching = true;
 	MUST(workpool_new(w->base, &w->pool) == 0);
+	w->pulse = event_new(w->base, -1, EV_PERSIST, on_pulse, w);
+	event_add(w->pulse, &pulse);
+	w->clock_ms = fast_clock;
 	log_set_level(getenv("WORLD_DEBUG") ? LOG_DEBUG : LOG_ERROR);
 }
 
@@ -426,6 +464,19 @@ wall(void)
 }
 
 static void
+poll_watcher(struct world *w)
+{
+	struct change *changes;
+	size_t n;
+
+	MUST(watcher_poll(w->watcher, wall(), &changes, &n) == 0);
+	if (n)
+		append(w, changes, n);
+	else
+		journal_changes_free(changes, n);
+}
+
+static void
 on_watch(evutil_socket_t fd, short what, void *arg)
 {
 	struct world *w = arg;
@@ -443,16 +494,19 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 		else
 			journal_changes_free(changes, n);
 	}
+	poll_watcher(w);
 }
 
 static void
 watch(struct world *w)
 {
+	struct timeval soon = {.tv_usec = 100000}; /* for files that were young at the last turn */
+
 	MUST(source_inotify_open(&w->source) == 0);
 	MUST(watcher_new(w->tree, w->source, w->cookies, &w->watcher) == 0);
-	MUST(watcher_start(w->watcher) == 0);
+	MUST(watcher_start(w->watcher, wall()) == 0);
 	w->watch_event = event_new(w->base, w->source->fd(w->source), EV_READ | EV_PERSIST, on_watch, w);
-	event_add(w->watch_event, NULL);
+	event_add(w->watch_event, &soon);
 	event_active(w->watch_event, EV_READ, 0); /* the RESCAN of the start */
 }
 
@@ -490,7 +544,7 @@ world_start(struct world *w)
 	MUST(blockmap_open(w->state, "po1", &w->map, &rebuilt) == 0);
 	w->setup = (struct replicator_setup){.base = w->base, .pool = w->pool, .lane_journal = w->lane_journal,
 	    .lane_hash = w->lane_hash, .tree = w->tree, .journal = w->journal, .map = w->map, .identity = w->collector_id,
-	    .profile = "po1", .server = w->peer.address, .cookie_dir = w->cookies, .seed = w->seed + 1, .clock_ms = w->setup.clock_ms};
+	    .profile = "po1", .server = w->peer.address, .cookie_dir = w->cookies, .seed = w->seed + 1, .clock_ms = w->clock_ms};
 	MUST(replicator_new(&w->setup, &replicator_events, w, &w->replicator) == 0);
 	if (w->watching)
 		watch(w);
@@ -516,15 +570,12 @@ void
 world_close(struct world *w)
 {
 	world_stop(w);
-	if (w->peer_up) {
-		peer_cut(&w->peer);
-		peer_settle(&w->peer);
-	}
-	workpool_free(w->pool);
 	if (w->peer_up)
 		peer_close(&w->peer);
+	workpool_free(w->pool);
 	identity_close(w->collector_id);
 	identity_close(w->server_id);
+	event_free(w->pulse);
 	event_base_free(w->base);
 	scratch_close(&w->scratch);
 }
@@ -626,6 +677,7 @@ world_snapshot(struct world *w, bool announce)
 	replicator_snapshot_end(w->replicator, on_done, w);
 	world_run_until(w, &w->done);
 	close(fd);
+	w->snapshotted |= w->err == 0;
 	return w->err;
 }
 
@@ -747,7 +799,7 @@ world_compare(struct world *w)
 	struct treemap_sum map_total, index_sum;
 
 	peer_settle(&w->peer);
-	n = compare_tree(w, false) + compare_tree(w, true);
+	n = compare_tree(w, false) + (w->snapshotted ? compare_tree(w, true) : 0);
 	MUST(index_dirs(w->peer.index, count_staged, &theirs) == 0);
 	if (n != theirs) {
 		(void)index_dirs(w->peer.index, show_extras, w);

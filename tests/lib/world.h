@@ -39,11 +39,14 @@ struct world {
 	struct event *watch_event;
 	struct replicator *replicator;
 	struct replicator_setup setup;
+	struct event *pulse;
+	int64_t (*clock_ms)(void); /* the replicator's; runs fast unless a test puts its own */
 
 	/* of the last callback */
 	bool done;
 	int err;
 	char text[512], set[64];
+	bool snapshotted;         /* staging is on the server, too */
 	unsigned files;           /* names ever made, for names of their own */
 	bool link_up;
 	unsigned links;           /* times it came up */

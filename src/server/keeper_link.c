@@ -257,7 +257,7 @@ spawn(struct keeper_link *k, int its_end)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	int rc = posix_spawn(&k->pid, k->program, &actions, &attr, argv, environ);
+	int rc = posix_spawnp(&k->pid, k->program, &actions, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	if (rc) {

@@ -56,18 +56,46 @@ required_dir(enum layout_type type, const char *path)
 	return row && row->required && *row->dir ? row->dir : NULL;
 }
 
+static int
+check_root(const struct origin *o)
+{
+	struct stat st;
+
+	if (o->tree)
+		return livetree_check(o->tree);
+	if (fstat(o->staging_fd, &st) < 0 || !st.st_nlink)
+		return err_set(ERR_GONE, "the snapshot's staging is gone");
+	return 0;
+}
+
+static int
+check_area(const struct origin *o, const char *dir)
+{
+	struct stat st;
+
+	if (origin_stat(o, dir, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(ERR_GONE, "the whole area %s is gone", dir);
+	return 0;
+}
+
 int
 origin_believes_absence(const struct origin *o, const char *path)
 {
 	const char *area = required_dir(o->type, path);
-	struct stat st;
-	int err;
+	int err = check_root(o);
 
-	if (o->tree && (err = livetree_check(o->tree)) < 0)
-		return err;
-	if (!o->tree && (fstat(o->staging_fd, &st) < 0 || !st.st_nlink))
-		return err_set(ERR_GONE, "the snapshot's staging is gone");
-	if (area && ((err = origin_stat(o, area, &st)) < 0 || !S_ISDIR(st.st_mode)))
-		return err_set(ERR_GONE, "the whole area %s is gone", area);
-	return 0;
+	return err || !area ? err : check_area(o, area);
+}
+
+int
+origin_complete(const struct origin *o)
+{
+	size_t n;
+	const struct layout_row *rows = layout_rows(o->type, &n);
+	int err = check_root(o);
+
+	for (size_t i = 0; i < n && !err; i++)
+		if (rows[i].required && *rows[i].dir)
+			err = check_area(o, rows[i].dir);
+	return err;
 }

@@ -38,4 +38,7 @@ bool origin_enters(const struct origin *o, const char *dir);
  * is a disaster or a mount, not a deletion. */
 int origin_believes_absence(const struct origin *o, const char *path);
 
+/* 0 when the root and every area that it cannot be without are there; else -ERR_GONE and a text. */
+int origin_complete(const struct origin *o);
+
 #endif

@@ -164,7 +164,7 @@ edit_blob(struct world *w)
 	world_write_random(w, false, temp, random_size(w));
 	absolute(w, false, temp, from);
 	absolute(w, false, path, to);
-	if (fsio_rename(AT_FDCWD, from, AT_FDCWD, to) < 0)
+	if (rename(from, to) < 0)
 		(void)unlink(from);
 }
 
@@ -228,7 +228,7 @@ edit_directory(struct world *w)
 		world_remove(w, a);
 		break;
 	case 1:
-		(void)fsio_rename(AT_FDCWD, from, AT_FDCWD, to);
+		(void)rename(from, to);
 		break;
 	default:
 		(void)mkdir(from, 0750);
@@ -464,6 +464,19 @@ wall(void)
 }
 
 static void
+poll_watcher(struct world *w)
+{
+	struct change *changes;
+	size_t n;
+
+	MUST(watcher_poll(w->watcher, wall(), &changes, &n) == 0);
+	if (n)
+		append(w, changes, n);
+	else
+		journal_changes_free(changes, n);
+}
+
+static void
 on_watch(evutil_socket_t fd, short what, void *arg)
 {
 	struct world *w = arg;
@@ -481,6 +494,7 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 		else
 			journal_changes_free(changes, n);
 	}
+	poll_watcher(w);
 }
 
 static void
@@ -556,13 +570,9 @@ void
 world_close(struct world *w)
 {
 	world_stop(w);
-	if (w->peer_up) {
-		peer_cut(&w->peer);
-		peer_settle(&w->peer);
-	}
-	workpool_free(w->pool);
 	if (w->peer_up)
 		peer_close(&w->peer);
+	workpool_free(w->pool);
 	identity_close(w->collector_id);
 	identity_close(w->server_id);
 	event_free(w->pulse);

@@ -205,8 +205,9 @@ turn(int64_t now_ns)
 	size_t n;
 	bool more;
 
-	assert_int_equal(watcher_turn(w, 1000, now_ns, &changes, &n, &more), 0);
+	assert_int_equal(watcher_drain(w, 1000, now_ns, &more), 0);
 	assert_false(more);
+	assert_int_equal(watcher_take(w, now_ns, &changes, &n), 0);
 	return text_of(changes, n);
 }
 
@@ -216,7 +217,8 @@ poll_now(int64_t now_ns)
 	struct change *changes;
 	size_t n;
 
-	assert_int_equal(watcher_poll(w, now_ns, &changes, &n), 0);
+	assert_int_equal(watcher_poll(w, now_ns), 0);
+	assert_int_equal(watcher_take(w, now_ns, &changes, &n), 0);
 	return text_of(changes, n);
 }
 
@@ -612,6 +614,21 @@ the_cookie_folder_is_watched_again_when_it_was_made_anew(void **state)
 }
 
 static void
+what_is_drained_while_an_append_is_under_way_folds(void **state)
+{
+	bool more;
+
+	(void)state;
+	start();
+	for (int i = 0; i < 10; i++) {
+		event(SOURCE_WRITTEN, false, watch_on("OFFILES/fd1"), "a");
+		event(SOURCE_WRITTEN, false, watch_on("OFFILES/fd1"), "b");
+		assert_int_equal(watcher_drain(w, 1000, (2 + i) * S, &more), 0);
+	}
+	assert_string_equal(turn(20 * S), "T offiles/fd1/a, T offiles/fd1/b");
+}
+
+static void
 a_budget_that_ends_first_says_that_there_is_more(void **state)
 {
 	struct change *changes;
@@ -622,8 +639,9 @@ a_budget_that_ends_first_says_that_there_is_more(void **state)
 	start();
 	for (int i = 0; i < 5; i++)
 		event(SOURCE_WRITTEN, false, watch_on("OFFILES/fd1"), i % 2 ? "a" : "b");
-	assert_int_equal(watcher_turn(w, 3, 2 * S, &changes, &n, &more), 0);
+	assert_int_equal(watcher_drain(w, 3, 2 * S, &more), 0);
 	assert_true(more);
+	assert_int_equal(watcher_take(w, 2 * S, &changes, &n), 0);
 	assert_string_equal(text_of(changes, n), "T offiles/fd1/b, T offiles/fd1/a");
 	assert_string_equal(turn(2 * S), "T offiles/fd1/a, T offiles/fd1/b");
 	assert_int_equal(figures().events, 5);
@@ -658,6 +676,7 @@ main(void)
 	    T(a_library_that_appears_later_is_watched_in_its_documents_only),
 	    T(a_link_to_a_directory_is_not_followed),
 	    T(the_cookie_folder_is_watched_again_when_it_was_made_anew),
+	    T(what_is_drained_while_an_append_is_under_way_folds),
 	    T(a_budget_that_ends_first_says_that_there_is_more),
 	};
 

@@ -11,7 +11,7 @@ T=$BIN/tidemark
 # --- without any daemon ----------------------------------------------------------------------------------------------
 expect 0 '^tidemark [0-9]+\.[0-9]+' "version" "$T" version
 expect 0 'tidemark backup po1 --wait' "help begins with examples" "$T" help
-expect 0 'restore PROFILE SET --to DIR' "help lists the verbs" "$T" --help
+expect 0 'restore +PROFILE SET --to DIR' "help lists the verbs" "$T" --help
 for verb in token enrol status sync backup stop pause resume "job list" "job show" "set list" "set show" verify restore \
 	"config validate" "config show" "config generate" doctor version help; do
 	"$T" help | grep -q "^  $verb" || { not_ok "help lists $verb"; continue; }

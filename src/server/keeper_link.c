@@ -250,7 +250,7 @@ on_event(struct bufferevent *io, short what, void *arg)
 static int
 spawn(struct keeper_link *k, int its_end)
 {
-	char *argv[] = {k->program, (char *)(uintptr_t)"--config", (char *)(uintptr_t)k->config, NULL};
+	char *argv[] = {k->program, (char[]){"--config"}, (char *)(uintptr_t)k->config, (char[]){"--fd"}, (char[]){"3"}, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -264,7 +264,7 @@ spawn(struct keeper_link *k, int its_end)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	int rc = posix_spawnp(&k->pid, k->program, &actions, &attr, argv, environ);
+	int rc = posix_spawn(&k->pid, k->program, &actions, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	if (rc) {

@@ -342,6 +342,9 @@ compare_file(struct scan *s, char *path, const struct stat *st)
 	struct scan_level *l = top(s);
 	bool was_dir;
 
+	/* One that changed a moment ago may still be being written, which its directory's mtime would not tell. */
+	if (look_stat(st).ctime_ns > wall_ns() - SETTLED_NS)
+		l->dir->mtime_ns = 0;
 	if (!differs(s, path, st, &was_dir)) {
 		free(path);
 		return;

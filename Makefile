@@ -15,7 +15,8 @@ HARD  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 LHARD := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 
 OPT.release := -O2 -g -D_FORTIFY_SOURCE=2
-OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# (-Wno: instrumented, the compiler no longer sees that a fixed pack_out is never grown)
+OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-free-nonheap-object
 OPT.tsan    := -O1 -g -fsanitize=thread
 OPT         := $(OPT.$(FLAVOUR))
 
@@ -23,12 +24,21 @@ CPPFLAGS += -I. -Isrc -D_GNU_SOURCE -DTIDEMARK_VERSION='"$(VERSION)"'
 CFLAGS   += -std=gnu11 $(WARN) $(HARD) $(OPT)
 LDFLAGS  += $(LHARD) $(filter -fsanitize=%,$(OPT))
 
-# A folder is a library; the order is the link order, users before the used.
-# A program takes only the objects it refers to: that keeps OpenSSL out of the
-# watcher and libinotifytools out of everything else.
+# A folder is a library.  A program takes only the objects it refers to: that
+# keeps OpenSSL out of the watcher and libinotifytools out of everything else.
 FOLDERS := src/collector src/server src/keeper src/control replicator watcher journal src/wire src src/base
 MAINS   := tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy
-LIBS    := $(foreach f,$(FOLDERS),$(B)/lib/$(subst /,-,$(f)).a)
+libs    = $(foreach f,$(1),$(B)/lib/$(subst /,-,$(f)).a)
+LIBS    := $(call libs,$(FOLDERS))
+
+# What each program is made of: the other side's folders are out of its reach.
+SHARED            := src/wire src src/base
+PARTS.tidemark           := src/control src/collector src/server $(SHARED)
+PARTS.tidemark-collector := src/control src/collector replicator journal $(SHARED)
+PARTS.tidemark-watcher   := src/control src/collector watcher journal $(SHARED)
+PARTS.tidemark-server    := src/control src/server src/keeper $(SHARED)
+PARTS.tidemark-keeper    := src/keeper src/server src/control $(SHARED)
+PARTS.tidemark-dbcopy    := src/collector $(SHARED)
 
 LINK         := -levent_core -levent_extra -ljansson -lssl -lcrypto -lzstd -llmdb -lxxhash -lpthread
 LINK.watcher := -linotifytools -levent_core -llmdb -lxxhash -lpthread
@@ -84,10 +94,10 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rule,$(f))))
 
 define main_rule
-$(B)/bin/$(1): $(call objs,$(call main_src,$(1))) $(LIBS)
+$(B)/bin/$(1): $(call objs,$(call main_src,$(1))) $(call libs,$(PARTS.$(1)))
 	@mkdir -p $$(@D)
 	@echo '  LD $$@'
-	@$(CC) $(LDFLAGS) -o $$@ $(call objs,$(call main_src,$(1))) -Wl,--start-group $(LIBS) -Wl,--end-group $(if $(filter tidemark-watcher,$(1)),$(LINK.watcher),$(LINK))
+	@$(CC) $(LDFLAGS) -o $$@ $(call objs,$(call main_src,$(1))) -Wl,--start-group $(call libs,$(PARTS.$(1))) -Wl,--end-group $(if $(filter tidemark-watcher,$(1)),$(LINK.watcher),$(LINK))
 endef
 $(foreach p,$(MAINS),$(eval $(call main_rule,$(p))))
 
@@ -100,7 +110,15 @@ $(B)/bin/gwsim: $(GWSIM)
 $(B)/unit/%: $(B)/tests/unit/%.o $(TESTLIB) $(LIBS)
 	@mkdir -p $(@D)
 	@echo '  LD $@'
-	@$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK)
+	@$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK) -lm
 units: $(UNIT:%=$(B)/unit/%)
+
+# Small programs that tests of the real programs look with.
+TOOLS := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
+$(B)/tools/%: $(B)/tests/tools/%.o $(LIBS)
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
+tools: $(TOOLS:%=$(B)/tools/%)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

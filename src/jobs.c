@@ -240,6 +240,48 @@ struct writing {
 	char text[256];
 };
 
+/* The folder of the history, as a held directory: fsio wants names beneath one. */
+static int
+open_folder(const char *file, const char **ret_name)
+{
+	const char *slash = strrchr(file, '/');
+	char *folder = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup(".");
+	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	free(folder);
+	if (fd < 0)
+		return err_sys("opening the folder of the job history %s", file);
+	*ret_name = slash ? slash + 1 : file;
+	return fd;
+}
+
+static int
+replace_bytes(const char *file, const struct pack_out *bytes)
+{
+	const char *name;
+	int err, folder = open_folder(file, &name);
+
+	if (folder < 0)
+		return folder;
+	err = fsio_replace_file(folder, name, bytes->data, bytes->len, 0600, "jobs.rewrite");
+	close(folder);
+	return err;
+}
+
+/* -ERR_GONE: there is none yet. */
+static int
+read_bytes(const char *file, char **ret_text, size_t *ret_len)
+{
+	const char *name;
+	int err, folder = open_folder(file, &name);
+
+	if (folder < 0)
+		return folder;
+	err = fsio_read_file(folder, name, JOBS_FILE_MAX, ret_text, ret_len);
+	close(folder);
+	return err;
+}
+
 static int
 append_bytes(const char *file, const struct pack_out *bytes)
 {
@@ -267,7 +309,7 @@ write_run(struct job *job)
 	if (w->bytes.failed)
 		w->err = err_set(ERR_NOMEM, "writing the job history %s", w->file);
 	else if (w->whole)
-		w->err = fsio_replace_file(AT_FDCWD, w->file, w->bytes.data, w->bytes.len, 0600, "jobs.rewrite");
+		w->err = replace_bytes(w->file, &w->bytes);
 	else
 		w->err = append_bytes(w->file, &w->bytes);
 	if (w->err)
@@ -343,7 +385,7 @@ jobs_open(const char *file, struct workpool *pool, int lane, struct jobs **ret_j
 		jobs_close(jobs);
 		return err_set(ERR_NOMEM, "opening the job history %s", file);
 	}
-	err = fsio_read_file(AT_FDCWD, file, JOBS_FILE_MAX, &text, &len);
+	err = read_bytes(file, &text, &len);
 	if (err == -ERR_GONE)
 		err = 0;
 	if (err == 0) {

@@ -390,17 +390,24 @@ check_database(const struct livetree *t, int root)
 	    ? 0 : err_set(ERR_GONE, "%s: its %s is gone", t->root, want);
 }
 
-/* The device a required directory should lie on follows the root's own: a root mounted again has a new one. */
+/* The device a directory should lie on follows the root's own: a root mounted again has a new one. */
 static int
-check_device(const struct livetree *t, int root, dev_t root_dev, const struct fixed *f)
+check_device(const struct livetree *t, dev_t root_dev, const struct fixed *f, dev_t dev)
 {
-	dev_t want = f->dev == t->dev ? root_dev : f->dev;
+	if (dev == (f->dev == t->dev ? root_dev : f->dev))
+		return 0;
+	return err_set(ERR_GONE, "%s/%s: not on the file system it lay on", t->root, f->live);
+}
+
+static int
+check_required(const struct livetree *t, int root, dev_t root_dev, const struct fixed *f)
+{
 	struct stat st;
 	int err = fsio_stat(root, f->live, &st);
 
-	if (err == 0 && (!S_ISDIR(st.st_mode) || st.st_dev != want))
-		err = err_set(ERR_GONE, "not on the file system it lay on");
-	return err ? err_prefix(err, "%s/%s", t->root, f->live) : 0;
+	if (err)
+		return err_prefix(err, "%s/%s", t->root, f->live);
+	return S_ISDIR(st.st_mode) ? check_device(t, root_dev, f, st.st_dev) : err_set(ERR_GONE, "%s/%s: no directory", t->root, f->live);
 }
 
 static int
@@ -410,7 +417,7 @@ check_root(const struct livetree *t, int root, dev_t root_dev)
 
 	for (size_t i = 0; i < t->names.n && !err; i++)
 		if (t->names.fixed[i].required)
-			err = check_device(t, root, root_dev, &t->names.fixed[i]);
+			err = check_required(t, root, root_dev, &t->names.fixed[i]);
 	return err;
 }
 
@@ -427,6 +434,29 @@ livetree_check(const struct livetree *t)
 	return err;
 }
 
+/* Reads the names at `root` and makes sure that what is required lies where it lay, however it is spelled now. */
+static int
+names_again(const struct livetree *t, int root, dev_t root_dev, struct names *ret_names)
+{
+	struct names names;
+	int err = names_read(root, t->type, &names);
+
+	if (err)
+		return err == -ERR_CONFIG ? err_set(ERR_GONE, "%s: no longer complete", t->root) : err;
+	for (size_t i = 0; i < t->names.n && !err; i++) {
+		const struct fixed *was = &t->names.fixed[i];
+		const struct fixed *is = was->required ? names_find(&names, was->set, strlen(was->set)) : NULL;
+
+		if (is)
+			err = check_device(t, root_dev, was, is->dev);
+	}
+	if (err)
+		names_fini(&names);
+	else
+		*ret_names = names;
+	return err;
+}
+
 int
 livetree_refresh(struct livetree *t)
 {
@@ -436,12 +466,10 @@ livetree_refresh(struct livetree *t)
 
 	if (fd < 0)
 		return fd;
-	err = check_root(t, fd, dev);
-	if (!err)
-		err = names_read(fd, t->type, &names);
+	err = names_again(t, fd, dev, &names);
 	close(fd);
 	if (err)
-		return err == -ERR_CONFIG ? err_set(ERR_GONE, "%s: no longer complete", t->root) : err;
+		return err;
 	t->dev = dev;
 	names_fini(&t->names);
 	t->names = names;

@@ -35,8 +35,8 @@ struct livetree_id livetree_id(const struct livetree *t);
  * replaced.  Nothing below may then be taken for deleted. */
 int livetree_check(const struct livetree *t);
 
-/* Looks at the names of the fixed directories again; call when one came or went, or when the root came back.  No other
- * thread may be inside.  -ERR_GONE: livetree_check would say so; nothing was changed. */
+/* Looks at the names of the fixed directories again; call when one came, went or is spelled anew, or when livetree_check
+ * fails.  No other thread may be inside.  -ERR_GONE: the root or a required directory is gone; nothing was changed. */
 int livetree_refresh(struct livetree *t);
 
 /* Opens a set path beneath the root (O_NOFOLLOW, never crossing links).  Descriptor or negative error: -ERR_GONE, the path is

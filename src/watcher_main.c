@@ -2,10 +2,11 @@
 /*
  * tidemark-watcher - sees one profile's tree and remembers its changes: kernel queue -> journal, and nothing else.
  *
- * It outlives the collector.  Draining the queue goes before everything: drain until it is empty, then one commit.
+ * It outlives the collector.  Draining the queue goes before everything, also while a commit waits for the disk.
  */
 #include <event2/event.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
+#include "base/workpool.h"
 #include "collector/config.h"
 #include "collector/state.h"
 #include "collector/watcher_link.h"
@@ -41,7 +43,16 @@ struct program {
 	struct handover *handover;
 	struct event *readable, *poll, *ripen;
 	char cookie_dir[4096];
-	bool root_was_gone;
+	bool root_was_gone, ending;
+
+	struct workpool *pool;
+	int lane;
+	struct job job;          /* the append under way */
+	bool appending;
+	struct change *batch;
+	size_t n_batch;
+	int append_err;
+	char append_text[512];
 };
 
 static int64_t
@@ -53,24 +64,84 @@ now_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Remembers the changes.  When even that fails the journal holds "rescan everything", or we end: the next start compares all. */
-static void
-append(struct program *p, struct change *changes, size_t n)
-{
-	int err = n ? journal_append(p->journal, changes, n) : 0;
+/* ---- remembering ---- */
 
-	if (err == -ERR_NOSPACE) {
-		log_error("watcher.append", "profile=%s: %s: the tree will be compared as a whole once there is space", p->profile, err_text());
-		err = 0;
-	}
-	if (err) {
-		log_error("watcher.append", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, err_text());
-		daemon_end(p->daemon, 1);
-	} else if (n) {
-		handover_poke(p->handover, changes[n - 1].seq);
-	}
-	journal_changes_free(changes, n);
+/* On the lane: the journal is its alone, until the lane has ended. */
+static void
+append_run(struct job *job)
+{
+	struct program *p = (struct program *)((char *)job - offsetof(struct program, job));
+
+	p->append_err = journal_append(p->journal, p->batch, p->n_batch);
+	if (p->append_err)
+		snprintf(p->append_text, sizeof p->append_text, "%s", err_text());
 }
+
+/* When even that failed the journal holds "rescan everything", or we end: the next start compares all. */
+static void
+judge_append(struct program *p)
+{
+	if (p->append_err == -ERR_NOSPACE) {
+		log_error("watcher.append", "profile=%s: %s: the tree will be compared as a whole once there is space", p->profile, p->append_text);
+	} else if (p->append_err) {
+		log_error("watcher.append", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, p->append_text);
+		daemon_end(p->daemon, 1);
+	} else {
+		handover_poke(p->handover, p->batch[p->n_batch - 1].seq);
+	}
+	journal_changes_free(p->batch, p->n_batch);
+	p->batch = NULL;
+	p->appending = false;
+}
+
+static void append_ripe(struct program *p);
+
+static void
+append_done(struct job *job, bool cancelled)
+{
+	struct program *p = (struct program *)((char *)job - offsetof(struct program, job));
+
+	if (cancelled)
+		append_run(job); /* the lane ends before it began: nobody else is at the journal */
+	judge_append(p);
+	if (!p->ending)
+		append_ripe(p);
+}
+
+static void
+fail(struct program *p)
+{
+	log_error("watcher.turn", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, err_text());
+	daemon_end(p->daemon, 1);
+}
+
+/*
+ * A commit may take longer than a burst needs to fill the kernel's queue.  So one commit is under way on a thread of its
+ * own, and what is drained meanwhile waits, folded, for the next.
+ */
+static void
+append_ripe(struct program *p)
+{
+	if (p->appending)
+		return;
+	if (watcher_take(p->watcher, now_ns(), &p->batch, &p->n_batch) != 0) {
+		fail(p);
+	} else if (p->n_batch) {
+		p->appending = true;
+		p->job = (struct job){.run = append_run, .done = append_done};
+		if (p->ending)
+			append_done(&p->job, true);
+		else
+			workpool_submit(p->pool, p->lane, &p->job);
+	} else {
+		free(p->batch);
+		p->batch = NULL;
+	}
+	if (!event_pending(p->ripen, EV_TIMEOUT, NULL) && watcher_waits(p->watcher))
+		evtimer_add(p->ripen, &young_every);
+}
+
+/* ---- seeing ---- */
 
 /* The administrator hears at once that the tree went, and it is looked for more often. */
 static void
@@ -89,27 +160,32 @@ tell_root(struct program *p)
 	evtimer_add(p->poll, f.root_gone ? &retry_every : &poll_every);
 }
 
-/* Drains, remembers; comes again when files are still open or the budget ended first. */
+/* Drains, remembers; comes again when the budget ended first: the library may hold events that the descriptor no longer
+ * tells of. */
 static void
 turn(struct program *p)
 {
-	struct change *changes;
-	size_t n;
 	bool more;
-	int err = watcher_turn(p->watcher, EVENTS_A_TURN, now_ns(), &changes, &n, &more);
 
-	if (err) {
-		log_error("watcher.turn", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, err_text());
-		daemon_end(p->daemon, 1);
+	if (watcher_drain(p->watcher, EVENTS_A_TURN, now_ns(), &more) != 0) {
+		fail(p);
 		return;
 	}
-	append(p, changes, n);
 	tell_root(p);
-	/* The library may hold events that the descriptor no longer tells of. */
-	if (more)
+	append_ripe(p);
+	if (more && !p->ending)
 		event_active(p->readable, EV_READ, 0);
-	if (!event_pending(p->ripen, EV_TIMEOUT, NULL) && watcher_waits(p->watcher))
-		evtimer_add(p->ripen, &young_every);
+}
+
+/* Drains to the end and waits until all of it is in the journal. */
+static void
+turn_last(struct program *p)
+{
+	p->ending = true;
+	workpool_free(p->pool);
+	p->pool = NULL;
+	if (p->readable)
+		turn(p);
 }
 
 static void
@@ -130,16 +206,13 @@ static void
 on_poll(evutil_socket_t fd, short what, void *arg)
 {
 	struct program *p = arg;
-	struct change *changes;
-	size_t n;
 
 	(void)fd, (void)what;
 	turn(p);
-	if (watcher_poll(p->watcher, now_ns(), &changes, &n) == 0)
-		append(p, changes, n);
-	else
+	if (watcher_poll(p->watcher, now_ns()) != 0)
 		log_warn("watcher.poll", "profile=%s: %s", p->profile, err_text());
 	tell_root(p);
+	append_ripe(p);
 	evtimer_add(p->poll, p->root_was_gone ? &retry_every : &poll_every);
 }
 
@@ -211,6 +284,10 @@ watch(struct program *p, const char *run_dir, const char *fingerprint, char *soc
 	snprintf(socket_path, size, "%s/watcher-%s.sock", run_dir, p->profile);
 	if (err == 0)
 		err = handover_new(p->base, socket_path, fingerprint, &handover_events, p, &p->handover);
+	if (err == 0)
+		err = workpool_new(p->base, &p->pool);
+	if (err == 0 && (p->lane = workpool_add_lane(p->pool, "journal", 1)) < 0)
+		err = p->lane;
 	if (err)
 		return err;
 	p->readable = event_new(p->base, p->source->fd(p->source), EV_READ | EV_PERSIST, on_readable, p);
@@ -229,6 +306,7 @@ end(struct program *p)
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
 		if (events[i])
 			event_free(events[i]);
+	workpool_free(p->pool);
 	handover_free(p->handover);
 	watcher_free(p->watcher);
 	if (p->source)
@@ -261,7 +339,7 @@ run(struct program *p, const struct conf *conf)
 		    (unsigned long long)f.directories, (unsigned long long)f.unwatched);
 		daemon_ready(p->daemon, "watching");
 		status = daemon_run(p->daemon);
-		turn(p);
+		turn_last(p);
 	} else if (err == -ERR_STOPPED) {
 		status = 0;
 	} else {

@@ -305,7 +305,7 @@ watcher_start(struct watcher *w, int64_t now_ns)
 }
 
 int
-watcher_turn(struct watcher *w, size_t max_events, int64_t now_ns, struct change **ret_changes, size_t *ret_n, bool *ret_more)
+watcher_drain(struct watcher *w, size_t max_events, int64_t now_ns, bool *ret_more)
 {
 	struct source_event event;
 	size_t n = 0;
@@ -321,7 +321,21 @@ watcher_turn(struct watcher *w, size_t max_events, int64_t now_ns, struct change
 	if (err)
 		return err;
 	*ret_more = got == 1;
+	return 0;
+}
+
+int
+watcher_take(struct watcher *w, int64_t now_ns, struct change **ret_changes, size_t *ret_n)
+{
 	return fold_take(w->fold, now_ns, ret_changes, ret_n);
+}
+
+int
+watcher_turn(struct watcher *w, size_t max_events, int64_t now_ns, struct change **ret_changes, size_t *ret_n, bool *ret_more)
+{
+	int err = watcher_drain(w, max_events, now_ns, ret_more);
+
+	return err ? err : watcher_take(w, now_ns, ret_changes, ret_n);
 }
 
 /* Tries again what could not be watched; what still cannot is compared, as an event would have asked. */
@@ -347,7 +361,7 @@ poll_unwatched(struct watcher *w)
 }
 
 int
-watcher_poll(struct watcher *w, int64_t now_ns, struct change **ret_changes, size_t *ret_n)
+watcher_poll(struct watcher *w, int64_t now_ns)
 {
 	int err = 0;
 
@@ -361,7 +375,7 @@ watcher_poll(struct watcher *w, int64_t now_ns, struct change **ret_changes, siz
 	} else if (err == 0) {
 		err = poll_unwatched(w);
 	}
-	return err ? err : fold_take(w->fold, now_ns, ret_changes, ret_n);
+	return err;
 }
 
 bool

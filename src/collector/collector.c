@@ -12,7 +12,7 @@
 #include "collector/collector.h"
 #include "collector/config.h"
 #include "collector/enrol.h"
-#include "collector/profile.h"
+#include "collector/office.h"
 #include "collector/state.h"
 
 struct collector {
@@ -21,7 +21,7 @@ struct collector {
 	char *file;
 	struct workpool *pool;
 	int lane_hash, lane_work;
-	struct profile **profiles;
+	struct office **profiles;
 	size_t n;
 	void (*changed)(const char *profile, void *arg);
 	void *changed_arg;
@@ -54,11 +54,11 @@ open_profiles(struct collector *c)
 {
 	size_t n = conf_count(c->conf, "profile");
 
-	c->profiles = calloc(n + 1, sizeof(struct profile *));
+	c->profiles = calloc(n + 1, sizeof(struct office *));
 	if (!c->profiles)
 		return err_set(ERR_NOMEM, "opening the profiles");
 	for (size_t i = 0; i < n; i++) {
-		struct profile_setup setup = {
+		struct office_setup setup = {
 		    .base = c->base,
 		    .pool = c->pool,
 		    .lane_hash = c->lane_hash,
@@ -69,7 +69,7 @@ open_profiles(struct collector *c)
 		    .changed = on_changed,
 		    .arg = c,
 		};
-		int err = profile_new(&setup, &c->profiles[c->n]);
+		int err = office_new(&setup, &c->profiles[c->n]);
 
 		if (err)
 			return err;
@@ -124,11 +124,11 @@ collector_free(struct collector *c)
 	if (!c)
 		return;
 	for (size_t i = 0; i < c->n; i++)
-		profile_end(c->profiles[i]);
+		office_end(c->profiles[i]);
 	/* Jobs that ran have told their owners by now; those own nothing of a profile's that is still open. */
 	workpool_free(c->pool);
 	for (size_t i = 0; i < c->n; i++)
-		profile_free(c->profiles[i]);
+		office_free(c->profiles[i]);
 	free(c->profiles);
 	conf_free(c->conf);
 	free(c->file);
@@ -168,11 +168,11 @@ collector_reload(struct collector *c)
 		return err_set(ERR_CONFIG, "%s: server, state, run-dir, workers, profiles and their type, path, rescan and index-poll need a restart", c->file);
 	}
 	for (size_t i = 0; err == 0 && i < c->n; i++)
-		err = profile_reload(c->profiles[i], conf);
+		err = office_reload(c->profiles[i], conf);
 	if (err) {
 		/* All or nothing: what read the new file reads the old one again. */
 		for (size_t i = 0; i < c->n; i++)
-			profile_reload(c->profiles[i], c->conf);
+			office_reload(c->profiles[i], c->conf);
 		conf_free(conf);
 		return err;
 	}
@@ -201,7 +201,7 @@ collector_status(struct collector *c, size_t i, struct collector_profile_status 
 {
 	if (i >= c->n)
 		return false;
-	profile_status(c->profiles[i], ret_status);
+	office_status(c->profiles[i], ret_status);
 	return true;
 }
 
@@ -209,12 +209,12 @@ int
 collector_find(const struct collector *c, const char *profile)
 {
 	for (size_t i = 0; i < c->n; i++)
-		if (strcmp(profile_name(c->profiles[i]), profile) == 0)
+		if (strcmp(office_name(c->profiles[i]), profile) == 0)
 			return (int)i;
 	return err_set(ERR_NOTFOUND, "there is no profile \"%s\" in %s", profile, c->file);
 }
 
-static struct profile *
+static struct office *
 find(const struct collector *c, const char *profile)
 {
 	int i = collector_find(c, profile);
@@ -225,66 +225,66 @@ find(const struct collector *c, const char *profile)
 int
 collector_sync(struct collector *c, const char *profile, collector_done *done, void *arg)
 {
-	struct profile *p = find(c, profile);
+	struct office *p = find(c, profile);
 
-	return p ? profile_sync(p, done, arg) : -ERR_NOTFOUND;
+	return p ? office_sync(p, done, arg) : -ERR_NOTFOUND;
 }
 
 int
 collector_backup(struct collector *c, const char *profile, const char *origin, void (*done)(const struct job_record *record, void *arg), void *arg,
     uint64_t *ret_id)
 {
-	struct profile *p = find(c, profile);
+	struct office *p = find(c, profile);
 
-	return p ? profile_backup(p, origin, done, arg, ret_id) : -ERR_NOTFOUND;
+	return p ? office_backup(p, origin, done, arg, ret_id) : -ERR_NOTFOUND;
 }
 
 int
 collector_stop(struct collector *c, const char *profile, const char *who)
 {
-	struct profile *p = find(c, profile);
+	struct office *p = find(c, profile);
 
-	return p ? profile_stop(p, who) : -ERR_NOTFOUND;
+	return p ? office_stop(p, who) : -ERR_NOTFOUND;
 }
 
 int
 collector_pause(struct collector *c, const char *profile, bool paused)
 {
-	struct profile *p = find(c, profile);
+	struct office *p = find(c, profile);
 
-	return p ? profile_pause(p, paused) : -ERR_NOTFOUND;
+	return p ? office_pause(p, paused) : -ERR_NOTFOUND;
 }
 
 int
 collector_set_bandwidth(struct collector *c, const char *profile, uint64_t bytes_per_s)
 {
-	struct profile *p = find(c, profile);
+	struct office *p = find(c, profile);
 
-	return p ? profile_bandwidth(p, bytes_per_s) : -ERR_NOTFOUND;
+	return p ? office_bandwidth(p, bytes_per_s) : -ERR_NOTFOUND;
 }
 
 int
 collector_sets(struct collector *c, const char *profile, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
 {
-	struct profile *p = find(c, profile);
+	struct office *p = find(c, profile);
 
-	return p ? profile_sets(p, done, arg) : -ERR_NOTFOUND;
+	return p ? office_sets(p, done, arg) : -ERR_NOTFOUND;
 }
 
 const struct jobs *
 collector_jobs(const struct collector *c, const char *profile)
 {
-	struct profile *p = find(c, profile);
+	struct office *p = find(c, profile);
 
-	return p ? profile_jobs(p) : NULL;
+	return p ? office_jobs(p) : NULL;
 }
 
 int
 collector_troubles(struct collector *c, const char *profile, void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg), void *arg)
 {
-	struct profile *p = find(c, profile);
+	struct office *p = find(c, profile);
 
-	return p ? profile_troubles(p, done, arg) : -ERR_NOTFOUND;
+	return p ? office_troubles(p, done, arg) : -ERR_NOTFOUND;
 }
 
 void
@@ -307,12 +307,12 @@ static void
 enrolled(int err, const char *text, void *arg)
 {
 	struct enrolling *e = arg;
-	struct profile *p = find(e->collector, e->profile);
+	struct office *p = find(e->collector, e->profile);
 
 	if (err == 0) {
 		log_info("enrol.done", "profile=%s", e->profile);
 		if (p)
-			profile_try(p);
+			office_try(p);
 	}
 	e->done(err, text, e->arg);
 	free(e);

@@ -310,7 +310,7 @@ watcher_link_new(struct event_base *base, const struct conf *conf, const char *c
 		watcher_link_free(l);
 		return err;
 	}
-	if (getenv("INVOCATION_ID"))
+	if (getenv("NOTIFY_SOCKET") && getenv("INVOCATION_ID"))
 		l->start_after_s = now_s() + SYSTEMD_GRACE_S;
 	event_active(l->tick, EV_TIMEOUT, 0);
 	*ret_link = l;

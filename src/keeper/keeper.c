@@ -46,7 +46,7 @@ struct keeper {
 	bool over;                 /* no new work */
 	struct event_base *base;
 	struct workpool *pool;
-	struct outbox *outbox;
+	struct keeper_outbox *outbox;
 	struct event *reading, *tick;
 	struct evbuffer *in;
 	struct shelf *shelves;
@@ -243,7 +243,7 @@ refuse(struct keeper *k, uint64_t id, int err)
 {
 	const struct report r = {.id = id, .kind = REPORT_FAILED, .code = -err, .text = (char *)(uintptr_t)err_text()};
 
-	outbox_put(k->outbox, &r);
+	keeper_outbox_put(k->outbox, &r);
 }
 
 /* Takes the waiting work with this id out of its queue; NULL when it is not there. */
@@ -277,7 +277,7 @@ obey_stop(struct keeper *k, const struct order *order)
 		} else {
 			continue;
 		}
-		outbox_put(k->outbox, &done);
+		keeper_outbox_put(k->outbox, &done);
 		return;
 	}
 	refuse(k, order->id, err_set(ERR_NOTFOUND, "nothing of that id runs"));
@@ -397,7 +397,7 @@ make_parts(struct keeper *k)
 	int err = workpool_new(k->base, &k->pool);
 
 	if (!err)
-		err = outbox_new(k->base, k->fd, &k->outbox);
+		err = keeper_outbox_new(k->base, k->fd, &k->outbox);
 	if (err)
 		return err;
 	k->in = evbuffer_new();
@@ -459,7 +459,7 @@ keeper_free(struct keeper *k)
 	stop_all(k);
 	/* Work that waits to report would never end. */
 	if (k->outbox)
-		outbox_shut(k->outbox);
+		keeper_outbox_shut(k->outbox);
 	workpool_free(k->pool);
 	while (k->shelves) {
 		struct shelf *s = k->shelves;
@@ -471,7 +471,7 @@ keeper_free(struct keeper *k)
 		event_free(k->reading);
 	if (k->tick)
 		event_free(k->tick);
-	outbox_free(k->outbox);
+	keeper_outbox_free(k->outbox);
 	if (k->in)
 		evbuffer_free(k->in);
 	if (k->fd >= 0)

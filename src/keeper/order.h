@@ -43,7 +43,7 @@ struct order {
 	int64_t t0_ns;
 	uint64_t fresh_t0;         /* head of the fresh list when the job began: later removals do not count for this set */
 	uint64_t fresh_seal;       /* head of the fresh list now: later blobs are not in this set */
-	struct treemap_sum total;  /* of the index now; nothing is applied from here to the first report of this order */
+	struct treemap_sum total;  /* of the index now; until the order's end only blobs may be applied, above fresh_seal */
 	char *note;                /* warnings the set carries, "" = none */
 	uint32_t keep_days;
 

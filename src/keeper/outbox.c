@@ -24,7 +24,12 @@ struct packet {
 	uint8_t bytes[];
 };
 
-struct outbox {
+/* What travels between the threads. */
+struct letter {
+	struct packet *packet;
+};
+
+struct keeper_outbox {
 	int fd, in, out;           /* `out`: where threads post, `in`: where the loop takes */
 	struct event *taking, *writing;
 	struct evbuffer *waiting;
@@ -50,8 +55,26 @@ packet_new(const struct report *report)
 	return p;
 }
 
+/* The next packet that a thread posted; NULL when there is none. */
+static struct packet *
+take(const struct keeper_outbox *o)
+{
+	struct letter letter;
+
+	return recv(o->in, &letter, sizeof letter, MSG_DONTWAIT) == (ssize_t)sizeof letter ? letter.packet : NULL;
+}
+
 static void
-pace(struct outbox *o)
+discard(const struct keeper_outbox *o)
+{
+	struct packet *p;
+
+	while ((p = take(o)) != NULL)
+		free(p);
+}
+
+static void
+pace(struct keeper_outbox *o)
 {
 	size_t waiting = evbuffer_get_length(o->waiting);
 
@@ -64,7 +87,7 @@ pace(struct outbox *o)
 }
 
 static void
-append(struct outbox *o, struct packet *p)
+append(struct keeper_outbox *o, struct packet *p)
 {
 	evbuffer_add(o->waiting, p->bytes, p->len);
 	free(p);
@@ -73,11 +96,12 @@ append(struct outbox *o, struct packet *p)
 static void
 on_taking(evutil_socket_t fd, short what, void *arg)
 {
-	struct outbox *o = arg;
+	struct keeper_outbox *o = arg;
 	struct packet *p;
 
+	(void)fd;
 	(void)what;
-	for (int i = 0; i < TAKE_MAX && recv(fd, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p; i++)
+	for (int i = 0; i < TAKE_MAX && (p = take(o)) != NULL; i++)
 		append(o, p);
 	pace(o);
 }
@@ -85,7 +109,7 @@ on_taking(evutil_socket_t fd, short what, void *arg)
 static void
 on_writing(evutil_socket_t fd, short what, void *arg)
 {
-	struct outbox *o = arg;
+	struct keeper_outbox *o = arg;
 
 	(void)what;
 	/* A broken socket is found by its reader. */
@@ -95,9 +119,9 @@ on_writing(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox)
+keeper_outbox_new(struct event_base *base, int fd, struct keeper_outbox **ret_outbox)
 {
-	struct outbox *o = calloc(1, sizeof *o);
+	struct keeper_outbox *o = calloc(1, sizeof *o);
 	int pair[2];
 
 	if (!o)
@@ -113,7 +137,7 @@ outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox)
 	o->taking = event_new(base, o->in, EV_READ | EV_PERSIST, on_taking, o);
 	o->writing = event_new(base, fd, EV_WRITE, on_writing, o);
 	if (!o->waiting || !o->taking || !o->writing) {
-		outbox_free(o);
+		keeper_outbox_free(o);
 		return err_set(ERR_NOMEM, "out of memory for reports");
 	}
 	event_add(o->taking, NULL);
@@ -122,22 +146,22 @@ outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox)
 }
 
 void
-outbox_post(struct outbox *o, const struct report *report)
+keeper_outbox_post(struct keeper_outbox *o, const struct report *report)
 {
-	struct packet *p = packet_new(report);
+	struct letter letter = {packet_new(report)};
 	ssize_t n;
 
-	if (!p)
+	if (!letter.packet)
 		return;
 	do
-		n = send(o->out, &p, sizeof p, MSG_NOSIGNAL);
+		n = send(o->out, &letter, sizeof letter, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		free(p);
+		free(letter.packet);
 }
 
 void
-outbox_put(struct outbox *o, const struct report *report)
+keeper_outbox_put(struct keeper_outbox *o, const struct report *report)
 {
 	struct packet *p = packet_new(report);
 
@@ -148,20 +172,15 @@ outbox_put(struct outbox *o, const struct report *report)
 }
 
 void
-outbox_shut(struct outbox *o)
+keeper_outbox_shut(struct keeper_outbox *o)
 {
-	struct packet *p;
-
 	shutdown(o->in, SHUT_RD);
-	while (recv(o->in, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p)
-		free(p);
+	discard(o);
 }
 
 void
-outbox_free(struct outbox *o)
+keeper_outbox_free(struct keeper_outbox *o)
 {
-	struct packet *p;
-
 	if (!o)
 		return;
 	if (o->taking)
@@ -170,8 +189,7 @@ outbox_free(struct outbox *o)
 		event_free(o->writing);
 	if (o->waiting)
 		evbuffer_free(o->waiting);
-	while (recv(o->in, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p)
-		free(p);
+	discard(o);
 	close(o->in);
 	close(o->out);
 	free(o);

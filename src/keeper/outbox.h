@@ -10,17 +10,17 @@
 #include "keeper/order.h"
 
 struct event_base;
-struct outbox;
+struct keeper_outbox;
 
 /* `fd` (not blocking) is borrowed until free. */
-int outbox_new(struct event_base *base, int fd, struct outbox **ret_outbox);
+int keeper_outbox_new(struct event_base *base, int fd, struct keeper_outbox **ret_outbox);
 /* Any thread but the loop's; waits for room.  Lost when the outbox is shut. */
-void outbox_post(struct outbox *o, const struct report *report);
+void keeper_outbox_post(struct keeper_outbox *o, const struct report *report);
 /* The loop's thread: never waits. */
-void outbox_put(struct outbox *o, const struct report *report);
-/* Nobody waits in outbox_post any more, now or later. */
-void outbox_shut(struct outbox *o);
+void keeper_outbox_put(struct keeper_outbox *o, const struct report *report);
+/* Nobody waits in keeper_outbox_post any more, now or later. */
+void keeper_outbox_shut(struct keeper_outbox *o);
 /* No thread may post any more.  NULL is fine. */
-void outbox_free(struct outbox *o);
+void keeper_outbox_free(struct keeper_outbox *o);
 
 #endif

@@ -37,7 +37,7 @@ on_progress(struct task *task, const char *phase, uint64_t done, uint64_t total)
 	const struct report r = {.id = w->order.id, .kind = REPORT_PROGRESS, .phase = (char *)(uintptr_t)phase, .done = done, .total = total};
 
 	if (w->kind == WORK_ORDER)
-		outbox_post(w->outbox, &r);
+		keeper_outbox_post(w->outbox, &r);
 }
 
 static void
@@ -46,7 +46,7 @@ on_line(struct task *task, const char *text)
 	struct work *w = work_of(task);
 	const struct report r = {.id = w->order.id, .kind = REPORT_LINE, .text = (char *)(uintptr_t)text};
 
-	outbox_post(w->outbox, &r);
+	keeper_outbox_post(w->outbox, &r);
 }
 
 static void
@@ -63,7 +63,7 @@ on_gone(void *arg, const struct report_gone *gone, size_t n)
 		r.n_gone++;
 		bytes += strlen(gone[i].path) + 8;
 		if (bytes > ORDER_BYTES_MAX / 2 || i + 1 == n) {
-			outbox_post(w->outbox, &r);
+			keeper_outbox_post(w->outbox, &r);
 			r.n_gone = bytes = 0;
 		}
 	}
@@ -95,7 +95,7 @@ report_done(struct work *w, int code, const struct set_row *set, uint64_t fresh_
 	const struct report r = {.id = w->order.id, .kind = REPORT_DONE, .code = code, .text = code ? (char *)(uintptr_t)err_text() : NULL,
 	    .sets = &one, .n_sets = set != NULL, .fresh_done = fresh_done};
 
-	outbox_post(w->outbox, &r);
+	keeper_outbox_post(w->outbox, &r);
 }
 
 static void
@@ -104,7 +104,7 @@ report_failed(struct work *w, int err, const struct doubtful *doubtful)
 	const struct report r = {.id = w->order.id, .kind = REPORT_FAILED, .code = err < 0 ? -err : err, .text = (char *)(uintptr_t)err_text(),
 	    .doubtful = doubtful ? doubtful->paths : NULL, .n_doubtful = doubtful ? doubtful->n : 0};
 
-	outbox_post(w->outbox, &r);
+	keeper_outbox_post(w->outbox, &r);
 }
 
 /* ---- orders ---- */
@@ -187,7 +187,7 @@ list_sets(struct work *w, struct vault *v)
 			if (sets[i].state == SET_SEALED)
 				r.sets[r.n_sets++] = report_of(w, &sets[i]);
 		if (r.sets)
-			outbox_post(w->outbox, &r);
+			keeper_outbox_post(w->outbox, &r);
 		else
 			err = err_set(ERR_NOMEM, "out of memory for the list of sets");
 		free(r.sets);

@@ -29,7 +29,7 @@ struct work {
 	struct order order;          /* WORK_ORDER */
 	const char *store, *profile; /* borrowed */
 	struct vault **vault;        /* the profile's; opened by the first work, used by its lane only */
-	struct outbox *outbox;
+	struct keeper_outbox *outbox;
 	struct shelf *shelf;         /* the owner's */
 	struct work *next;           /* the owner's */
 	bool scrub_due;              /* out: a set waits to be re-read */

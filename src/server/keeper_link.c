@@ -25,6 +25,7 @@
 #define KEEPER_FD 3
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_MAX_MS 60000
+#define END_PATIENCE_S 20
 #define STEADY_S 60 /* up for so long: the next start is a first one again */
 
 struct pending {
@@ -52,21 +53,27 @@ struct keeper_link {
 
 extern char **environ;
 
+#define KEEPER "tidemark-keeper"
+
+/* Beside our executable, so that a checkout runs without installation; else where the PATH finds it. */
 static char *
-beside_us(void)
+find_keeper(void)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-	char *program;
+	char *slash, *program;
 
-	if (n <= 0)
-		return NULL;
-	self[n] = '\0';
-	char *slash = strrchr(self, '/');
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
 	if (!slash)
-		return NULL;
+		return strdup(KEEPER);
 	*slash = '\0';
-	return asprintf(&program, "%s/tidemark-keeper", self) < 0 ? NULL : program;
+	if (asprintf(&program, "%s/" KEEPER, self) < 0)
+		return NULL;
+	if (access(program, X_OK) == 0)
+		return program;
+	free(program);
+	return strdup(KEEPER);
 }
 
 static time_t
@@ -115,21 +122,14 @@ hand_out(struct keeper_link *k, const struct report *report)
 static void
 fail_all(struct keeper_link *k, enum err code, const char *text)
 {
-	struct pendings failing = TAILQ_HEAD_INITIALIZER(failing);
+	uint64_t last = k->next_id;
+	char *copy = strdup(text);
 	struct pending *p;
 
-	/* What is ordered by the callbacks belongs to the next keeper. */
-	TAILQ_CONCAT(&failing, &k->pendings, link);
-	while ((p = TAILQ_FIRST(&failing))) {
-		struct report report = {.id = p->id, .kind = REPORT_FAILED, .code = (int32_t)code};
-		char *copy = strdup(text);
-
-		TAILQ_REMOVE(&failing, p, link);
-		report.text = copy;
-		p->report(&report, p->arg);
-		free(copy);
-		free(p);
-	}
+	/* What is ordered by the callbacks belongs to the next keeper: ids rise, and the oldest is first. */
+	while ((p = TAILQ_FIRST(&k->pendings)) && p->id <= last)
+		hand_out(k, &(struct report){.id = p->id, .kind = REPORT_FAILED, .code = (int32_t)code, .text = copy});
+	free(copy);
 }
 
 /* ---- the process ---- */
@@ -151,6 +151,17 @@ say_how_it_ended(struct keeper_link *k, char *text, size_t size)
 		snprintf(text, size, "the keeper ended with status %d while it worked; it is started again", WEXITSTATUS(status));
 }
 
+/* bufferevent_free closes the socket only when the loop turns again: the keeper must see the end of it now. */
+static void
+close_socket(struct keeper_link *k)
+{
+	if (!k->io)
+		return;
+	(void)shutdown(bufferevent_getfd(k->io), SHUT_RDWR);
+	bufferevent_free(k->io);
+	k->io = NULL;
+}
+
 static void
 start_later(struct keeper_link *k)
 {
@@ -165,8 +176,7 @@ went_down(struct keeper_link *k)
 {
 	char text[160];
 
-	bufferevent_free(k->io);
-	k->io = NULL;
+	close_socket(k);
 	say_how_it_ended(k, text, sizeof text);
 	log_error("keeper_link.down", "%s", text);
 	if (monotonic_s() - k->started_s >= STEADY_S)
@@ -233,13 +243,11 @@ on_event(struct bufferevent *io, short what, void *arg)
 static int
 spawn(struct keeper_link *k, int its_end)
 {
-	char fd_text[12];
-	char *argv[] = {k->program, (char *)(uintptr_t)"--config", (char *)(uintptr_t)k->config, (char *)(uintptr_t)"--fd", fd_text, NULL};
+	char *argv[] = {k->program, (char[]){"--config"}, (char *)(uintptr_t)k->config, (char[]){"--fd"}, (char[]){"3"}, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
 
-	snprintf(fd_text, sizeof fd_text, "%d", KEEPER_FD);
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
@@ -319,7 +327,7 @@ keeper_link_new(struct event_base *base, const char *program, const char *config
 	k->events = events;
 	k->arg = arg;
 	k->backoff_ms = BACKOFF_FIRST_MS;
-	k->program = program ? strdup(program) : beside_us();
+	k->program = program ? strdup(program) : find_keeper();
 	k->start_timer = evtimer_new(base, on_start, k);
 	if (!k->program || !k->start_timer) {
 		keeper_link_free(k);
@@ -330,16 +338,30 @@ keeper_link_new(struct event_base *base, const char *program, const char *config
 	return 0;
 }
 
+/* It stops what it does and ends by itself; one that hangs is not waited for longer than systemd would wait for us. */
+static void
+wait_for_end(struct keeper_link *k)
+{
+	const struct timespec step = {.tv_nsec = 10000000};
+
+	for (int i = 0; i < END_PATIENCE_S * 100; i++) {
+		if (waitpid(k->pid, NULL, WNOHANG) != 0)
+			return;
+		nanosleep(&step, NULL);
+	}
+	log_error("keeper_link.free", "the keeper does not end; it is killed");
+	kill(k->pid, SIGKILL);
+	waitpid(k->pid, NULL, 0);
+}
+
 void
 keeper_link_free(struct keeper_link *k)
 {
 	if (!k)
 		return;
-	if (k->io)
-		bufferevent_free(k->io);
-	k->io = NULL;
+	close_socket(k);
 	if (k->pid > 0)
-		waitpid(k->pid, NULL, 0);
+		wait_for_end(k);
 	fail_all(k, ERR_STOPPED, "the server ends");
 	if (k->start_timer)
 		event_free(k->start_timer);

@@ -23,7 +23,8 @@ struct keeper_events {
 	void (*scrub)(const struct report *report, void *arg);
 };
 
-/* `program` NULL: tidemark-keeper beside our executable.  `config` is handed to it.  Strings and `events` are borrowed until
+/* `program` NULL: tidemark-keeper beside our executable, or in the PATH.  It gets --config `config`, and its
+ * end of the socket pair as descriptor 3.  Strings and `events` are borrowed until
  * free.  The first start happens on the loop. */
 int keeper_link_new(struct event_base *base, const char *program, const char *config, const struct keeper_events *events, void *arg,
     struct keeper_link **ret_link);

@@ -20,7 +20,8 @@
 #define WIRE_FRAME_MAX (1024u * 1024u)    /* payload bytes, packed and unpacked alike */
 #define WIRE_CHUNK_MAX (512u * 1024u)     /* data bytes in one DATA */
 #define WIRE_WHOLE_MAX (256u * 1024u)     /* files up to this size travel whole in one PUT */
-#define WIRE_WINDOW (32u * 1024u * 1024u) /* bytes sent and not yet durable */
+#define WIRE_WINDOW (32u * 1024u * 1024u) /* payload of ops above `durable` at which no further op begins; an open one goes on */
+#define WIRE_OPEN_MAX 64u                 /* BEGINs open at a time */
 #define WIRE_TEXT_MAX 1024u
 #define WIRE_NAME_MAX 64u                 /* profile and set names */
 #define WIRE_CERT_MAX 8192u               /* a certificate or a request for one, DER */
@@ -106,7 +107,8 @@ struct wire_msg {
 			int64_t last_sealed_ns, last_started_ns;
 			int64_t now_ns;
 		} welcome;
-		struct { uint64_t received, applied, durable; } ack; /* highest op of each level */
+		/* Highest n such that every op <= n has the level, was refused or aborted; an op with an open BEGIN has none yet. */
+		struct { uint64_t received, applied, durable; } ack;
 		struct { uint64_t op; int32_t code; char *text; } nak; /* this op had no effect; code is an enum err */
 		struct { char *after; } sums_req;               /* directories above this name, "" = from the start */
 		struct { struct wire_sum *v; size_t n; bool more; } sums;
@@ -122,7 +124,7 @@ struct wire_msg {
 			struct treemap_sum total; /* what the server must hold now, every directory */
 			char *note;              /* warnings to carry in the set, "" = none */
 		} seal;
-		struct { uint64_t job; char *phase; uint64_t done, total; } progress;
+		struct { uint64_t job; char *phase; uint64_t done, total; } progress; /* phase "hold" answers JOB_BEGIN */
 		struct { uint64_t job; struct wire_set set; char *note; } sealed;
 		struct { uint64_t job; int32_t code; char *text; } job_failed;
 		struct { uint64_t job; } job_end;

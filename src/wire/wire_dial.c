@@ -11,6 +11,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,6 +32,7 @@ struct lookup {
 	struct evdns_base *resolver;
 	struct evdns_getaddrinfo_request *asked;
 	struct event *retire;
+	bool at_once;                        /* answered from the hosts file: nothing calls back later */
 };
 
 struct wire_dial {
@@ -81,7 +83,7 @@ wire_dial_split(const char *address, size_t room, char *ret_host, char *ret_port
 		return false;
 	memcpy(ret_host, host, len);
 	ret_host[len] = '\0';
-	strcpy(ret_port, colon + 1);
+	snprintf(ret_port, room, "%s", colon + 1);
 	return true;
 }
 
@@ -183,6 +185,10 @@ lookup_let_go(struct lookup *l)
 {
 	const struct timeval later = {.tv_usec = RETIRE_MS * 1000};
 
+	if (l->at_once) {
+		on_retire(-1, 0, l);
+		return;
+	}
 	l->owner = NULL;
 	if (l->asked)
 		evdns_getaddrinfo_cancel(l->asked);
@@ -219,6 +225,7 @@ ask(struct wire_dial *d, const struct evutil_addrinfo *hints)
 	/* Without the file it asks the local host, as the system's resolver does. */
 	evdns_base_resolv_conf_parse(d->lookup->resolver, DNS_OPTIONS_ALL, "/etc/resolv.conf");
 	asked = evdns_getaddrinfo(d->lookup->resolver, d->host, d->port, hints, on_answer, d->lookup);
+	d->lookup->at_once = d->resolved;
 	if (!d->resolved)
 		d->lookup->asked = asked;
 }
@@ -256,7 +263,8 @@ on_turn(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-wire_dial_new(struct event_base *base, const char *address, int try_ms, wire_dial_done *done, void *arg, struct wire_dial **ret_dial)
+wire_dial_new(struct event_base *base, const char *address, int try_ms, wire_dial_done *done, void *arg,
+    struct wire_dial **ret_dial)
 {
 	struct wire_dial *d = calloc(1, sizeof *d);
 

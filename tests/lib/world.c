@@ -485,24 +485,12 @@ wall(void)
 }
 
 static void
-poll_watcher(struct world *w)
-{
-	struct change *changes;
-	size_t n;
-
-	MUST(watcher_poll(w->watcher, wall(), &changes, &n) == 0);
-	if (n)
-		append(w, changes, n);
-	else
-		journal_changes_free(changes, n);
-}
-
-static void
 on_watch(evutil_socket_t fd, short what, void *arg)
 {
 	struct world *w = arg;
 	bool more = true;
 
+	MUST(watcher_poll(w->watcher, wall()) == 0);
 	(void)fd;
 	(void)what;
 	while (more) {
@@ -515,7 +503,6 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 		else
 			journal_changes_free(changes, n);
 	}
-	poll_watcher(w);
 }
 
 static void

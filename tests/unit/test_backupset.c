@@ -300,6 +300,36 @@ another_total_is_refused(void **state)
 }
 
 static void
+blobs_that_come_after_the_order_are_the_next_sets(void **state)
+{
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct set_row one, two;
+	struct order o;
+	int fd;
+
+	(void)state;
+	two = stage_seal(&st, 20260212); /* the first seal walks all of the index */
+	set_row_fini(&two);
+	stage_t0(&st);
+	o = stage_order(&st, 20260213);
+	stage_put(&st, "offiles/fd2/late", "after the order");
+	stage_remove(&st, "offiles/fd0/aaa");
+	good(stage_seal_order(&st, &o, &task, &one, &doubtful));
+	two = stage_seal(&st, 20260214);
+	fd = restored(&one);
+	assert_false(present(fd, "offiles/fd2/late"));
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
+	close(fd);
+	fd = restored(&two);
+	assert_string_equal(content(fd, "offiles/fd2/late"), "after the order");
+	assert_false(present(fd, "offiles/fd0/aaa"));
+	close(fd);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+static void
 no_databases_are_no_set(void **state)
 {
 	struct doubtful doubtful = {0};
@@ -608,6 +638,7 @@ main(void)
 		T(bytes_that_differ_are_named_and_nothing_is_left),
 		T(a_better_version_ends_the_doubt_about_a_bad_one),
 		T(another_total_is_refused),
+		T(blobs_that_come_after_the_order_are_the_next_sets),
 		T(no_databases_are_no_set),
 		T(index_trouble_is_a_warning),
 		T(holes_and_specials_are_kept),

@@ -270,6 +270,7 @@ intervals_equal_the_naive_lists(void **state)
 		puts = seq;
 		removes = t0;
 		assert_set(m, day, &set.blobs);
+		set_row_fini(&set);
 		if (day > 10 && rand_r(&seed) % 4)
 			drop(m, day - 10);
 		/* what was removed since T0 still has its file: its row is open until the next seal */
@@ -309,6 +310,7 @@ merging_twice_changes_nothing(void **state)
 		free(two[i].path);
 	}
 	set_row_fini(&first);
+	set_row_fini(&second);
 	set_row_fini(&again);
 }
 

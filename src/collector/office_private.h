@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* profile_private - the parts of a profile, for profile.c and profile_state.c only. */
-#ifndef COLLECTOR_PROFILE_PRIVATE_H
-#define COLLECTOR_PROFILE_PRIVATE_H
+/* office_private - the parts of a profile, for profile.c and profile_state.c only. */
+#ifndef COLLECTOR_OFFICE_PRIVATE_H
+#define COLLECTOR_OFFICE_PRIVATE_H
 
 #include <time.h>
 
-#include "collector/profile.h"
+#include "collector/office.h"
 
-struct profile {
-	struct profile_setup setup;
+struct office {
+	struct office_setup setup;
 	const struct profile_config *config;
 	char *name, *dir, *identity_dir, *cookie_dir, *config_file;
 	int lane_journal;
@@ -36,7 +36,7 @@ struct profile {
 };
 
 static inline int64_t
-profile_now_ns(void)
+office_now_ns(void)
 {
 	struct timespec t;
 

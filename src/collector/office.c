@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * profile - holds one profile's parts together and decides what its state is.
+ * office - holds one profile's parts together and decides what its state is.
  *
  * The order in which parts come: journal, block map, history and watcher at once; tree and identity as soon as they are
  * there; then replicator, snapshot and schedule.  A tick every five seconds opens what is missing, pokes the replicator
@@ -20,7 +20,7 @@
 #include "base/workpool.h"
 #include "collector/config.h"
 #include "collector/memo.h"
-#include "collector/profile_private.h"
+#include "collector/office_private.h"
 #include "collector/schedule.h"
 #include "collector/snapshot.h"
 #include "collector/state.h"
@@ -33,7 +33,7 @@
 static const struct timeval tick_every = {5, 0};
 
 static void
-changed(struct profile *p)
+changed(struct office *p)
 {
 	if (!p->ended)
 		p->setup.changed(p->name, p->setup.arg);
@@ -44,7 +44,7 @@ changed(struct profile *p)
 static void
 on_link(bool up, const char *why, void *arg)
 {
-	struct profile *p = arg;
+	struct office *p = arg;
 
 	if (up)
 		log_info("link.up", "profile=%s", p->name);
@@ -56,7 +56,7 @@ on_link(bool up, const char *why, void *arg)
 static void
 on_stop(uint64_t job, const char *origin, void *arg)
 {
-	struct profile *p = arg;
+	struct office *p = arg;
 	const struct job_record *running = p->snapshot ? snapshot_job(p->snapshot) : NULL;
 	char who[96];
 
@@ -74,7 +74,7 @@ on_state(void *arg)
 static void
 on_poke(void *arg)
 {
-	struct profile *p = arg;
+	struct office *p = arg;
 
 	if (p->replicator)
 		replicator_poke(p->replicator);
@@ -89,11 +89,11 @@ on_watcher(void *arg)
 static void
 on_job(const struct job_record *record, void *arg)
 {
-	struct profile *p = arg;
+	struct office *p = arg;
 
 	/* DBCOPY has ended well as soon as the job streams. */
 	if (record->phase > JOB_COPY && record->result == JOB_RUNNING && memo_facts(p->memo)->last_dbcopy_ns < record->t0_ns) {
-		memo_facts(p->memo)->last_dbcopy_ns = profile_now_ns();
+		memo_facts(p->memo)->last_dbcopy_ns = office_now_ns();
 		memo_store(p->memo);
 	}
 	changed(p);
@@ -105,7 +105,7 @@ static const struct watcher_link_events watcher_events = {.poke = on_poke, .chan
 /* ---- opening what is missing ---- */
 
 static int
-open_tree(struct profile *p)
+open_tree(struct office *p)
 {
 	struct memo_facts *known = memo_facts(p->memo);
 	struct livetree_id id;
@@ -136,7 +136,7 @@ open_tree(struct profile *p)
 }
 
 static int
-open_replicator(struct profile *p)
+open_replicator(struct office *p)
 {
 	struct replicator_setup setup = {
 	    .base = p->setup.base,
@@ -179,7 +179,7 @@ open_replicator(struct profile *p)
 }
 
 void
-profile_try(struct profile *p)
+office_try(struct office *p)
 {
 	if (p->ended || p->replicator)
 		return;
@@ -195,16 +195,16 @@ profile_try(struct profile *p)
 /* ---- the schedule ---- */
 
 static uint32_t
-today(const struct profile *p)
+today(const struct office *p)
 {
 	struct civil c;
 
-	zone_civil(p->zone, profile_now_ns() / 1000000000, &c);
+	zone_civil(p->zone, office_now_ns() / 1000000000, &c);
 	return civil_date(&c);
 }
 
 static void
-keep_schedule(struct profile *p)
+keep_schedule(struct office *p)
 {
 	struct memo_facts *memo = memo_facts(p->memo);
 	struct schedule_slot slot;
@@ -214,10 +214,10 @@ keep_schedule(struct profile *p)
 		return;
 	/* Nothing that was due before the profile's first start is missed. */
 	if (!memo->last_slot_s) {
-		memo->last_slot_s = profile_now_ns() / 1000000000;
+		memo->last_slot_s = office_now_ns() / 1000000000;
 		memo_store(p->memo);
 	}
-	if (!schedule_next(p->schedule, p->zone, profile_now_ns() / 1000000000, memo->last_slot_s, &slot) || !slot.late)
+	if (!schedule_next(p->schedule, p->zone, office_now_ns() / 1000000000, memo->last_slot_s, &slot) || !slot.late)
 		return;
 	if (snapshot_start(p->snapshot, "schedule", slot.date, NULL, NULL, &id) != 0) {
 		if (!p->tried_slot_failed)
@@ -234,12 +234,12 @@ keep_schedule(struct profile *p)
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
-	struct profile *p = arg;
+	struct office *p = arg;
 
 	(void)fd, (void)what;
 	if (p->ended)
 		return;
-	profile_try(p);
+	office_try(p);
 	if (p->replicator)
 		replicator_poke(p->replicator);
 	keep_schedule(p);
@@ -249,7 +249,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 /* ---- life ---- */
 
 static int
-read_policies(struct profile *p, const struct profile_config *config)
+read_policies(struct office *p, const struct profile_config *config)
 {
 	struct schedule *schedule = NULL;
 	struct zone *zone = NULL;
@@ -270,7 +270,7 @@ read_policies(struct profile *p, const struct profile_config *config)
 }
 
 static int
-open_stores(struct profile *p)
+open_stores(struct office *p)
 {
 	char *history = NULL;
 	bool rebuilt_journal = false, rebuilt_map = false;
@@ -303,7 +303,7 @@ open_stores(struct profile *p)
 
 /* A job that was running when we died is over: say so in the history. */
 static void
-close_lost_jobs(struct profile *p)
+close_lost_jobs(struct office *p)
 {
 	const struct job_record *found;
 
@@ -313,14 +313,14 @@ close_lost_jobs(struct profile *p)
 
 			r.result = JOB_FAILED;
 			r.code = ERR_INTERRUPTED;
-			r.ended_ns = profile_now_ns();
+			r.ended_ns = office_now_ns();
 			snprintf(r.text, sizeof r.text, "the collector was ended in the middle of it; the server may still have sealed the set");
 			jobs_put(p->jobs, &r);
 		}
 }
 
 static int
-name_paths(struct profile *p)
+name_paths(struct office *p)
 {
 	const char *state = collector_config_main(p->setup.conf)->state;
 
@@ -335,15 +335,15 @@ name_paths(struct profile *p)
 }
 
 int
-profile_new(const struct profile_setup *setup, struct profile **ret_profile)
+office_new(const struct office_setup *setup, struct office **ret_office)
 {
-	struct profile *p = calloc(1, sizeof *p);
+	struct office *p = calloc(1, sizeof *p);
 	int err;
 
 	if (!p)
 		return err_set(ERR_NOMEM, "opening profile %s", setup->name);
 	p->setup = *setup;
-	p->started_ns = profile_now_ns();
+	p->started_ns = office_now_ns();
 	p->lane_journal = -1;
 	err = name_paths(p);
 	if (err == 0)
@@ -359,17 +359,17 @@ profile_new(const struct profile_setup *setup, struct profile **ret_profile)
 	if (err == 0 && !(p->tick = evtimer_new(setup->base, on_tick, p)))
 		err = err_set(ERR_NOMEM, "opening profile %s", p->name);
 	if (err) {
-		profile_end(p); /* no replicator yet: nothing of ours is in the pool but what frees itself */
-		profile_free(p);
+		office_end(p); /* no replicator yet: nothing of ours is in the pool but what frees itself */
+		office_free(p);
 		return err;
 	}
 	event_active(p->tick, EV_TIMEOUT, 0);
-	*ret_profile = p;
+	*ret_office = p;
 	return 0;
 }
 
 void
-profile_end(struct profile *p)
+office_end(struct office *p)
 {
 	p->ended = true;
 	if (p->tick)
@@ -382,7 +382,7 @@ profile_end(struct profile *p)
 }
 
 void
-profile_free(struct profile *p)
+office_free(struct office *p)
 {
 	if (!p)
 		return;
@@ -404,13 +404,13 @@ profile_free(struct profile *p)
 }
 
 const char *
-profile_name(const struct profile *p)
+office_name(const struct office *p)
 {
 	return p->name;
 }
 
 int
-profile_reload(struct profile *p, const struct conf *conf)
+office_reload(struct office *p, const struct conf *conf)
 {
 	const struct profile_config *config = collector_config_profile(conf, p->name);
 	int err = read_policies(p, config);
@@ -428,7 +428,7 @@ profile_reload(struct profile *p, const struct conf *conf)
 /* ---- orders ---- */
 
 static int
-not_running(const struct profile *p)
+not_running(const struct office *p)
 {
 	if (!p->identity)
 		return err_set(ERR_DENIED, "profile %s is not enrolled: `tidemark token create %s` on the server, then `tidemark enrol %s TOKEN` here", p->name,
@@ -437,7 +437,7 @@ not_running(const struct profile *p)
 }
 
 int
-profile_sync(struct profile *p, collector_done *done, void *arg)
+office_sync(struct office *p, collector_done *done, void *arg)
 {
 	if (!p->replicator)
 		return not_running(p);
@@ -448,7 +448,7 @@ profile_sync(struct profile *p, collector_done *done, void *arg)
 }
 
 int
-profile_backup(struct profile *p, const char *origin, void (*done)(const struct job_record *record, void *arg), void *arg, uint64_t *ret_id)
+office_backup(struct office *p, const char *origin, void (*done)(const struct job_record *record, void *arg), void *arg, uint64_t *ret_id)
 {
 	if (!p->snapshot)
 		return not_running(p);
@@ -458,13 +458,13 @@ profile_backup(struct profile *p, const char *origin, void (*done)(const struct 
 }
 
 int
-profile_stop(struct profile *p, const char *who)
+office_stop(struct office *p, const char *who)
 {
 	return p->snapshot ? snapshot_stop(p->snapshot, who) : not_running(p);
 }
 
 int
-profile_pause(struct profile *p, bool paused)
+office_pause(struct office *p, bool paused)
 {
 	struct memo_facts *memo = memo_facts(p->memo);
 
@@ -481,13 +481,13 @@ profile_pause(struct profile *p, bool paused)
 	memo_store(p->memo);
 	if (p->replicator)
 		replicator_pause(p->replicator, paused);
-	profile_try(p);
+	office_try(p);
 	changed(p);
 	return 0;
 }
 
 int
-profile_bandwidth(struct profile *p, uint64_t bytes_per_s)
+office_bandwidth(struct office *p, uint64_t bytes_per_s)
 {
 	if (!p->replicator)
 		return not_running(p);
@@ -496,7 +496,7 @@ profile_bandwidth(struct profile *p, uint64_t bytes_per_s)
 }
 
 int
-profile_sets(struct profile *p, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
+office_sets(struct office *p, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
 {
 	if (!p->replicator)
 		return not_running(p);
@@ -505,14 +505,14 @@ profile_sets(struct profile *p, void (*done)(int err, const struct wire_set *set
 }
 
 const struct jobs *
-profile_jobs(const struct profile *p)
+office_jobs(const struct office *p)
 {
 	return p->jobs;
 }
 
 struct trouble_job {
 	struct job job;
-	struct profile *profile;
+	struct office *profile;
 	struct journal_trouble *troubles;
 	size_t n;
 	int err;
@@ -539,7 +539,7 @@ troubles_done(struct job *job, bool cancelled)
 }
 
 int
-profile_troubles(struct profile *p, void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg), void *arg)
+office_troubles(struct office *p, void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg), void *arg)
 {
 	struct trouble_job *t = calloc(1, sizeof *t);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* profile_state - what the state of a profile is, and why: the gravest reason that holds, in words that say what to do. */
+/* office_state - what the state of a profile is, and why: the gravest reason that holds, in words that say what to do. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "collector/config.h"
 #include "collector/dbcopy.h"
 #include "collector/memo.h"
-#include "collector/profile_private.h"
+#include "collector/office_private.h"
 #include "collector/schedule.h"
 #include "collector/snapshot.h"
 #include "collector/watcher_link.h"
@@ -20,10 +20,10 @@
 #define LATE_PENDING_NS (15ll * 60 * 1000000000)
 
 static void
-ask_space(struct profile *p)
+ask_space(struct office *p)
 {
 	uint64_t total, inodes;
-	int64_t now = profile_now_ns() / 1000000000;
+	int64_t now = office_now_ns() / 1000000000;
 	int fd;
 
 	/* A stat of a file system that hangs would hang the loop: once a minute is enough to risk. */
@@ -38,7 +38,7 @@ ask_space(struct profile *p)
 }
 
 static const struct job_record *
-last_ended(const struct profile *p)
+last_ended(const struct office *p)
 {
 	const struct job_record *r;
 
@@ -63,10 +63,10 @@ judge(struct collector_profile_status *s, enum profile_state state, const char *
 }
 
 static void
-judge_all(const struct profile *p, struct collector_profile_status *s)
+judge_all(const struct office *p, struct collector_profile_status *s)
 {
 	const struct replicator_status *f = &s->flow;
-	int64_t now = profile_now_ns(), newest = f->last_sealed_ns > p->started_ns ? f->last_sealed_ns : p->started_ns;
+	int64_t now = office_now_ns(), newest = f->last_sealed_ns > p->started_ns ? f->last_sealed_ns : p->started_ns;
 	bool scheduled = s->next_run_s != 0;
 
 	if (f->last_sealed_ns)
@@ -102,7 +102,7 @@ judge_all(const struct profile *p, struct collector_profile_status *s)
 }
 
 static void
-doctor_facts(const struct profile *p, struct collector_doctor_facts *d)
+doctor_facts(const struct office *p, struct collector_doctor_facts *d)
 {
 	char *problem = dbcopy_problem(p->config->dbcopy), *text = NULL;
 	size_t len;
@@ -110,13 +110,13 @@ doctor_facts(const struct profile *p, struct collector_doctor_facts *d)
 	snprintf(d->dbcopy_problem, sizeof d->dbcopy_problem, "%s", problem ? problem : "");
 	free(problem);
 	d->watch_limit = -1;
-	if (fsio_read_file(AT_FDCWD, "/proc/sys/fs/inotify/max_user_watches", 64, &text, &len) == 0)
+	if (fsio_read_path("/proc/sys/fs/inotify/max_user_watches", 64, &text, &len) == 0)
 		d->watch_limit = atoll(text);
 	free(text);
 }
 
 void
-profile_status(struct profile *p, struct collector_profile_status *s)
+office_status(struct office *p, struct collector_profile_status *s)
 {
 	struct watcher_link_status w = {0};
 	struct schedule_slot slot;
@@ -129,7 +129,7 @@ profile_status(struct profile *p, struct collector_profile_status *s)
 	s->job = p->snapshot ? snapshot_job(p->snapshot) : NULL;
 	s->last_job = last_ended(p);
 	s->last_dbcopy_ns = memo_facts(p->memo)->last_dbcopy_ns;
-	if (schedule_next(p->schedule, p->zone, profile_now_ns() / 1000000000, memo_facts(p->memo)->last_slot_s, &slot))
+	if (schedule_next(p->schedule, p->zone, office_now_ns() / 1000000000, memo_facts(p->memo)->last_slot_s, &slot))
 		s->next_run_s = slot.at_s;
 	if (p->watcher)
 		watcher_link_status(p->watcher, &w);

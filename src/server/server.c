@@ -1,0 +1,688 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* server - puts the parts together: who listens, who may come in, who is told what, and in which order it all ends. */
+#include "server/server.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/log.h"
+#include "base/workpool.h"
+#include "server/config.h"
+#include "server/notify.h"
+#include "server/sealing.h"
+#include "server/server_own.h"
+#include "server/staging.h"
+#include "wire/identity.h"
+
+#define CONNECTING_MAX 64u
+#define CONNECTING_SOURCE_MAX 4u
+#define TICK_S 2 /* a revoked certificate's session ends within this */
+#define WRITE_THREADS 4
+#define SYNC_THREADS 8 /* they wait for the disk */
+#define READ_THREADS 2
+#define LISTEN_BACKLOG 256
+
+int64_t
+server_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+/* ---- tenants ---- */
+
+struct tenant *
+server_tenant(const struct server *s, const char *profile)
+{
+	for (size_t i = 0; i < s->n_seats; i++)
+		if (strcmp(tenant_name(s->seats[i].t), profile) == 0)
+			return s->seats[i].t;
+	return NULL;
+}
+
+static int64_t
+keep_days_of(struct tenant *t)
+{
+	const struct server *s = t->arg;
+
+	return server_config_profile(s->conf, tenant_name(t))->keep_days;
+}
+
+static void
+tenant_changed(struct tenant *t)
+{
+	struct server *s = t->arg;
+
+	if (s->changed && !s->ending)
+		s->changed(tenant_name(t), s->changed_arg);
+}
+
+static void
+tenant_trouble(struct tenant *t, const char *event, const char *text)
+{
+	struct server *s = t->arg;
+
+	notify_run(server_config_profile(s->conf, tenant_name(t))->notify, tenant_name(t), event, text);
+}
+
+static void
+tenant_opened(int err, const char *text, void *arg)
+{
+	struct tenant *t = arg;
+
+	if (err)
+		log_error("server.profile", "profile=%s %s", tenant_name(t), text);
+	else
+		sealing_load(t->sealing);
+	tenant_changed(t);
+}
+
+static int
+grow_seats(struct server *s)
+{
+	size_t cap = s->cap_seats ? 2 * s->cap_seats : 16;
+	struct seat *seats = realloc(s->seats, cap * sizeof *seats);
+
+	if (!seats)
+		return err_set(ERR_NOMEM, "adding a profile");
+	s->seats = seats;
+	s->cap_seats = cap;
+	return 0;
+}
+
+static void
+seat_tenant(struct server *s, struct tenant *t)
+{
+	size_t at = 0;
+
+	while (at < s->n_seats && strcmp(tenant_name(s->seats[at].t), tenant_name(t)) < 0)
+		at++;
+	memmove(s->seats + at + 1, s->seats + at, (s->n_seats - at) * sizeof *s->seats);
+	s->seats[at] = (struct seat){.t = t};
+	s->n_seats++;
+}
+
+/* Makes the profile known, and opens it; one that is known already is fine. */
+static int
+add_tenant(struct server *s, const char *name)
+{
+	struct tenant *t;
+	int err;
+
+	if (server_tenant(s, name))
+		return 0;
+	err = s->n_seats == s->cap_seats ? grow_seats(s) : 0;
+	if (err == 0)
+		err = tenant_new(&s->profile_setup, s->keeper, name, &t);
+	if (err)
+		return err;
+	t->keep_days = keep_days_of;
+	t->changed = tenant_changed;
+	t->trouble = tenant_trouble;
+	t->arg = s;
+	seat_tenant(s, t);
+	profile_open(t->profile, tenant_opened, t);
+	if (keeper_link_up(s->keeper))
+		tenant_learn_sets(t, NULL, NULL);
+	return 0;
+}
+
+/* Every name in a directory of the store that could be a profile's. */
+static int
+add_from(struct server *s, const char *place)
+{
+	int err = 0, fd = fsio_open_dir(s->store_fd, place);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (fd == -ERR_GONE)
+		return 0;
+	if (!dir)
+		return fd < 0 ? fd : err_sys("listing the store");
+	while (err == 0 && (d = readdir(dir)))
+		if (identity_name_valid(d->d_name) && strcmp(d->d_name, "lost+found") != 0)
+			err = add_tenant(s, d->d_name);
+	closedir(dir);
+	return err;
+}
+
+static int
+add_configured(struct server *s)
+{
+	const struct conf_section *section;
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && (section = conf_nth(s->conf, "profile", i)); i++)
+		err = add_tenant(s, section->name);
+	return err;
+}
+
+static int
+add_known(struct server *s)
+{
+	int err = add_from(s, "");
+
+	if (err == 0)
+		err = add_from(s, ".identity/pins");
+	return err ? err : add_configured(s);
+}
+
+/* ---- connections ---- */
+
+static struct guest *
+guest_of(struct server *s, const struct session *session)
+{
+	struct guest *g = s->guests;
+
+	while (g && g->session != session)
+		g = g->next;
+	return g;
+}
+
+static void
+come_in(struct server *s, struct guest *g)
+{
+	if (!g->connecting)
+		return;
+	g->connecting = false;
+	s->connecting--;
+	s->sessions++;
+}
+
+static void
+on_authenticated(struct session *session, void *arg)
+{
+	struct guest *g = guest_of(arg, session);
+
+	if (g)
+		come_in(arg, g);
+}
+
+static void
+guest_free(struct server *s, struct guest *g)
+{
+	if (g->connecting)
+		s->connecting--;
+	else
+		s->sessions--;
+	for (struct guest **at = &s->guests; *at; at = &(*at)->next)
+		if (*at == g) {
+			*at = g->next;
+			break;
+		}
+	free(g);
+}
+
+static void
+on_over(struct session *session, void *arg)
+{
+	struct guest *g = guest_of(arg, session);
+
+	if (g)
+		guest_free(arg, g);
+}
+
+static struct tenant *
+find_tenant(const char *profile, void *arg)
+{
+	return server_tenant(arg, profile);
+}
+
+static void
+note_address(struct guest *g, const struct sockaddr *sa)
+{
+	if (sa->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
+
+		memcpy(g->address, &in->sin_addr, sizeof in->sin_addr);
+		g->local = ntohl(in->sin_addr.s_addr) >> 24 == 127;
+	} else if (sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+
+		memcpy(g->address, &in6->sin6_addr, sizeof in6->sin6_addr);
+		g->local = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+	}
+}
+
+static bool
+has_room_for(const struct server *s, const struct guest *guest)
+{
+	const struct guest *g;
+	size_t same = 0;
+
+	if (s->connecting >= CONNECTING_MAX)
+		return false;
+	for (g = s->guests; g; g = g->next)
+		same += g->connecting && memcmp(g->address, guest->address, sizeof g->address) == 0;
+	return guest->local || same < CONNECTING_SOURCE_MAX;
+}
+
+static void
+on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
+{
+	struct server *s = arg;
+	struct guest *g = calloc(1, sizeof *g);
+
+	(void)l;
+	(void)len;
+	if (g)
+		note_address(g, sa);
+	if (!g || !has_room_for(s, g)) {
+		s->refused++;
+		close(fd);
+		free(g);
+		return;
+	}
+	g->connecting = true;
+	s->connecting++;
+	g->next = s->guests;
+	s->guests = g;
+	if (session_new(&s->host, fd, &g->session) != 0) {
+		log_warn("server.accept", "%s", err_text());
+		guest_free(s, g);
+	}
+}
+
+static void
+on_accept_error(struct evconnlistener *l, void *arg)
+{
+	(void)l;
+	(void)arg;
+	log_error("server.accept", "%s", strerror(errno));
+}
+
+/* ---- the listener ---- */
+
+/* "[::]:7460", "0.0.0.0:7460", "backup.example.org:7460"; resolved once, at the start. */
+static int
+parse_listen(const char *text, struct sockaddr_storage *ret_sa, int *ret_len)
+{
+	const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+	const char *colon = strrchr(text, ':');
+	struct addrinfo *found;
+	char name[256];
+	int rc;
+
+	assert(colon); /* the configuration was checked */
+	snprintf(name, sizeof name, "%.*s", (int)(colon - text), text);
+	size_t n = strlen(name);
+	if (n > 2 && name[0] == '[' && name[n - 1] == ']') {
+		memmove(name, name + 1, n - 2);
+		name[n - 2] = '\0';
+	}
+	rc = getaddrinfo(name, colon + 1, &hints, &found);
+	if (rc)
+		return err_set(ERR_CONFIG, "listen: %s: %s (an address and a port, as in 0.0.0.0:7460 or [::]:7460)", text, gai_strerror(rc));
+	memcpy(ret_sa, found->ai_addr, found->ai_addrlen);
+	*ret_len = (int)found->ai_addrlen;
+	freeaddrinfo(found);
+	return 0;
+}
+
+static int
+note_port(struct server *s)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof sa;
+	char host[64] = "";
+
+	if (getsockname(evconnlistener_get_fd(s->listener), (struct sockaddr *)&sa, &len) != 0)
+		return err_sys("asking for the address listened on");
+	if (sa.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&sa;
+
+		s->port = ntohs(in6->sin6_port);
+		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+		snprintf(s->listen, sizeof s->listen, "[%s]:%u", host, s->port);
+	} else {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)&sa;
+
+		s->port = ntohs(in->sin_port);
+		inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+		snprintf(s->listen, sizeof s->listen, "%s:%u", host, s->port);
+	}
+	return 0;
+}
+
+static int
+start_listening(struct server *s)
+{
+	struct sockaddr_storage sa = {0};
+	int len = 0, err = parse_listen(server_config_main(s->conf)->listen, &sa, &len);
+
+	if (err)
+		return err;
+	s->listener = evconnlistener_new_bind(s->base, on_accept, s, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, LISTEN_BACKLOG,
+	    (struct sockaddr *)&sa, len);
+	if (!s->listener)
+		return err_sys("listening on %s", server_config_main(s->conf)->listen);
+	evconnlistener_set_error_cb(s->listener, on_accept_error);
+	return note_port(s);
+}
+
+/* ---- keeper ---- */
+
+static void
+on_keeper_up(void *arg)
+{
+	struct server *s = arg;
+
+	for (size_t i = 0; i < s->n_seats; i++)
+		tenant_learn_sets(s->seats[i].t, NULL, NULL);
+}
+
+static void
+on_scrub(const struct report *report, void *arg)
+{
+	struct server *s = arg;
+
+	if (report->kind == REPORT_LINE)
+		log_error("server.scrub", "%s", report->text ? report->text : "");
+	for (size_t i = 0; report->kind == REPORT_DONE && i < report->n_sets; i++) {
+		const struct report_set *set = &report->sets[i];
+		struct tenant *t = set->profile ? server_tenant(s, set->profile) : NULL;
+
+		if (!t)
+			continue;
+		if (set->verified == 2)
+			tenant_trouble(t, "failed", "a set differs from its manifest");
+		tenant_note_set(t, set);
+	}
+}
+
+static const struct keeper_events keeper_events = {.up = on_keeper_up, .scrub = on_scrub};
+
+/* ---- the tick ---- */
+
+static void
+check_late(struct server *s, size_t i)
+{
+	char reason[512];
+	bool late = server_is_late(s, s->seats[i].t, reason, sizeof reason);
+
+	if (late && !s->seats[i].told_late) {
+		log_warn("server.late", "profile=%s %s", tenant_name(s->seats[i].t), reason);
+		tenant_trouble(s->seats[i].t, "late", reason);
+	}
+	s->seats[i].told_late = late;
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+	struct guest *g;
+
+	(void)fd;
+	(void)what;
+	for (g = s->guests; g; g = g->next)
+		session_check_pin(g->session);
+	for (size_t i = 0; i < s->n_seats; i++)
+		check_late(s, i);
+	notify_reap();
+}
+
+/* ---- life ---- */
+
+static int
+open_store(struct server *s)
+{
+	const char *store = server_config_main(s->conf)->store;
+	char *identity;
+	int err;
+
+	if (mkdir(store, 0750) != 0 && errno != EEXIST)
+		return err_sys("making the store %s", store);
+	s->store_fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->store_fd < 0)
+		return err_sys("opening the store %s", store);
+	if (asprintf(&identity, "%s/.identity", store) < 0)
+		return err_set(ERR_NOMEM, "opening the store");
+	err = identity_open_server(identity, &s->identity);
+	free(identity);
+	return err;
+}
+
+static int
+open_lanes(struct server *s)
+{
+	struct profile_setup *p = &s->profile_setup;
+	int err = workpool_new(s->base, &s->pool);
+
+	if (err)
+		return err;
+	*p = (struct profile_setup){.base = s->base, .pool = s->pool, .store_fd = s->store_fd, .store = server_config_main(s->conf)->store};
+	s->host = (struct session_host){.base = s->base, .pool = s->pool, .identity = s->identity, .tenant = find_tenant,
+	    .authenticated = on_authenticated, .over = on_over, .arg = s};
+	p->lane_write = workpool_add_lane(s->pool, "write", WRITE_THREADS);
+	p->lane_sync = workpool_add_lane(s->pool, "sync", SYNC_THREADS);
+	p->lane_jobs = workpool_add_lane(s->pool, "jobs", 1);
+	s->host.lane_read = workpool_add_lane(s->pool, "read", READ_THREADS);
+	s->host.lane_enrol = workpool_add_lane(s->pool, "enrol", 1);
+	return p->lane_write < 0 || p->lane_sync < 0 || p->lane_jobs < 0 || s->host.lane_read < 0 || s->host.lane_enrol < 0
+	    ? err_set(ERR_NOMEM, "starting threads") : 0;
+}
+
+static int
+open_rest(struct server *s)
+{
+	int err = open_store(s);
+
+	if (err == 0)
+		err = open_lanes(s);
+	if (err == 0)
+		err = keeper_link_new(s->base, NULL, s->file, &keeper_events, s, &s->keeper);
+	if (err == 0)
+		err = add_known(s);
+	if (err == 0)
+		err = start_listening(s);
+	if (err == 0 && (!(s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s)) || event_add(s->tick, &(struct timeval){.tv_sec = TICK_S}) != 0))
+		err = err_set(ERR_NOMEM, "starting the server");
+	return err;
+}
+
+int
+server_new(struct event_base *base, struct conf *conf, const char *file, struct server **ret_server)
+{
+	struct server *s = calloc(1, sizeof *s);
+	int err;
+
+	if (!s)
+		return err_set(ERR_NOMEM, "starting the server");
+	TAILQ_INIT(&s->asked);
+	s->base = base;
+	s->conf = conf;
+	s->store_fd = -1;
+	s->started_ns = server_now_ns();
+	s->file = strdup(file);
+	log_set_level((enum log_level)server_config_main(conf)->log_level);
+	err = s->file ? open_rest(s) : err_set(ERR_NOMEM, "starting the server");
+	if (err) {
+		s->conf = NULL; /* the caller's still */
+		server_free(s);
+		return err;
+	}
+	log_info("server.new", "listen=%s profiles=%zu", s->listen, s->n_seats);
+	*ret_server = s;
+	return 0;
+}
+
+/* Sessions first, so that nobody is told; then the keeper, whose last words settle jobs; then the lanes; then what they used. */
+void
+server_free(struct server *s)
+{
+	if (!s)
+		return;
+	s->ending = true;
+	if (s->listener)
+		evconnlistener_free(s->listener);
+	if (s->tick)
+		event_free(s->tick);
+	for (struct guest *g = s->guests, *next; g; g = next) {
+		next = g->next;
+		session_free(g->session);
+		guest_free(s, g);
+	}
+	keeper_link_free(s->keeper);
+	workpool_free(s->pool);
+	for (size_t i = 0; i < s->n_seats; i++)
+		tenant_free(s->seats[i].t);
+	free(s->seats);
+	identity_close(s->identity);
+	if (s->store_fd >= 0)
+		close(s->store_fd);
+	conf_free(s->conf);
+	free(s->file);
+	free(s);
+}
+
+/* ---- reload ---- */
+
+static int
+may_replace(const struct server_config *old, const struct server_config *new)
+{
+	if (strcmp(old->listen, new->listen) != 0)
+		return err_set(ERR_CONFIG, "listen: changes at a restart only");
+	if (strcmp(old->store, new->store) != 0)
+		return err_set(ERR_CONFIG, "store: changes at a restart only");
+	if (strcmp(old->run_dir, new->run_dir) != 0)
+		return err_set(ERR_CONFIG, "run-dir: changes at a restart only");
+	if (strcmp(old->web, new->web) != 0)
+		return err_set(ERR_CONFIG, "web: changes at a restart only");
+	return 0;
+}
+
+int
+server_reload(struct server *s)
+{
+	struct conf *conf;
+	int err = server_config_load(s->file, &conf);
+
+	if (err)
+		return err;
+	err = may_replace(server_config_main(s->conf), server_config_main(conf));
+	if (err) {
+		conf_free(conf);
+		return err;
+	}
+	conf_free(s->conf);
+	s->conf = conf;
+	s->profile_setup.store = server_config_main(conf)->store;
+	log_set_level((enum log_level)server_config_main(conf)->log_level);
+	log_info("server.reload", "profiles=%zu", conf_count(conf, "profile"));
+	return add_configured(s);
+}
+
+const struct conf *
+server_conf(const struct server *s)
+{
+	return s->conf;
+}
+
+/* ---- what an operator does ---- */
+
+int
+server_find(const struct server *s, const char *profile)
+{
+	for (size_t i = 0; i < s->n_seats; i++)
+		if (strcmp(tenant_name(s->seats[i].t), profile) == 0)
+			return (int)i;
+	return err_set(ERR_NOTFOUND, "there is no profile %s", profile);
+}
+
+int
+server_stop(struct server *s, const char *profile, const char *who)
+{
+	struct tenant *t = server_tenant(s, profile);
+
+	return t ? sealing_stop_here(t->sealing, who) : err_set(ERR_NOTFOUND, "there is no profile %s", profile);
+}
+
+static int
+reached_address(const struct server *s, char *out, size_t size)
+{
+	const char *address = server_config_main(s->conf)->address;
+	char host[200];
+
+	if (strcmp(address, "auto") != 0) {
+		snprintf(out, size, "%s", address);
+		return 0;
+	}
+	if (gethostname(host, sizeof host) != 0)
+		return err_sys("asking for the host's name");
+	host[sizeof host - 1] = '\0';
+	snprintf(out, size, "%s:%u", host, s->port);
+	return 0;
+}
+
+int
+server_token_create(struct server *s, const char *profile, int64_t ttl_s, char **ret_token)
+{
+	char address[256];
+	int err;
+
+	if (!identity_name_valid(profile))
+		return err_set(ERR_USAGE, "%s is not a profile's name (letters, digits, . _ -, at most %u, beginning with a letter or digit)", profile,
+		    IDENTITY_NAME_MAX);
+	err = reached_address(s, address, sizeof address);
+	if (err == 0)
+		err = add_tenant(s, profile);
+	if (err == 0)
+		err = identity_token_create(s->identity, profile, address, server_now_ns() / 1000000000, ttl_s, ret_token);
+	if (err == 0)
+		log_info("server.token", "profile=%s ttl=%llds", profile, (long long)ttl_s);
+	return err;
+}
+
+int
+server_revoke(struct server *s, const char *profile)
+{
+	struct server_profile_status st;
+	int i = server_find(s, profile), err;
+
+	if (i < 0)
+		return i;
+	(void)server_status(s, (size_t)i, &st);
+	if (!st.enrolled)
+		return err_set(ERR_NOTFOUND, "no certificate of %s is on the allow-list", profile);
+	err = identity_pin_remove(s->identity, profile);
+	if (err)
+		return err;
+	log_info("server.revoke", "profile=%s", profile);
+	if (s->seats[i].t->session)
+		session_check_pin(s->seats[i].t->session);
+	tenant_changed(s->seats[i].t);
+	return 0;
+}
+
+const struct jobs *
+server_jobs(const struct server *s, const char *profile)
+{
+	const struct tenant *t = server_tenant(s, profile);
+
+	return t ? profile_jobs(t->profile) : NULL;
+}
+
+void
+server_on_change(struct server *s, void (*changed)(const char *profile, void *arg), void *arg)
+{
+	s->changed = changed;
+	s->changed_arg = arg;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * server_own - the server's own state, shared by server.c (life, connections), server_status.c (facts) and server_orders.c
+ * (what the keeper is asked), and by nothing else.
+ */
+#ifndef SERVER_SERVER_OWN_H
+#define SERVER_SERVER_OWN_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "server/keeper_link.h"
+#include "server/profile.h"
+#include "server/server.h"
+#include "server/session.h"
+#include "server/tenant.h"
+
+struct evconnlistener;
+struct event;
+struct identity;
+struct workpool;
+
+/* One connection. */
+struct guest {
+	struct guest *next;
+	struct session *session;
+	uint8_t address[16]; /* of the peer, for the limit by source */
+	bool connecting, local;
+};
+
+/* One order given for somebody outside. */
+struct asked {
+	TAILQ_ENTRY(asked) link;
+	struct server *server;
+	uint64_t id;
+	char profile[64];
+	const struct server_order_events *events;
+	void *arg;
+};
+TAILQ_HEAD(asked_list, asked);
+
+struct seat {
+	struct tenant *t;
+	bool told_late;
+};
+
+struct server {
+	struct event_base *base;
+	struct conf *conf;
+	char *file;
+	int store_fd;
+	struct identity *identity;
+	struct workpool *pool;
+	struct profile_setup profile_setup;
+	struct session_host host;
+	struct keeper_link *keeper;
+	struct evconnlistener *listener;
+	char listen[128];
+	uint16_t port;
+	struct event *tick;
+	int64_t started_ns;
+	bool ending;
+
+	struct seat *seats;      /* by name */
+	size_t n_seats, cap_seats;
+	struct guest *guests;
+	size_t connecting, sessions;
+	uint64_t refused;
+	struct asked_list asked;
+
+	void (*changed)(const char *profile, void *arg);
+	void *changed_arg;
+};
+
+struct tenant *server_tenant(const struct server *s, const char *profile);
+int64_t server_now_ns(void);
+
+/* server_status.c: true when the newest set is too old; `ret_reason` says so. */
+bool server_is_late(struct server *s, const struct tenant *t, char *reason, size_t size);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* server_status - decides what is well: from the catalogue, the index, the clock and the allow-list, never by hearsay. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fsio.h"
+#include "keeper/order.h"
+#include "server/config.h"
+#include "server/index.h"
+#include "server/sealing.h"
+#include "server/server_own.h"
+#include "server/staging.h"
+
+#define AWAY_S 900     /* a collector silent for so long is a fault */
+#define SPACE_PERCENT 5
+
+static const char *const state_names[] = {"ok", "late", "degraded", "failed"};
+_Static_assert(sizeof state_names / sizeof *state_names == SERVER_STATES, "every state has a name");
+
+const char *
+server_state_name(enum server_state state)
+{
+	return state < SERVER_STATES ? state_names[state] : "unknown";
+}
+
+/* When the profile's certificate was made; 0: it has none. */
+static int64_t
+enrolled_ns(const struct server *s, const char *profile)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof path, ".identity/pins/%s", profile);
+	if (fsio_stat(s->store_fd, path, &st) != 0)
+		return 0;
+	return st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
+}
+
+bool
+server_is_late(struct server *s, const struct tenant *t, char *reason, size_t size)
+{
+	const char *name = profile_name(t->profile);
+	int64_t since = enrolled_ns(s, name);
+	int64_t late_ns = server_config_profile(s->conf, name)->late_ms * 1000000;
+	int64_t newest = t->newest.name ? t->newest.started_ns : 0;
+
+	/* What the keeper has not told yet is not held against the profile. */
+	if (!since || !t->sets_known || server_now_ns() - (newest ? newest : since) <= late_ns)
+		return false;
+	if (newest)
+		snprintf(reason, size, "the newest set, %s, is %" PRId64 " hours old; see the collector's schedule and its last job", t->newest.name,
+		    (server_now_ns() - newest) / (int64_t)3600000000000);
+	else
+		snprintf(reason, size, "no set was ever sealed; run a backup on the collector");
+	return true;
+}
+
+/* ---- one profile ---- */
+
+static const struct job_record *
+last_ended(const struct jobs *jobs)
+{
+	const struct job_record *r;
+
+	for (size_t i = 0; jobs && (r = jobs_nth(jobs, i)); i++)
+		if (r->result != JOB_RUNNING)
+			return r;
+	return NULL;
+}
+
+static void
+fill_sets(struct server_profile_status *st, const struct tenant *t)
+{
+	const struct report_set *newest = &t->newest;
+
+	st->sets = t->n_sets;
+	snprintf(st->last_set, sizeof st->last_set, "%s", newest->name ? newest->name : "");
+	st->last_started_ns = newest->started_ns;
+	st->last_sealed_ns = newest->sealed_ns;
+	st->last_files = newest->files;
+	st->last_bytes = newest->bytes;
+	st->last_verified = newest->verified;
+	st->last_warnings = newest->warnings;
+}
+
+static void
+fill_flow(struct server_profile_status *st, const struct tenant *t)
+{
+	const struct session *live = t->session && session_live(t->session) ? t->session : NULL;
+	struct staging *staging = profile_staging(t->profile);
+	struct index *index = profile_index(t->profile);
+	struct staging_figures f = {0};
+	uint64_t map;
+
+	st->connected = live != NULL;
+	st->peer = live ? session_peer(live) : "";
+	st->connected_ns = t->connected_ns;
+	st->last_seen_ns = live ? server_now_ns() : t->last_seen_ns;
+	st->last_durable_ns = t->last_durable_ns;
+	st->wire_bytes_received = t->wire_bytes_received + (live ? session_bytes_received(live) : 0);
+	if (staging)
+		staging_figures(staging, &f);
+	st->files_received = t->files_received + f.files;
+	st->removals_received = t->removals_received + f.removals;
+	if (index) {
+		(void)index_total(index, &st->staged);
+		index_usage(index, &st->index_bytes, &map);
+	}
+}
+
+static void
+judge(struct server *s, struct server_profile_status *st, const struct tenant *t)
+{
+	int64_t away_s = (server_now_ns() - (st->last_seen_ns ? st->last_seen_ns : s->started_ns)) / 1000000000;
+
+	st->state = SERVER_FAILED;
+	if (*profile_trouble(t->profile))
+		snprintf(st->reason, sizeof st->reason, "cannot be opened: %s", profile_trouble(t->profile));
+	else if (st->last_verified == 2)
+		snprintf(st->reason, sizeof st->reason, "the newest set, %s, differs from its manifest: verify it, then back up again", st->last_set);
+	else if (st->last_job && st->last_job->result == JOB_FAILED && st->last_job->started_ns > st->last_sealed_ns)
+		snprintf(st->reason, sizeof st->reason, "the last backup failed: %.400s", st->last_job->text);
+	else if (server_is_late(s, t, st->reason, sizeof st->reason))
+		st->state = SERVER_LATE;
+	else
+		st->state = SERVER_DEGRADED;
+	if (*st->reason)
+		return;
+	if (!keeper_link_up(s->keeper))
+		snprintf(st->reason, sizeof st->reason, "the keeper is not running; it is started again by itself (see the log)");
+	else if (st->enrolled && !st->connected && away_s > AWAY_S)
+		snprintf(st->reason, sizeof st->reason, "no collector for %" PRId64 " minutes; see its host", away_s / 60);
+	else if (st->total_bytes && st->free_bytes / (st->total_bytes / 100 + 1) < SPACE_PERCENT)
+		snprintf(st->reason, sizeof st->reason, "less than %d %% of the store is free", SPACE_PERCENT);
+	else
+		st->state = SERVER_OK;
+}
+
+bool
+server_status(struct server *s, size_t i, struct server_profile_status *ret_status)
+{
+	struct server_profile_status st = {0};
+	enum layout_type layout;
+	uint64_t inodes;
+	struct tenant *t;
+
+	if (i >= s->n_seats)
+		return false;
+	t = s->seats[i].t;
+	st.name = tenant_name(t);
+	st.type = profile_layout(t->profile, &layout) ? layout_type_name(layout) : "";
+	st.enrolled = enrolled_ns(s, st.name) != 0;
+	st.job = sealing_job(t->sealing, &st.job_done, &st.job_total);
+	st.last_job = last_ended(profile_jobs(t->profile));
+	fill_flow(&st, t);
+	fill_sets(&st, t);
+	(void)fsio_space(s->store_fd, &st.free_bytes, &st.total_bytes, &inodes);
+	judge(s, &st, t);
+	*ret_status = st;
+	return true;
+}
+
+size_t
+server_count(const struct server *s)
+{
+	return s->n_seats;
+}
+
+void
+server_facts(const struct server *s, struct server_facts *ret_facts)
+{
+	*ret_facts = (struct server_facts){.keeper_up = keeper_link_up(s->keeper), .keeper_restarts = keeper_link_restarts(s->keeper),
+	    .sessions = s->sessions, .connecting = s->connecting, .refused = s->refused, .listen = s->listen};
+}

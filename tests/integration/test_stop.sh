@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A job can be stopped from both sides in every phase, and then there is nothing of it.
+#
+# Each phase is held open from outside: a DBCOPY that hangs, a bandwidth that crawls, a watcher or keeper that is asleep.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+world_new
+po_tiny 21
+world_start
+check "a first backup is good" backup
+
+mkfifo "$W/reached" && exec 9<>"$W/reached"
+blob=0
+new_blob() { blob=$((blob + 1)); echo "blob $blob" >"$PO/offiles/fd1/stop$blob"; }
+
+# stop_in PHASE SIDE HOLD RELEASE [CATCH]: HOLD before the backup begins, CATCH when the phase is reached, RELEASE after the stop
+stop_in() {
+	local phase=$1 side=$2 hold=$3 release=$4 catch=${5:-true} code before label
+	[ "$side" = tm ] && label="stopped from the collector in phase $1" || label="stopped from the server in phase $1"
+	before=$(sealed)
+	"$GWSIM" churn "$PO" --fraction 10% --seed $((blob + 100)) >/dev/null
+	new_blob
+	$hold
+	# The job's own stream tells each phase as it begins; the status is told a few times a second only.
+	{ tm --json backup po1 --wait 2>"$W/job.err"; echo $? >"$W/job.code"; } | q --when "o.get('phase') == '$phase'" "$W/reached" &
+	local job=$!
+	if ! read -rt 60 _ <&9 || ! $catch; then
+		not_ok "stop_leaves_nothing: phase $phase is reached" "$W/job.err"
+		tm stop po1
+		$release
+		wait $job
+		return
+	fi
+	expect 0 '' "$label: the stop is taken" "$side" stop po1
+	$release
+	wait $job
+	code=$(cat "$W/job.code")
+	same "$label: the backup does not call itself good" 1 $code
+	check "$label: no job is left" wait_status 30 'p["job"] is None'
+	check "$label: no job is left on the server" wait_server 30 'p["job"] is None'
+	same "stop_leaves_nothing: $label: no set" "$before" "$(sealed)"
+	same "stop_leaves_nothing: $label: no half state" "" "$(half_state)"
+	same "$label: the history says so" "stopped" "$(tm --json job show | q result)"
+	new_blob
+	check "stop_leaves_nothing: $label: the flow still runs" sync_wait
+	check "$label: what the flow sent is right" compare_replica
+}
+
+hold_nothing() { :; }
+slow() { tm bandwidth po1 8K; }
+fast() { tm bandwidth po1 unlimited; }
+watcher_sleeps() { kill -STOP "$(watcher_pid)"; }
+watcher_wakes() { kill -CONT "$(watcher_pid)"; }
+# New blobs are read once in the seal: with this many it takes long enough to be caught in it.
+big_blobs() {
+	"$PYTHON" - "$PO/offiles/fd2" $blob <<'PY'
+import os, sys
+for i in range(60):
+    with open("%s/big%s-%d" % (sys.argv[1], sys.argv[2], i), "wb") as f:
+        f.write(os.urandom(5 << 20))
+PY
+	sync_wait 60
+}
+keeper_sleeps() { kill -STOP "$(keeper_pid)"; }
+keeper_wakes() { kill -CONT "$(keeper_pid)"; }
+
+for side in tm tms; do
+	stop_in barrier $side watcher_sleeps watcher_wakes
+	stop_in notify $side keeper_sleeps keeper_wakes
+	stop_in seal $side big_blobs keeper_wakes keeper_sleeps
+done
+rm -f "$PO"/offiles/fd2/big*
+PROFILE_KEYS="bandwidth = 8K" && write_collector_conf collector && collector_stop && collector_start
+check "the collector comes back with a limit" wait_status 20 'p["connected"]'
+slow_phase() { "$GWSIM" churn "$PO" --fraction 50% --seed 77 >/dev/null; }
+stop_in stream tm slow_phase fast
+tm bandwidth po1 8K
+stop_in stream tms slow_phase fast
+PROFILE_KEYS="dbcopy = $TESTS/tools/fake_dbcopy.sh hangs" && write_collector_conf collector && collector_stop && collector_start
+check "the collector comes back with a DBCOPY that hangs" wait_status 20 'p["connected"]'
+stop_in copy tm hold_nothing hold_nothing
+stop_in copy tms hold_nothing hold_nothing
+same "no DBCOPY survives a stop" "" "$(pgrep -f "fake_dbcopy.sh hangs.*$W" || true)"
+
+# --- nothing to stop; two at once ----------------------------------------------------------------------------------
+expect 10 'no job' "with no job running a stop says so on the collector" tm stop po1
+expect 10 'no job' "and on the server" tms stop po1
+tm backup po1 >"$W/job.out" 2>&1
+check "a job hangs in copy" wait_status 20 "j.get('phase') == 'copy'"
+expect 11 'running' "a second backup is refused while one runs" tm backup po1
+check "the hanging job is stopped" tm stop po1
+
+PROFILE_KEYS='' && write_collector_conf collector && collector_stop && collector_start && wait_status 20 'p["connected"]'
+check "the next backup is good" backup
+check "its set is restored" restore po1 latest "$W/restored"
+check "restored and live tree are the same" compare_tree "$PO" "$W/restored"
+expect 0 '' "and verified" tms verify po1
+same "two sets in all" 2 "$(sealed | wc -l)"
+done_testing

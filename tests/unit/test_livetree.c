@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* livetree - any spelling is found, no link is followed, and a root that is not ours is never taken for an empty one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "livetree.h"
+#include "tests/lib/scratch.h"
+
+static struct scratch scratch;
+static char root[256];
+static struct livetree *tree;
+
+/* printf and system(), in the scratch directory. */
+static void
+shell(const char *command)
+{
+	char line[1024];
+
+	snprintf(line, sizeof line, "cd '%s' && { %s; }", scratch.path, command);
+	assert_int_equal(system(line), 0);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	scratch_open(&scratch);
+	scratch_path(&scratch, "po", root);
+	tree = NULL;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	livetree_close(tree);
+	scratch_close(&scratch);
+	return 0;
+}
+
+static int
+open_po(void)
+{
+	livetree_close(tree);
+	tree = NULL;
+	return livetree_open(root, LAYOUT_POST_OFFICE, &tree);
+}
+
+static void
+make_tree(void)
+{
+	shell("mkdir -p po/ofuser/index po/ofmsg po/offiles/fd1 && touch po/wphost.db po/offiles/fd1/blob");
+	assert_int_equal(open_po(), 0);
+}
+
+static void
+assert_live(const char *path, const char *want)
+{
+	char *live = livetree_live_path(tree, path);
+
+	assert_string_equal(live, want);
+	free(live);
+}
+
+static void
+a_lower_case_tree_is_itself(void **state)
+{
+	(void)state;
+	make_tree();
+	assert_string_equal(livetree_root(tree), root);
+	assert_int_equal(livetree_type(tree), LAYOUT_POST_OFFICE);
+	assert_live("", "");
+	assert_live("offiles", "offiles");
+	assert_live("offiles/fd1/blob", "offiles/fd1/blob");
+	assert_live("ofuser/index/x.idx", "ofuser/index/x.idx");
+	assert_live("wphost.db", "wphost.db");
+}
+
+static void
+fixed_directories_are_found_in_any_case(void **state)
+{
+	struct stat st;
+	int fd;
+	(void)state;
+
+	shell("mkdir -p po/OFUSER/Index po/OfMsg po/OFFILES/FD1 po/GWDMS/Lib1/DOCS/x po/GWDMS/lib2/archive && touch po/WPHOST.DB po/OFFILES/FD1/Blob");
+	assert_int_equal(open_po(), 0);
+	assert_live("offiles/FD1/Blob", "OFFILES/FD1/Blob");
+	assert_live("ofuser", "OFUSER");
+	assert_live("ofuser/index/x", "OFUSER/Index/x");
+	assert_live("ofuser/indexes/x", "OFUSER/indexes/x");
+	assert_live("ofmsg/msg1.db", "OfMsg/msg1.db");
+	assert_live("gwdms/Lib1/docs/x/y", "GWDMS/Lib1/DOCS/x/y");
+	assert_live("gwdms/lib2/archive", "GWDMS/lib2/archive");
+	assert_live("gwdms/lib3/docs/a", "GWDMS/lib3/docs/a");
+	assert_live("of", "of");
+	assert_int_equal(livetree_check(tree), 0);
+	assert_int_equal(livetree_stat(tree, "offiles/FD1/Blob", &st), 0);
+	assert_int_equal(livetree_stat(tree, "offiles/fd1/Blob", &st), -ERR_GONE); /* below, case matters */
+	fd = livetree_open_file(tree, "offiles/FD1/Blob", O_RDONLY);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void
+of_two_spellings_the_lower_case_wins(void **state)
+{
+	(void)state;
+	shell("mkdir -p po/ofuser po/OFUSER po/OFMSG po/OfMsg po/ofmsG po/offiles && touch po/wphost.db po/WPHOST.DB");
+	assert_int_equal(open_po(), 0);
+	assert_live("ofuser/x", "ofuser/x");
+	assert_live("ofmsg/x", "OFMSG/x"); /* none exact: the first in byte order, not of the listing */
+}
+
+static void
+a_tree_of_another_type_is_refused_with_all_that_is_missing(void **state)
+{
+	(void)state;
+	shell("mkdir -p po/ofuser po/offiles && touch po/wpdomain.db po/ofmsg");
+	assert_int_equal(open_po(), -ERR_CONFIG);
+	assert_non_null(strstr(err_text(), "wphost.db"));
+	assert_non_null(strstr(err_text(), "ofmsg")); /* a file of this name is no directory */
+	assert_null(strstr(err_text(), "directory ofuser"));
+	assert_int_equal(livetree_open(root, LAYOUT_DOMAIN, &tree), 0);
+	assert_int_equal(livetree_check(tree), 0);
+}
+
+static void
+a_root_that_is_not_there_is_gone(void **state)
+{
+	(void)state;
+	assert_int_equal(open_po(), -ERR_GONE);
+	shell("touch po");
+	assert_int_equal(open_po(), -ERR_GONE);
+}
+
+static void
+a_link_is_no_fixed_directory_and_leads_nowhere(void **state)
+{
+	struct stat st;
+	(void)state;
+
+	make_tree();
+	shell("mkdir elsewhere && touch elsewhere/secret && ln -s ../elsewhere po/GWDMS && ln -s ../../elsewhere/secret po/offiles/link");
+	assert_int_equal(livetree_refresh(tree), 0);
+	assert_live("gwdms/x", "gwdms/x");
+	assert_int_equal(livetree_open_file(tree, "GWDMS/secret", O_RDONLY), -ERR_UNSAFE);
+	assert_int_equal(livetree_open_file(tree, "offiles/link", O_RDONLY), -ERR_UNSAFE);
+	assert_true(livetree_open_file(tree, "offiles/../../elsewhere/secret", O_RDONLY) < 0);
+	assert_int_equal(livetree_stat(tree, "offiles/link", &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	shell("rm -rf po/offiles && ln -s ../elsewhere po/offiles");
+	assert_int_equal(open_po(), -ERR_CONFIG);
+}
+
+static void
+directories_can_be_listed(void **state)
+{
+	struct dirent *entry;
+	bool found = false;
+	struct stat st;
+	(void)state;
+
+	make_tree();
+	DIR *list = fdopendir(livetree_open_dir(tree, ""));
+	assert_non_null(list);
+	while ((entry = readdir(list)))
+		found |= strcmp(entry->d_name, "wphost.db") == 0;
+	closedir(list);
+	assert_true(found);
+	int fd = livetree_open_dir(tree, "offiles/fd1");
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(livetree_open_dir(tree, "offiles/fd2"), -ERR_GONE);
+	assert_int_equal(livetree_stat(tree, "", &st), 0);
+	assert_true(S_ISDIR(st.st_mode));
+	assert_int_equal(st.st_ino, livetree_id(tree).inode);
+}
+
+static void
+a_fixed_directory_that_comes_later_is_found_by_refresh(void **state)
+{
+	(void)state;
+	make_tree();
+	shell("mkdir -p po/GWDMS/lib/Docs");
+	assert_live("gwdms/lib/docs/a", "gwdms/lib/docs/a");
+	assert_int_equal(livetree_refresh(tree), 0);
+	assert_live("gwdms/lib/docs/a", "GWDMS/lib/Docs/a");
+	shell("rm -r po/GWDMS");
+	assert_int_equal(livetree_refresh(tree), 0);
+	assert_live("gwdms/lib/docs/a", "gwdms/lib/docs/a");
+}
+
+static void
+assert_gone_until(const char *damage, const char *repair)
+{
+	shell(damage);
+	assert_int_equal(livetree_check(tree), -ERR_GONE);
+	assert_int_equal(livetree_refresh(tree), -ERR_GONE);
+	shell(repair);
+	assert_int_equal(livetree_refresh(tree), 0);
+	assert_int_equal(livetree_check(tree), 0);
+}
+
+static void
+a_root_that_is_moved_emptied_or_replaced_is_gone(void **state)
+{
+	(void)state;
+	make_tree();
+	assert_gone_until("mv po away", "mv away po");
+	assert_gone_until("mv po away && cp -r away po", "rm -r po && mv away po");
+	assert_gone_until("mkdir away && mv po/* away", "mv away/* po && rmdir away");
+	assert_gone_until("mv po/wphost.db po/wphost.bak", "mv po/wphost.bak po/WPHOST.DB");
+	assert_gone_until("mv po/offiles po/offiles.old", "mv po/offiles.old po/offiles");
+	assert_gone_until("rm po/WPHOST.DB && mkdir po/WPHOST.DB", "rmdir po/WPHOST.DB && touch po/wphost.db");
+}
+
+static void
+a_directory_spelled_anew_is_gone_until_refresh(void **state)
+{
+	(void)state;
+	make_tree();
+	shell("mv po/ofmsg po/OFMSG");
+	assert_int_equal(livetree_check(tree), -ERR_GONE); /* under the old spelling everything in it would look deleted */
+	assert_int_equal(livetree_refresh(tree), 0);
+	assert_int_equal(livetree_check(tree), 0);
+	assert_live("ofmsg/x", "OFMSG/x");
+}
+
+static void
+the_identity_survives_opening_again(void **state)
+{
+	struct livetree_id first;
+	(void)state;
+
+	make_tree();
+	first = livetree_id(tree);
+	assert_int_equal(open_po(), 0);
+	assert_int_equal(livetree_id(tree).fsid, first.fsid);
+	assert_int_equal(livetree_id(tree).inode, first.inode);
+	shell("mv po old && cp -r old po");
+	assert_int_equal(open_po(), 0);
+	assert_true(livetree_id(tree).inode != first.inode);
+}
+
+/* ---- volumes, as root ---- */
+
+static bool
+mount_at(const char *dir)
+{
+	return mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m") == 0;
+}
+
+static void
+an_unmounted_volume_below_the_root_is_not_an_empty_directory(void **state)
+{
+	char offiles[300];
+	(void)state;
+
+	shell("mkdir -p po/ofuser po/ofmsg po/offiles && touch po/wphost.db");
+	snprintf(offiles, sizeof offiles, "%s/offiles", root);
+	if (!mount_at(offiles))
+		skip();
+	shell("touch po/offiles/blob");
+	assert_int_equal(open_po(), 0);
+	assert_int_equal(livetree_check(tree), 0);
+	assert_int_equal(umount(offiles), 0);
+	assert_int_equal(livetree_check(tree), -ERR_GONE);
+	assert_int_equal(livetree_refresh(tree), -ERR_GONE);
+}
+
+static void
+a_root_that_is_mounted_again_is_back(void **state)
+{
+	char volume[300];
+	(void)state;
+
+	shell("mkdir volume po");
+	scratch_path(&scratch, "volume", volume);
+	if (!mount_at(volume))
+		skip();
+	shell("mkdir volume/ofuser volume/ofmsg volume/offiles && touch volume/wphost.db");
+	assert_int_equal(mount(volume, root, NULL, MS_BIND, NULL), 0);
+	assert_int_equal(open_po(), 0);
+	assert_int_equal(umount2(root, MNT_DETACH), 0);
+	assert_int_equal(livetree_check(tree), -ERR_GONE);
+	assert_int_equal(mount(volume, root, NULL, MS_BIND, NULL), 0);
+	assert_int_equal(livetree_check(tree), 0);
+	assert_int_equal(livetree_refresh(tree), 0);
+	shell("touch po/offiles/new");
+	struct stat st;
+	assert_int_equal(livetree_stat(tree, "offiles/new", &st), 0);
+	livetree_close(tree);
+	tree = NULL;
+	assert_int_equal(umount(root), 0);
+	assert_int_equal(umount(volume), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_lower_case_tree_is_itself),
+		TEST(fixed_directories_are_found_in_any_case),
+		TEST(of_two_spellings_the_lower_case_wins),
+		TEST(a_tree_of_another_type_is_refused_with_all_that_is_missing),
+		TEST(a_root_that_is_not_there_is_gone),
+		TEST(a_link_is_no_fixed_directory_and_leads_nowhere),
+		TEST(directories_can_be_listed),
+		TEST(a_fixed_directory_that_comes_later_is_found_by_refresh),
+		TEST(a_root_that_is_moved_emptied_or_replaced_is_gone),
+		TEST(a_directory_spelled_anew_is_gone_until_refresh),
+		TEST(the_identity_survives_opening_again),
+		TEST(an_unmounted_volume_below_the_root_is_not_an_empty_directory),
+		TEST(a_root_that_is_mounted_again_is_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -147,7 +147,7 @@ a_snapshot_is_streamed_and_its_removals_too(void **state)
 static void
 copy_tree(const char *from, const char *to)
 {
-	char command[600];
+	char command[1200];
 
 	snprintf(command, sizeof command, "rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
 	assert_int_equal(system(command), 0);

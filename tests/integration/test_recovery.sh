@@ -74,7 +74,7 @@ for victim in server collector watcher keeper; do
 	keeper=$(keeper_pid)
 	kill -STOP "$keeper"
 	tm backup po1 >"$W/job.out" 2>&1 || not_ok "a backup starts" "$W/job.out"
-	check "a backup is in its seal" wait_status 30 "j.get('phase') == 'seal'"
+	check "a backup is in its seal" wait_status 30 "j.get('phase') in ('notify', 'seal')"
 	kill -KILL "$keeper" && proc gone "$keeper" 10
 	restart "$victim" >"$W/.restart" 2>&1 || not_ok "the $victim restarts in a backup" "$W/.restart"
 	check "the $victim was killed in a backup: all are up again" wait_status 30 'p["connected"] and p["watcher"]'

@@ -151,12 +151,12 @@ random_size(struct world *w)
 
 /* Blobs come by rename, as GroupWise makes them, or are written in their place. */
 static void
-edit_blob(struct world *w)
+edit_blob(struct world *w, bool in_place)
 {
 	char path[64], temp[80], from[1024], to[1024];
 
 	random_blob(w, path);
-	if (world_random(w, 2)) {
+	if (in_place) {
 		world_write_random(w, false, path, random_size(w));
 		return;
 	}
@@ -283,7 +283,28 @@ world_edit(struct world *w)
 		edit_sparse(w);
 		break;
 	default:
-		edit_blob(w);
+		edit_blob(w, world_random(w, 2));
+	}
+}
+
+void
+world_edit_names(struct world *w)
+{
+	char path[64];
+
+	switch (world_random(w, 6)) {
+	case 0:
+		edit_directory(w);
+		break;
+	case 1:
+		random_blob(w, path);
+		world_remove(w, path);
+		break;
+	case 2:
+		edit_index(w);
+		break;
+	default:
+		edit_blob(w, false);
 	}
 }
 
@@ -464,24 +485,12 @@ wall(void)
 }
 
 static void
-poll_watcher(struct world *w)
-{
-	struct change *changes;
-	size_t n;
-
-	MUST(watcher_poll(w->watcher, wall(), &changes, &n) == 0);
-	if (n)
-		append(w, changes, n);
-	else
-		journal_changes_free(changes, n);
-}
-
-static void
 on_watch(evutil_socket_t fd, short what, void *arg)
 {
 	struct world *w = arg;
 	bool more = true;
 
+	MUST(watcher_poll(w->watcher, wall()) == 0);
 	(void)fd;
 	(void)what;
 	while (more) {
@@ -494,7 +503,6 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 		else
 			journal_changes_free(changes, n);
 	}
-	poll_watcher(w);
 }
 
 static void

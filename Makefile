@@ -55,7 +55,7 @@ GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 all: programs		## build the programs into build/bin
 	@mkdir -p build/bin
 	@for p in $(MAINS) gwsim; do cmp -s $(B)/bin/$$p build/bin/$$p || install -m 755 $(B)/bin/$$p build/bin/$$p; done
-programs: $(MAINS:%=$(B)/bin/%) $(B)/bin/gwsim
+programs: $(MAINS:%=$(B)/bin/%) $(B)/bin/gwsim tools
 
 help:			## this text
 	@awk -F':.*## *' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

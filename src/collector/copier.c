@@ -200,7 +200,7 @@ copy_once(struct pass *p, const struct stat *before)
 /*
  * Gives the source's stat once its time lies a tick behind: within the same tick a second write leaves the same time, so
  * that neither we nor tomorrow's run could see it, and our copy would get the very same time by its own writes.  Who
- * honours our lock waits with us; who does not, and writes on and on, is met by the stat afterwards.
+ * honours our lock waits with us; who writes on and on does not.
  */
 static int
 calm_stat(int from, struct stat *ret_st)
@@ -215,8 +215,10 @@ calm_stat(int from, struct stat *ret_st)
 			return err_sys("looking at the database");
 		clock_gettime(CLOCK_REALTIME, &now);
 		age = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - mtime_ns(ret_st);
-		if (age < 0 || age >= TICK_NS || i == CALM_TRIES)
+		if (age < 0 || age >= TICK_NS)
 			return 0;
+		if (i == CALM_TRIES)
+			return err_set(ERR_TORN, "the database changes all the time under our lock: its writer does not honour record locks");
 		nanosleep(&tick, NULL);
 	}
 }

@@ -1,0 +1,160 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The watcher's program on the real kernel: no name is lost, every gap is a rescan, and nothing of ours keeps a tree busy.
+# shellcheck source=tests/integration/lib.sh
+source "$(dirname "$0")/lib.sh"
+
+TOOLDIR=$(realpath "${TOOLDIR:-build/${FLAVOUR:-release}/tools}")
+talk() { python3 "$TESTS/tools/watcher_talk.py" "$1" "$SOCKET" "${@:2}"; }
+dump() { "$TOOLDIR/journal_dump" "$STATE/po1" po1 "$@"; }
+barrier() { talk barrier "$STATE/po1/cookies" "$TOOLDIR/journal_dump" "$STATE/po1" po1 "${1:-0}" >"$W/rows"; }
+head_seq() { dump | tail -n 1 | cut -d' ' -f1; }
+figure() { talk status | grep -oE "$1=[^ ]+" | cut -d= -f2; }
+
+watcher_start() {
+	PID[watcher]=$(proc launch "$W/watcher.log" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po1) || return
+	STARTED+=("${PID[watcher]}")
+}
+watcher_end() { daemon_end watcher "$1"; }
+
+# names_in_rows LIST: the rows name every path of the list (escaped, one a line)
+names_in_rows() {
+	awk '$2 == "TOUCHED" { sub(/^[^ ]+ [^ ]+ [^ ]+ /, ""); print }' "$W/rows" | LC_ALL=C sort -u >"$W/named"
+	LC_ALL=C sort -u "$1" >"$W/wanted"
+	[ -s "$W/wanted" ] && LC_ALL=C comm -23 "$W/wanted" "$W/named" >"$W/lost"
+	[ ! -s "$W/lost" ] || { echo "$(wc -l <"$W/lost") lost, first:"; head -n 3 "$W/lost"; return 1; }
+}
+
+world_new
+SOCKET=$W/run-collector/watcher-po1.sock
+mkdir -p "$W/run-collector"
+po_tiny
+echo "# seed $SEED"
+
+# --- start, burst -------------------------------------------------------------------------------------------------
+watcher_start || { not_ok "the watcher starts" "$W/watcher.log"; done_testing; }
+ok "the watcher starts"
+same "its first row is a rescan of everything" "RESCAN ." "$(dump | cut -d' ' -f2,4 | head -n 1)"
+expect 11 'has a watcher already' "a second watcher is refused" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po1
+expect 10 'no profile' "an unknown profile is named" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po9
+
+after=$(head_seq)
+"$TOOLDIR/burst" "$PO/offiles" one 10000 >/dev/null &
+first=$!
+"$TOOLDIR/burst" "$PO/offiles" two 10000 >/dev/null &
+wait $first $!
+barrier "$after"
+(cd "$PO" && find offiles -name 'one-*' -o -name 'two-*') >"$W/made"
+same "two processes made twenty thousand files" 20000 "$(wc -l <"$W/made")"
+check "not one of them is lost" names_in_rows "$W/made"
+same "the queue did not overflow" 0 "$(figure overflows)"
+same "the barrier's row is the last" COOKIE "$(tail -n 1 "$W/rows" | cut -d' ' -f2)"
+took=$(talk latency "$PO/offiles/fd1" 20)
+note "close to row: $took ms"
+holds "a closed file is a row within a second" "${took:-9999}" -lt 1000
+
+# --- young files, names, directories --------------------------------------------------------------------------------
+after=$(head_seq)
+exec 7>"$PO/offiles/fd2/young"
+barrier "$after"
+same "a file that is still open comes before the cookie" "TOUCHED offiles/fd2/young" \
+	"$(grep -B1 COOKIE "$W/rows" | head -n 1 | cut -d' ' -f2,4)"
+exec 7>&-
+
+after=$(head_seq)
+: >"$PO/offiles/fd3/new"$'\n'"line"
+: >"$PO/offiles/fd3/bad-"$'\xff\xfe'"-utf8"
+: >"$PO/offiles/fd3/back\\slash and %s"
+barrier "$after"
+printf '%s\n' 'offiles/fd3/new\x0aline' 'offiles/fd3/bad-\xff\xfe-utf8' 'offiles/fd3/back\\slash and %s' >"$W/odd"
+check "names are bytes" names_in_rows "$W/odd"
+
+after=$(head_seq)
+mkdir -p "$PO/offiles/fdnew/a/b" && : >"$PO/offiles/fdnew/a/b/early"
+barrier "$after"
+check "a new tree is compared" grep -q ' RESCAN .* offiles/fdnew' "$W/rows"
+after=$(head_seq)
+: >"$PO/offiles/fdnew/a/b/late"
+barrier "$after"
+echo offiles/fdnew/a/b/late >"$W/late"
+check "and then watched" names_in_rows "$W/late"
+after=$(head_seq)
+mv "$PO/offiles/fdnew" "$PO/offiles/fdmoved" && : >"$PO/offiles/fdmoved/a/b/moved"
+barrier "$after"
+check "a moved tree is compared where it was" grep -q ' RESCAN .* offiles/fdnew$' "$W/rows"
+check "and where it went" grep -q ' RESCAN .* offiles/fdmoved$' "$W/rows"
+after=$(head_seq)
+: >"$PO/offiles/fdmoved/a/b/again"
+barrier "$after"
+echo offiles/fdmoved/a/b/again >"$W/again"
+check "and is watched under its new name" names_in_rows "$W/again"
+for i in $(seq 30); do rm -rf "$PO/offiles/fdmoved" && mkdir -p "$PO/offiles/fdmoved/a"; done
+barrier "$after"
+after=$(head_seq)
+: >"$PO/offiles/fdmoved/a/reborn"
+barrier "$after"
+echo offiles/fdmoved/a/reborn >"$W/reborn"
+check "a directory deleted and made again thirty times is watched" names_in_rows "$W/reborn"
+
+# --- its ends -----------------------------------------------------------------------------------------------------
+after=$(head_seq)
+watcher_end KILL
+: >"$PO/offiles/fd1/unseen"
+watcher_start
+check "killed and started again it asks for a rescan" grep -qE '^[0-9]+ RESCAN [0-9]+ \.$' <(dump "$after")
+after=$(head_seq)
+"$TOOLDIR/burst" "$PO/offiles" last 3000 >/dev/null
+watcher_end TERM
+dump "$after" >"$W/rows"
+(cd "$PO" && find offiles -name 'last-*') >"$W/made"
+check "asked to end it first remembers what it saw" names_in_rows "$W/made"
+holds "and takes its socket away" ! -e "$SOCKET"
+watcher_start
+talk quit
+check "a client may ask it to end" proc gone "${PID[watcher]}" 20
+
+# --- a tree that is mounted -----------------------------------------------------------------------------------------
+if [ $ROOT = yes ] && mkdir "$W/away" && mv "$PO" "$W/copy" && mount_tmpfs "$PO" 200m; then
+	cp -a "$W/copy/." "$PO/"
+	watcher_start
+	barrier
+	holds "its directories are watched" "$(figure directories)" -gt 200
+	check "a watched tree can be unmounted" umount "$PO"
+	check "the watcher says that the root is gone" talk until root=gone
+	same "and watches nothing" 0 "$(figure directories)"
+	after=$(head_seq)
+	barrier "$after"
+	same "an unmounted tree is no deletion" "" "$(grep -v COOKIE "$W/rows")"
+	check "the operator is told" grep -q 'gone or not mounted' "$W/watcher.log"
+	mount_tmpfs "$PO" 200m && cp -a "$W/copy/." "$PO/"
+	talk until root=gone
+	same "another file system in its place is not taken for it" gone "$(figure root)"
+	umount "$PO"
+	watcher_end TERM
+	if mount_image "$W/disk" ext4 300M; then
+		umount "$W/disk"
+		mount -o loop "$W/disk.img" "$PO" && MOUNTS+=("$PO")
+		cp -a "$W/copy/." "$PO/"
+		watcher_start
+		after=$(head_seq)
+		check "a disk that is watched can be unmounted" umount "$PO"
+		talk until root=gone
+		mount -o loop "$W/disk.img" "$PO" && MOUNTS+=("$PO")
+		check "mounted again it is found" talk until root=ok
+		barrier "$after"
+		check "and compared" grep -qE '^[0-9]+ RESCAN [0-9]+ \.$' "$W/rows"
+		after=$(head_seq)
+		: >"$PO/offiles/fd1/after"
+		barrier "$after"
+		echo offiles/fd1/after >"$W/after"
+		check "and watched" names_in_rows "$W/after"
+		watcher_end TERM
+		umount "$PO"
+	else
+		skip "a disk that is watched can be unmounted" "no loop device"
+	fi
+else
+	skip "a watched tree can be unmounted" "not root"
+fi
+
+done_testing

@@ -110,7 +110,7 @@ QUEUES=(--exclude='/ofwork' --exclude='/oftemp' --exclude='/wpcs*')
 
 nightly() {	# the original's nightly job, on one host
 	mkdir -p "$W/night/staging" "$W/rsync/po" "$W/night/sets/day$1"
-	(cd "$PO" && cp -a ./*.db ./*.dc ngwguard.* "$W/night/staging/" && mkdir -p "$W/night/staging/ofuser" "$W/night/staging/ofmsg" &&
+	(cd "$PO" && cp -a ./*.db ./*.dc ngwguard.rfl "$W/night/staging/" && mkdir -p "$W/night/staging/ofuser" "$W/night/staging/ofmsg" &&
 		cp -a ofuser/. "$W/night/staging/ofuser/" && cp -a ofmsg/. "$W/night/staging/ofmsg/" && cp -a ofviews "$W/night/staging/") || return
 	rsync -a --delete "$W/night/staging/" "$RSYNC/po/sync/" || return
 	rsync -a --delete "$PO/offiles/" "$RSYNC/po/offiles/" || return
@@ -133,8 +133,7 @@ part_backup() {	# part_backup FILESYSTEM
 	world_start
 	rsync_start
 	tm pause po1
-	rmdir "$PO/offiles"/* 2>/dev/null
-	mv "$W/away/offiles" "$PO/offiles/all"
+	mv "$W/away/offiles"/* "$PO/offiles/"
 	sync
 	# First sync: each side sends the whole tree to an empty other side.
 	start=$(now); rsync -a "${QUEUES[@]}" "$PO/" "$RSYNC/first/" || fail rsync; say "first.$fs.rsync" "$(took "$start")"
@@ -144,9 +143,6 @@ part_backup() {	# part_backup FILESYSTEM
 	say "first.$fs.tidemark_blobs" "$(took "$start")"
 	SET=$(tm backup po1 --wait) || fail backup
 	say "first.$fs.tidemark" "$(took "$start")"
-	# Back to an office's shape: churn and check want it; nothing but names changes.
-	mv "$PO/offiles/all" "$W/away/offiles" && rmdir "$PO/offiles" && mv "$W/away/offiles" "$PO/offiles"
-	tm backup po1 --wait >/dev/null || fail backup
 	nightly 0 || fail nightly
 	for round in $(seq "$ROUNDS"); do
 		before=$(field wire_bytes_sent)

@@ -5,9 +5,11 @@
 . "$(dirname "$0")/lib.sh"
 SECONDS_OF_CHURN=${CHURN:-25}
 note "seed $SEED"
+export OUTSIDE
 
 world_new
 po_tiny 31
+OUTSIDE=$W
 world_start
 check "a first backup, so that there is a set to protect" backup
 FIRST=$SET

@@ -161,7 +161,7 @@ if [ -n "$FAKE" ] && ! [[ ${FLAVOUR:-release} =~ asan|tsan ]]; then
 	SCHEDULE='Mon..Sun 22:30' PROFILE_KEYS='timezone = UTC' write_collector_conf collector
 	clock() { echo "$1" >"$W/clock.new" && mv "$W/clock.new" "$W/clock"; }
 	offset() { echo "+$(($(date -d "$1" +%s) - $(date +%s)))"; }
-	DAY=$(date -d '+3 days' +%F)
+	DAY=$(date -d 'now + 3 days' +%F)
 	clock "$(offset "$DAY 22:29:50")"
 	WITH="env LD_PRELOAD=$FAKE FAKETIME_TIMESTAMP_FILE=$W/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1"
 	world_start
@@ -169,20 +169,20 @@ if [ -n "$FAKE" ] && ! [[ ${FLAVOUR:-release} =~ asan|tsan ]]; then
 	same "schedule: status tells the next run" "${DAY}T22:30:00" "$(field next_run | cut -c 1-19)"
 	check "schedule: the run begins by itself and seals" wait_status 60 'p["last_set"] and not p["job"]'
 	same "schedule: its origin is the schedule" schedule "$(tm --json job show | q origin)"
-	same "schedule: it stands for its date" "$(LC_ALL=C date -d "$DAY" +%a%b%d | tr '[:upper:]' '[:lower:]')" "$(sealed)"
+	same "schedule: it stands for its date" "$(LC_ALL=C date -d "$DAY UTC" +%a%b%d | tr '[:upper:]' '[:lower:]')" "$(sealed)"
 	clock "$(offset "$DAY 22:29:58")"
 	check "schedule: the clock was set back, the flow goes on" sync_wait
 	wait_status 7 'p["job"]' >/dev/null 2>&1
 	same "schedule: a date runs once, also when the clock is set back" 1 "$(sets)"
 	collector_stop
-	clock "$(offset "$DAY 22:29:00 +27 hours")"
+	clock "$(offset "$DAY 22:29:00 UTC + 27 hours")"
 	# Two sides, one word: the server too has to find its set too old, with nobody telling it.
 	check "silence_is_failure: with no collector the server's set turns late by itself" wait_server 30 'p["state"] == "late"'
 	expect 4 'late' "silence_is_failure: its exit status is 4" tms status po1
 	collector_start
 	check "schedule: a missed run runs late" wait_status 60 'p["last_set"] and not p["job"] and p["last_job"]["result"] == "good"'
-	NEXT=$(date -d "$DAY +1 day" +%F)
-	check "schedule: under the date it was due" test -d "$STORE/po1/backups/weeknow/$(LC_ALL=C date -d "$NEXT" +%a%b%d | tr '[:upper:]' '[:lower:]')"
+	NEXT=$(date -d "$DAY UTC + 1 day" +%F)
+	check "schedule: under the date it was due" test -d "$STORE/po1/backups/weeknow/$(LC_ALL=C date -d "$NEXT UTC" +%a%b%d | tr '[:upper:]' '[:lower:]')"
 	same "schedule: once" 2 "$(sets)"
 	check "silence_is_failure: a new set makes it green again" wait_server 30 'p["state"] == "ok"'
 else

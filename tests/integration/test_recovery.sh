@@ -131,7 +131,7 @@ check "server set back: it equals the live tree" compare_tree "$PO" "$W/r"
 rm -rf "$W/r"
 
 server_stop
-rm -rf "$STORE/po1/gre_data" "$STORE/po1/blobs" "$STORE/po1/state" "$STORE/po1/backups"
+rm -rf "${STORE:?}/po1/"{gre_data,blobs,state,backups}
 server_start
 check "a server that lost the whole profile is connected to" wait_status 60 'p["connected"]'
 check "every_start_is_a_recovery: profile lost on the server, sync ends" sync_wait 120

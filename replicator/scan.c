@@ -5,6 +5,7 @@
  * A level passes through phases: LIST meets what lies there, MISSING asks the map what should have been met; SUBDIRS replaces
  * both where the stamp tells that no name came or went; GONE empties a directory that vanished.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -135,6 +136,7 @@ push(struct scan *s, const char *path, enum phase phase)
 		free(d);
 		return NULL;
 	}
+	assert(s->levels);
 	l = &s->levels[s->depth++];
 	*l = (struct scan_level){.phase = phase, .dir = d};
 	return l;

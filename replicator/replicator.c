@@ -454,6 +454,13 @@ replicator_pause(struct replicator *r, bool paused)
 }
 
 void
+replicator_set_identity(struct replicator *r, struct identity *identity)
+{
+	r->setup.identity = identity;
+	link_set_identity(r->link, identity);
+}
+
+void
 replicator_set_bandwidth(struct replicator *r, uint64_t bytes_per_s)
 {
 	r->setup.bandwidth = bytes_per_s;

@@ -39,7 +39,7 @@ says failed 'not enrolled.*tidemark token create' "not enrolled: status says wha
 expect 12 'enrolled' "not enrolled: no backup" tm backup po1 --wait
 server_start
 token=$(tms token create po1)
-expect 12 '' "a wrong token is refused" tm enrol po1 "${token%??????}AAAAAA"
+expect 2 'damaged' "a damaged token is refused before it goes anywhere" tm enrol po1 "${token%??????}AAAAAA"
 check "the right one is taken" tm enrol po1 "$token"
 expect 12 '' "and good only once" tm enrol po1 "$token"
 check "the collector connects" wait_status 20 'p["connected"] and p["watcher"]'

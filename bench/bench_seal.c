@@ -125,13 +125,20 @@ put_blobs(struct rig *r, size_t from, size_t to)
 static void
 remove_blobs(struct rig *r, size_t from, size_t to)
 {
-	for (size_t at = from; at < to; at++) {
-		char name[64];
-		struct index_op op = {.kind = INDEX_REMOVE, .path = name, .blob = true};
+	struct index_op *ops = calloc(BATCH, sizeof *ops);
+	char(*names)[64] = calloc(BATCH, sizeof *names);
 
-		name_blob(name, at);
-		need(index_apply(r->index, &r->key, &op, 1), name);
+	for (size_t at = from; at < to; at += BATCH) {
+		size_t n = to - at < BATCH ? to - at : BATCH;
+
+		for (size_t i = 0; i < n; i++) {
+			name_blob(names[i], at + i);
+			ops[i] = (struct index_op){.kind = INDEX_REMOVE, .path = names[i], .blob = true};
+		}
+		need(index_apply(r->index, &r->key, ops, n), "index");
 	}
+	free(ops);
+	free(names);
 }
 
 static void

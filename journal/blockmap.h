@@ -11,7 +11,7 @@
  * dirs (directory -> mtime at its last complete scan), meta.
  *
  * Threads: one at a time, but read calls with a read transaction of their own may come from any thread:
- * blockmap_get, blockmap_blocks_get, blockmap_children, blockmap_dir_get.
+ * blockmap_get, blockmap_blocks_get, blockmap_in_flight, blockmap_children, blockmap_dir_get.
  */
 #ifndef JOURNAL_BLOCKMAP_H
 #define JOURNAL_BLOCKMAP_H
@@ -56,7 +56,7 @@ enum blockmap_op_kind {
 	BLOCKMAP_FLIGHT,   /* about to be patched: the belief is suspended */
 	BLOCKMAP_BLOCKS,   /* hashes of an extent (first block a multiple of BLOCKMAP_EXTENT) */
 	BLOCKMAP_TRIM,     /* forget blocks from `first` on */
-	BLOCKMAP_DIR,      /* directory scanned completely, its mtime before the scan */
+	BLOCKMAP_DIR,      /* directory scanned completely, its stamp (ctime) before the scan */
 };
 struct blockmap_op {
 	enum blockmap_op_kind kind;

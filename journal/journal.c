@@ -145,7 +145,7 @@ static int
 complete(struct store_txn *txn, void *arg)
 {
 	struct birth *birth = arg;
-	struct journal_state state;
+	struct journal_state state = {0};
 	struct store_value value;
 	int err = store_get(txn, META, state_key, sizeof state_key - 1, &value);
 
@@ -250,11 +250,9 @@ list_add(struct list *list, struct change c)
 static int
 list_add_everything(struct list *list, uint64_t seq, int64_t seen_ns)
 {
-	char *path = strdup("");
+	struct change c = {.seq = seq, .kind = CHANGE_RESCAN, .seen_ns = seen_ns, .path = strdup("")};
 
-	if (!path)
-		return err_set(ERR_NOMEM, "rows of the journal");
-	return list_add(list, (struct change){.seq = seq, .kind = CHANGE_RESCAN, .seen_ns = seen_ns, .path = path});
+	return c.path ? list_add(list, c) : err_set(ERR_NOMEM, "rows of the journal");
 }
 
 static int
@@ -342,7 +340,7 @@ journal_changes_free(struct change *changes, size_t n)
 int
 journal_head(struct journal *j, uint64_t *ret_seq)
 {
-	struct journal_state state;
+	struct journal_state state = {0};
 	struct store_txn *txn;
 	int err = store_read_begin(j->store, &txn);
 
@@ -434,7 +432,7 @@ static int
 ack_rows(struct store_txn *txn, void *arg)
 {
 	struct acked *acked = arg;
-	struct journal_state state;
+	struct journal_state state = {0};
 	int err = journal_state_get(txn, &state);
 
 	for (size_t i = 0; i < acked->n && !err; i++)
@@ -487,7 +485,7 @@ oldest_seen(struct store_txn *txn, int64_t *ret_ns)
 static int
 lag_of_tables(struct store_txn *txn, struct journal_lag *lag)
 {
-	struct journal_state state;
+	struct journal_state state = {0};
 	int err = journal_state_get(txn, &state);
 
 	if (!err)

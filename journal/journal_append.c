@@ -184,7 +184,7 @@ static int
 append_batch(struct store_txn *txn, void *arg)
 {
 	struct batch *b = arg;
-	struct journal_state state;
+	struct journal_state state = {0};
 	int err = journal_state_get(txn, &state);
 
 	for (size_t i = 0; i < b->n_rows && !err; i++)

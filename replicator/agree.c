@@ -106,6 +106,22 @@ same_server(struct replicator *r)
 	return same;
 }
 
+/*
+ * A server that was made anew has another key, which empties the map: then both sides hold nothing and agree, while nothing
+ * names what is to be sent.  The row comes before the map is emptied, so that dying in between does no harm.
+ */
+static int
+rescan_for_new_server(struct replicator *r)
+{
+	struct change c = {.kind = CHANGE_RESCAN, .path = (char[]){""}};
+	char *instance = NULL;
+	bool same = blockmap_meta_get(r->setup.map, META_INSTANCE, &instance) == 0 && strcmp(instance, r->instance) == 0;
+	int err = same ? 0 : journal_append(r->setup.journal, &c, 1);
+
+	free(instance);
+	return err == -ERR_NOSPACE ? 0 : err; /* the journal's flag says the same */
+}
+
 /* The key first: another one empties the map, and the sums that are compared must be sums under this key. */
 static void
 run_learn(struct errand *e)
@@ -113,7 +129,9 @@ run_learn(struct errand *e)
 	struct greeting *g = (struct greeting *)e;
 	struct replicator *r = e->r;
 
-	g->err = blockmap_set_key(r->setup.map, r->key_bytes);
+	g->err = rescan_for_new_server(r);
+	if (g->err == 0)
+		g->err = blockmap_set_key(r->setup.map, r->key_bytes);
 	if (g->err == 0)
 		g->err = blockmap_total(r->setup.map, &g->total);
 	if (g->err < 0)

@@ -7,7 +7,6 @@
  * Therefore: when the cookie has come back, the journal is read to its end once; every row that was in it is then in
  * memory, and exactly these are waited for.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,48 +15,70 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/fsio.h"
-#include "base/log.h"
 #include "base/relpath.h"
 #include "replicator/own.h"
 
 #define COOKIE_AGAIN_MS 10000
 
+static void
+end_barrier(struct replicator *r, struct barrier *b, int err)
+{
+	char text[512] = "";
+
+	if (err < 0)
+		snprintf(text, sizeof text, "%s", err_text());
+	else if (b->stale)
+		snprintf(text, sizeof text, "%u files could not be read and are stale, such as %s", b->stale, b->text);
+	TAILQ_REMOVE(&r->barriers, b, link);
+	promise_keep(r, b->done, b->arg, err, text);
+	free(b);
+}
+
 /* ---- the cookie file ---- */
 
 struct baking {
 	struct errand errand;
+	uint64_t id;
 	char *path;
 	int err;
 	char text[200];
 };
 
-/* Only its coming matters, so it goes at once. */
+/*
+ * A tree whose root or area is missing sends no events, and no barrier may pass over that silence.  Of the cookie only its
+ * coming matters, so it goes at once.
+ */
 static void
 run_baking(struct errand *e)
 {
 	struct baking *b = (struct baking *)e;
-	int fd = open(b->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int fd = -1;
 
-	if (fd < 0 && errno != EEXIST) {
+	if ((b->err = origin_complete(&e->r->live)) < 0)
+		b->err = -ERR_INCOMPLETE;
+	else if ((fd = open(b->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
 		b->err = err_sys("making the cookie %s", b->path);
+	if (b->err < 0)
 		snprintf(b->text, sizeof b->text, "%s", err_text());
-		return;
-	}
-	if (fd >= 0)
+	if (fd >= 0) {
 		close(fd);
-	unlink(b->path);
+		unlink(b->path);
+	}
 }
 
 static void
 on_baked(struct errand *e, bool cancelled)
 {
-	struct baking *b = (struct baking *)e;
+	struct baking *k = (struct baking *)e;
+	struct barrier *b;
 
-	if (!cancelled && b->err < 0)
-		log_error("barrier.cookie", "%s", b->text);
-	free(b->path);
-	free(b);
+	TAILQ_FOREACH(b, &e->r->barriers, link)
+		if (!cancelled && b->id == k->id && k->err < 0 && b->state == BARRIER_COOKIE) {
+			end_barrier(e->r, b, err_set((enum err)-k->err, "%s", k->text));
+			break;
+		}
+	free(k->path);
+	free(k);
 }
 
 static void
@@ -71,6 +92,7 @@ bake(struct replicator *r, struct barrier *b)
 		free(k);
 		return; /* another try comes */
 	}
+	k->id = b->id;
 	k->errand.run = run_baking;
 	k->errand.done = on_baked;
 	errand_start(r, r->setup.lane_hash, &k->errand);
@@ -135,20 +157,6 @@ check_sweeps(struct replicator *r, const struct barrier *b)
 		return 1;
 	}
 	return 0;
-}
-
-static void
-end_barrier(struct replicator *r, struct barrier *b, int err)
-{
-	char text[512] = "";
-
-	if (err < 0)
-		snprintf(text, sizeof text, "%s", err_text());
-	else if (b->stale)
-		snprintf(text, sizeof text, "%u files could not be read and are stale, such as %s", b->stale, b->text);
-	TAILQ_REMOVE(&r->barriers, b, link);
-	promise_keep(r, b->done, b->arg, err, text);
-	free(b);
 }
 
 static void

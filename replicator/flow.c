@@ -94,8 +94,8 @@ flow_end(struct replicator *r, struct work *w)
 void
 flow_requeue(struct replicator *r, struct work *w)
 {
+	/* Not forgotten yet: after a cut its message may still be being packed.  The look forgets. */
 	leave(r, w);
-	work_forget(w);
 	flow_add_first(r, w);
 }
 

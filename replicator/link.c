@@ -316,6 +316,17 @@ link_retry(struct link *l)
 		arm(l, 0);
 }
 
+void
+link_set_identity(struct link *l, struct identity *identity)
+{
+	l->identity = identity;
+	l->failures = 0;
+	if (l->state == LINK_DOWN)
+		link_retry(l);
+	else
+		link_drop(l, -ERR_DENIED, "the profile was enrolled again");
+}
+
 int
 link_send(struct link *l, const struct wire_msg *msg)
 {

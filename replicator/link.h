@@ -43,6 +43,9 @@ struct link_events {
 /* Borrows all until free.  The first dial happens on the loop. */
 int link_new(struct event_base *base, struct identity *identity, const char *address, uint64_t seed, const struct link_events *events,
     void *arg, struct link **ret_link);
+/* Another certificate: a connection of the old one is dropped, the next dial shows this one.  Borrows it; the old one is borrowed
+ * until the loop has turned. */
+void link_set_identity(struct link *l, struct identity *identity);
 void link_free(struct link *l); /* NULL is fine */
 
 enum link_state link_state(const struct link *l);

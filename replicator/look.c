@@ -80,11 +80,11 @@ look_at_absent(struct work *w, const struct entry *known)
 		w->verdict = known->kind == ENTRY_DIR && !w->leaf ? WORK_TREE : WORK_REMOVE;
 }
 
-/* The open file's `st` whole, into `buf` of one byte more than its size, so that growth is seen. */
+/* The open file's `st` whole, into `buf` of its size; growth is seen by the stat after. */
 static int
 read_at_once(int fd, const struct stat *st, uint8_t *buf)
 {
-	ssize_t n = fsio_pread(fd, buf, (size_t)st->st_size + 1, 0);
+	ssize_t n = fsio_pread(fd, buf, (size_t)st->st_size, 0);
 	struct stat after;
 
 	if (n < 0)
@@ -97,10 +97,10 @@ read_at_once(int fd, const struct stat *st, uint8_t *buf)
 }
 
 static int
-read_small(struct work *w, const struct stat *seen)
+read_small(struct look *l, struct work *w, const struct stat *seen)
 {
 	struct stat st;
-	int err = 0, fd = origin_open(w->origin, w->path, O_RDONLY);
+	int err = 0, fd = origin_near_open(&l->near, w->origin, w->path, O_RDONLY);
 
 	if (fd < 0)
 		return fd == -ERR_GONE ? VANISHED : fd;
@@ -143,7 +143,7 @@ look_at_file(struct look *l, struct work *w, const struct stat *st, const struct
 		w->verdict = WORK_LARGE;
 		return 0;
 	}
-	if ((err = read_small(w, st)) || (err = blockmap_in_flight(l->map, w->path, &marked)))
+	if ((err = read_small(l, w, st)) || (err = blockmap_in_flight(l->map, w->path, &marked)))
 		return err;
 	w->entry.digest = block_hash(l->key, w->data, (size_t)st->st_size);
 	judge_content(w, known, !marked, WORK_PUT);
@@ -220,7 +220,7 @@ look_once(struct look *l, struct work *w)
 	if (err < 0)
 		return err;
 	w->known = err == 0;
-	err = origin_stat(w->origin, w->path, &st);
+	err = origin_near_stat(&l->near, w->origin, w->path, &st);
 	if (err == -ERR_GONE || err == -ERR_UNSAFE) { /* below a link nothing is reached: the link itself is what is there */
 		look_at_absent(w, &known);
 		err = 0;
@@ -248,8 +248,8 @@ look_at(struct look *l, struct work *w)
 		fail(w, err);
 }
 
-void
-look_run(struct look *l)
+static void
+look_at_all(struct look *l)
 {
 	size_t bytes = 0;
 
@@ -263,4 +263,11 @@ look_run(struct look *l)
 			return;
 		}
 	}
+}
+
+void
+look_run(struct look *l)
+{
+	look_at_all(l);
+	origin_near_forget(&l->near);
 }

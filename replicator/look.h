@@ -12,6 +12,7 @@
 
 #include "base/block.h"
 #include "base/workpool.h"
+#include "replicator/origin.h"
 #include "replicator/work.h"
 #include "wire/wire.h"
 
@@ -27,6 +28,7 @@ struct look {
 	const struct block_key *key;
 	struct work *works[LOOK_MAX];
 	size_t n;
+	struct origin_near near;
 	size_t looked;  /* works[looked..n-1] found no room and want another batch */
 };
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* origin - a vanished root is not a mass deletion: what is known about absence is known here. */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/relpath.h"
 #include "livetree.h"
 #include "replicator/origin.h"
 
@@ -27,6 +30,61 @@ int
 origin_open_dir(const struct origin *o, const char *dir)
 {
 	return o->tree ? livetree_open_dir(o->tree, dir) : fsio_open_dir(o->staging_fd, dir);
+}
+
+/* ---- the near directory ---- */
+
+void
+origin_near_forget(struct origin_near *near)
+{
+	if (near->dir)
+		close(near->fd);
+	free(near->dir);
+	*near = (struct origin_near){0};
+}
+
+/* Makes the path's directory the near one. */
+static int
+go_near(struct origin_near *near, const struct origin *o, const char *path)
+{
+	size_t len = relpath_dir_len(path);
+	char *dir;
+	int fd;
+
+	if (near->dir && near->origin == o && strlen(near->dir) == len && memcmp(near->dir, path, len) == 0)
+		return 0;
+	origin_near_forget(near);
+	dir = strndup(path, len);
+	if (!dir)
+		return err_set(ERR_NOMEM, "no memory");
+	fd = origin_open_dir(o, dir);
+	if (fd < 0) {
+		free(dir);
+		return fd;
+	}
+	*near = (struct origin_near){.origin = o, .dir = dir, .fd = fd};
+	return 0;
+}
+
+int
+origin_near_stat(struct origin_near *near, const struct origin *o, const char *path, struct stat *ret_st)
+{
+	int err = go_near(near, o, path);
+
+	if (err == 0 && fstatat(near->fd, relpath_name(path), ret_st, AT_SYMLINK_NOFOLLOW) != 0)
+		err = err_sys("looking at a file");
+	return err;
+}
+
+int
+origin_near_open(struct origin_near *near, const struct origin *o, const char *path, int flags)
+{
+	int err = go_near(near, o, path), fd;
+
+	if (err)
+		return err;
+	fd = openat(near->fd, relpath_name(path), flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return fd < 0 ? err_sys("opening a file") : fd;
 }
 
 bool
@@ -56,18 +114,46 @@ required_dir(enum layout_type type, const char *path)
 	return row && row->required && *row->dir ? row->dir : NULL;
 }
 
+static int
+check_root(const struct origin *o)
+{
+	struct stat st;
+
+	if (o->tree)
+		return livetree_check(o->tree);
+	if (fstat(o->staging_fd, &st) < 0 || !st.st_nlink)
+		return err_set(ERR_GONE, "the snapshot's staging is gone");
+	return 0;
+}
+
+static int
+check_area(const struct origin *o, const char *dir)
+{
+	struct stat st;
+
+	if (origin_stat(o, dir, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(ERR_GONE, "the whole area %s is gone", dir);
+	return 0;
+}
+
 int
 origin_believes_absence(const struct origin *o, const char *path)
 {
 	const char *area = required_dir(o->type, path);
-	struct stat st;
-	int err;
+	int err = check_root(o);
 
-	if (o->tree && (err = livetree_check(o->tree)) < 0)
-		return err;
-	if (!o->tree && (fstat(o->staging_fd, &st) < 0 || !st.st_nlink))
-		return err_set(ERR_GONE, "the snapshot's staging is gone");
-	if (area && ((err = origin_stat(o, area, &st)) < 0 || !S_ISDIR(st.st_mode)))
-		return err_set(ERR_GONE, "the whole area %s is gone", area);
-	return 0;
+	return err || !area ? err : check_area(o, area);
+}
+
+int
+origin_complete(const struct origin *o)
+{
+	size_t n;
+	const struct layout_row *rows = layout_rows(o->type, &n);
+	int err = check_root(o);
+
+	for (size_t i = 0; i < n && !err; i++)
+		if (rows[i].required && *rows[i].dir)
+			err = check_area(o, rows[i].dir);
+	return err;
 }

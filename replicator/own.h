@@ -132,7 +132,8 @@ struct replicator {
 	struct event *wake, *tick;
 	bool stopping, paused;
 	size_t jobs;              /* ours, in the lanes */
-	bool lag_busy;
+	bool lag_busy, root_busy;
+	int64_t root_due_ms;
 
 	struct link *link;
 	struct outbox *outbox;

@@ -13,6 +13,7 @@
 #include "livetree.h"
 #include "replicator/own.h"
 
+#define ROOT_MS 15000
 #define TICK_MS 1000 /* a lost poke, a deferred row, a lost cookie: nothing waits longer for its second look */
 
 /* ---- clocks and errands ---- */
@@ -204,23 +205,56 @@ ask_lag(struct replicator *r)
 	errand_start(r, r->setup.lane_journal, &l->errand);
 }
 
-/* Held deletions are over when nothing is held any more. */
-static void
-look_for_held(struct replicator *r)
-{
-	const struct work *w;
-	const struct sweep *sw;
+/* ---- is the tree still there? ---- */
 
-	if (!r->status.root_gone)
+struct rooting {
+	struct errand errand;
+	int err;
+	char text[160];
+};
+
+static void
+run_root(struct errand *e)
+{
+	struct rooting *k = (struct rooting *)e;
+
+	k->err = origin_complete(&e->r->live);
+	if (k->err < 0)
+		snprintf(k->text, sizeof k->text, "%s", err_text());
+}
+
+static void
+on_root(struct errand *e, bool cancelled)
+{
+	struct rooting *k = (struct rooting *)e;
+	struct replicator *r = e->r;
+	bool gone = k->err < 0;
+
+	r->root_busy = false;
+	if (!cancelled && gone != r->status.root_gone) {
+		r->status.root_gone = gone;
+		if (gone)
+			log_error("replicator.root", "%s: deletions are held", k->text);
+		else
+			log_info("replicator.root", "root and areas are there again");
+		state_changed(r);
+	}
+	free(k);
+}
+
+/* A root that went sends no events: it is looked at. */
+static void
+ask_root(struct replicator *r)
+{
+	struct rooting *k;
+
+	if (r->root_busy || r->phase == PHASE_QUIET || now_ms(r) < r->root_due_ms || !(k = calloc(1, sizeof *k)))
 		return;
-	TAILQ_FOREACH(w, &r->works, all)
-		if (w->waits_held)
-			return;
-	TAILQ_FOREACH(sw, &r->sweeps, link)
-		if (sw->held)
-			return;
-	r->status.root_gone = false;
-	state_changed(r);
+	r->root_busy = true;
+	r->root_due_ms = now_ms(r) + ROOT_MS;
+	k->errand.run = run_root;
+	k->errand.done = on_root;
+	errand_start(r, r->setup.lane_hash, &k->errand);
 }
 
 static void
@@ -233,7 +267,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (r->stopping)
 		return;
 	r->news = true;
-	look_for_held(r);
+	ask_root(r);
 	sweep_timers(r);
 	ask_lag(r);
 	pump(r);
@@ -417,6 +451,13 @@ replicator_pause(struct replicator *r, bool paused)
 {
 	r->paused = paused;
 	pump_wake(r);
+}
+
+void
+replicator_set_identity(struct replicator *r, struct identity *identity)
+{
+	r->setup.identity = identity;
+	link_set_identity(r->link, identity);
 }
 
 void

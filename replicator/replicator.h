@@ -64,6 +64,9 @@ void replicator_free(struct replicator *r);
 /* The journal has news (a poke, or a tick: losing a poke costs a tick). */
 void replicator_poke(struct replicator *r);
 
+/* The profile was enrolled again; borrowed like the one in `setup`, which must live until the next call or free. */
+void replicator_set_identity(struct replicator *r, struct identity *identity);
+
 /* No new transfers; the link stays. */
 void replicator_pause(struct replicator *r, bool paused);
 void replicator_set_bandwidth(struct replicator *r, uint64_t bytes_per_s);

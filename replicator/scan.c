@@ -3,8 +3,9 @@
  * scan - the walk: a stack of levels, one open directory each, no recursion.
  *
  * A level passes through phases: LIST meets what lies there, MISSING asks the map what should have been met; SUBDIRS replaces
- * both where the mtime tells that no name came or went; GONE empties a directory that vanished.
+ * both where the stamp tells that no name came or went; GONE empties a directory that vanished.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +24,8 @@
 #include "replicator/scan_seen.h"
 
 #define PAGE 128                        /* rows of the map taken at once */
-#define SETTLED_NS 2000000000           /* an mtime younger than this may still cover a later change */
+#define SETTLED_NS 2000000000           /* a stamp younger than this may still cover a later change */
 #define DRIFT_NS (60 * 1000000000ll)    /* a change this old should have been reported by the watcher */
-#define GONE_MAX 65536u                 /* vanished directories kept; more are found by the next scan */
 
 enum phase { LIST, MISSING, SUBDIRS, GONE };
 
@@ -39,7 +39,7 @@ struct scan_level {
 	struct scan_dir *dir;
 	DIR *stream;         /* LIST */
 	struct scan_seen seen;
-	int64_t mtime_ns;
+	int64_t stamp_ns;
 	/* MISSING, SUBDIRS, GONE: a page of the map's rows, and the name to go on after */
 	struct row *rows;
 	size_t n_rows, next_row;
@@ -56,10 +56,11 @@ wall_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* The ctime, which moves with every mtime and also when the directory itself was moved away and back. */
 static int64_t
-mtime_of(const struct stat *st)
+stamp_of(const struct stat *st)
 {
-	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+	return (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
 }
 
 void
@@ -134,6 +135,7 @@ push(struct scan *s, const char *path, enum phase phase)
 		free(d);
 		return NULL;
 	}
+	assert(s->levels);
 	l = &s->levels[s->depth++];
 	*l = (struct scan_level){.phase = phase, .dir = d};
 	return l;
@@ -189,51 +191,10 @@ push_gone(struct scan *s, const char *path)
 static void
 remember_gone(struct scan *s, const char *path)
 {
-	char *copy;
+	int err = scan_gone_add(&s->gone, path);
 
-	if (s->n_gone == s->gone_cap) {
-		size_t cap = s->gone_cap ? s->gone_cap * 2 : 16;
-		char **grown = cap <= GONE_MAX ? realloc(s->gone, cap * sizeof *grown) : NULL;
-
-		if (!grown) {
-			note_error(s, err_set(ERR_LIMIT, "too many directories vanished at once"), false);
-			return;
-		}
-		s->gone = grown;
-		s->gone_cap = cap;
-	}
-	if ((copy = strdup(path)))
-		s->gone[s->n_gone++] = copy;
-	else
-		out_of_memory(s);
-}
-
-static size_t
-slashes(const char *path)
-{
-	size_t n = 0;
-
-	for (; *path; path++)
-		n += *path == '/';
-	return n;
-}
-
-size_t
-scan_take_gone(struct scan *s, char **out, size_t max)
-{
-	size_t deepest = 0, n = 0, kept = 0;
-
-	for (size_t i = 0; i < s->n_gone; i++)
-		if (slashes(s->gone[i]) > deepest)
-			deepest = slashes(s->gone[i]);
-	for (size_t i = 0; i < s->n_gone; i++) {
-		if (n < max && slashes(s->gone[i]) == deepest)
-			out[n++] = s->gone[i];
-		else
-			s->gone[kept++] = s->gone[i];
-	}
-	s->n_gone = kept;
-	return n;
+	if (err < 0)
+		note_error(s, err, false);
 }
 
 /* ---- rows of the map, a page at a time ---- */
@@ -342,6 +303,9 @@ compare_file(struct scan *s, char *path, const struct stat *st)
 	struct scan_level *l = top(s);
 	bool was_dir;
 
+	/* One that changed a moment ago may still be being written, which its directory's mtime would not tell. */
+	if (look_stat(st).ctime_ns > wall_ns() - SETTLED_NS)
+		l->dir->stamp_ns = 0;
 	if (!differs(s, path, st, &was_dir)) {
 		free(path);
 		return;
@@ -356,14 +320,14 @@ compare_file(struct scan *s, char *path, const struct stat *st)
 	free(path);
 }
 
-/* The mtime of a directory whose names may be believed unchanged since its last complete scan. */
+/* True for a directory whose names may be believed unchanged since its last complete scan. */
 static bool
 may_skip(struct scan *s, const char *path, const struct stat *st)
 {
 	int64_t recorded = 0;
 
 	return !s->slow && s->origin->tree && layout_watch(s->origin->type, path) == LAYOUT_WATCH_BLOB &&
-	    blockmap_dir_get(s->map, path, &recorded) == 0 && recorded && recorded == mtime_of(st);
+	    blockmap_dir_get(s->map, path, &recorded) == 0 && recorded && recorded == stamp_of(st);
 }
 
 static void
@@ -379,9 +343,9 @@ list(struct scan *s, int fd, const char *path, const struct stat *st)
 		out_of_memory(s);
 		return;
 	}
-	l->mtime_ns = mtime_of(st);
-	if (blob && l->mtime_ns < wall_ns() - SETTLED_NS)
-		l->dir->mtime_ns = l->mtime_ns;
+	l->stamp_ns = stamp_of(st);
+	if (blob && l->stamp_ns < wall_ns() - SETTLED_NS)
+		l->dir->stamp_ns = l->stamp_ns;
 }
 
 /* Two links: no sub-directory.  File systems that do not count them say 1. */
@@ -485,7 +449,7 @@ step_list(struct scan *s)
 		meet(s, e);
 	} else if (!e && errno) { /* half a listing proves no absence */
 		note_error(s, err_sys("listing %s", l->dir->path), false);
-		l->dir->mtime_ns = 0;
+		l->dir->stamp_ns = 0;
 		pop(s);
 	} else if (!e) {
 		closedir(l->stream);
@@ -517,7 +481,7 @@ take_row(struct scan *s, const struct row *row)
 	struct scan_level *l = top(s);
 
 	if (l->phase == MISSING)
-		confirm_missing(s, l->dir, row, l->mtime_ns);
+		confirm_missing(s, l->dir, row, l->stamp_ns);
 	else if (l->phase == SUBDIRS)
 		enter(s, row->path);
 	else if (row->is_dir)
@@ -604,9 +568,7 @@ scan_free(struct scan *s)
 	}
 	for (size_t i = 0; i < s->n_found; i++)
 		free(s->found[i].path);
-	while (s->n_gone)
-		free(s->gone[--s->n_gone]);
-	free(s->gone);
+	scan_gone_fini(&s->gone);
 	free(s->start);
 	free(s->levels);
 	free(s);

@@ -4,7 +4,7 @@
  * a look.
  *
  * Memory is bounded by depth and by the widest directory (8 bytes a name, at most 8 MiB; wider ones are confirmed name by
- * name instead).  A directory of write-once files whose mtime is that of its last complete scan is not listed at all.
+ * name instead).  A directory of write-once files whose ctime is that of its last complete scan is not listed at all.
  *
  * Threads: a slice runs on any one thread; everything else on the loop, never during a slice.
  */
@@ -19,6 +19,7 @@
 #include "base/block.h"
 #include "base/workpool.h"
 #include "journal/blockmap.h"
+#include "replicator/scan_gone.h"
 #include "replicator/settle.h"
 
 struct origin;
@@ -26,11 +27,11 @@ struct origin;
 #define SCAN_FOUND 256  /* names given by one slice at most */
 #define SCAN_SLICE 4096 /* names compared in one slice */
 
-/* One listed directory, kept until everything found in it is durable; then its mtime may be recorded. */
+/* One listed directory, kept until everything found in it is durable; then its stamp may be recorded. */
 struct scan_dir {
 	TAILQ_ENTRY(scan_dir) link;
 	char *path;
-	int64_t mtime_ns; /* before the listing; 0 = not to be recorded */
+	int64_t stamp_ns; /* its ctime before the listing; 0 = not to be recorded */
 	uint64_t found;   /* the slice's */
 	uint64_t settled; /* the loop's */
 	bool listed;      /* the loop's: `found` is final */
@@ -52,7 +53,7 @@ struct scan {
 	const struct origin *origin;
 	struct blockmap *map;
 	const struct block_key *key;
-	bool slow;                 /* compare everything, believe no mtime, count drift */
+	bool slow;                 /* compare everything, believe no stamp, count drift */
 
 	char *start;               /* not yet entered */
 	struct scan_level *levels;
@@ -60,8 +61,7 @@ struct scan {
 	struct scan_found found[SCAN_FOUND];
 	size_t n_found;
 	struct scan_dirs closed;   /* directories whose listing ended in this slice */
-	char **gone;               /* vanished directories, to be removed when they are empty, deepest first */
-	size_t n_gone, gone_cap;
+	struct scan_gone gone;     /* vanished directories, to be removed when they are empty */
 	size_t budget;
 	uint64_t compared, drift;
 	bool done;
@@ -79,8 +79,5 @@ void scan_free(struct scan *s);
 void scan_slice(struct scan *s);
 
 void scan_dir_free(struct scan_dir *d);
-
-/* Takes the deepest of the vanished directories, those that may go side by side: fills up to `max`, gives how many. */
-size_t scan_take_gone(struct scan *s, char **out, size_t max);
 
 #endif

@@ -20,7 +20,6 @@ static const char *const names[] = {
 	[TRANSFER_WAIT] = "wait", [TRANSFER_DONE] = "done", [TRANSFER_FAILED] = "failed",
 };
 _Static_assert(sizeof names / sizeof *names == TRANSFER_STATES, "every state has its name");
-_Static_assert(BLOCKMAP_EXTENT % TRANSFER_PIECE == 0, "an extent is a whole number of pieces");
 
 const char *
 transfer_state_name(enum transfer_state state)
@@ -285,6 +284,21 @@ must_ask(const struct transfer *t)
 	    (!t->theirs_known || (t->at * BLOCK_BYTES < t->theirs_size && t->at >= t->theirs_first + t->n_theirs));
 }
 
+/* A piece ends with the file, with its extent, and where the server's hashes end before its file does. */
+static uint32_t
+piece_blocks(const struct transfer *t)
+{
+	uint64_t n = TRANSFER_PIECE, theirs_end = t->theirs_first + t->n_theirs;
+
+	if (n > t->n_blocks - t->at)
+		n = t->n_blocks - t->at;
+	if (n > BLOCKMAP_EXTENT - t->n_extent)
+		n = BLOCKMAP_EXTENT - t->n_extent;
+	if (t->against == AGAINST_SERVER && theirs_end > t->at && theirs_end * BLOCK_BYTES < t->theirs_size && n > theirs_end - t->at)
+		n = theirs_end - t->at;
+	return (uint32_t)n;
+}
+
 void
 transfer_run(struct transfer *t)
 {
@@ -294,7 +308,7 @@ transfer_run(struct transfer *t)
 	if (t->err < 0 || must_ask(t))
 		return;
 	t->first = t->at;
-	t->n = t->n_blocks - t->at < TRANSFER_PIECE ? (uint32_t)(t->n_blocks - t->at) : TRANSFER_PIECE;
+	t->n = piece_blocks(t);
 	t->last = t->first + t->n == t->n_blocks;
 	if (!t->data && !(t->data = malloc((size_t)TRANSFER_PIECE * BLOCK_BYTES)))
 		t->err = err_set(ERR_NOMEM, "no memory");

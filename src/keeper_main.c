@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* tidemark-keeper - does everything final to a backup set; started by tidemark-server, whose orders come on descriptor 3. */
+/* tidemark-keeper - does everything final to a backup set; started by tidemark-server, whose orders come on the descriptor --fd. */
 #include <event2/event.h>
 
 #include "base/conf.h"
@@ -9,8 +9,6 @@
 #include "keeper/keeper.h"
 #include "server/config.h"
 
-#define ORDERS_FD 3
-
 static void
 receiver_gone(void *daemon)
 {
@@ -18,7 +16,7 @@ receiver_gone(void *daemon)
 }
 
 static int
-run(struct event_base *base, const struct conf *conf)
+run(struct event_base *base, const struct conf *conf, int fd)
 {
 	struct daemon *daemon;
 	struct keeper *keeper;
@@ -26,7 +24,7 @@ run(struct event_base *base, const struct conf *conf)
 
 	if (err)
 		return err;
-	err = keeper_new(base, server_config_main(conf)->store, ORDERS_FD, receiver_gone, daemon, &keeper);
+	err = keeper_new(base, server_config_main(conf)->store, fd, receiver_gone, daemon, &keeper);
 	if (!err) {
 		daemon_ready(daemon, "keeping");
 		status = daemon_run(daemon);
@@ -41,7 +39,7 @@ run(struct event_base *base, const struct conf *conf)
 int
 main(int argc, char **argv)
 {
-	struct daemon_arguments arguments = {.fd = -1};
+	struct daemon_arguments arguments = {.fd = 3}; /* --fd is wanted; --profile is not */
 	struct event_base *base;
 	struct conf *conf;
 	int status, err;
@@ -55,7 +53,7 @@ main(int argc, char **argv)
 	}
 	log_set_level((enum log_level)server_config_main(conf)->log_level);
 	base = event_base_new();
-	status = base ? run(base, conf) : err_set(ERR_NOMEM, "no event loop");
+	status = base ? run(base, conf, arguments.fd) : err_set(ERR_NOMEM, "no event loop");
 	if (status < 0) {
 		log_error("keeper.start", "%s", err_text());
 		status = err_exit_status(status);

@@ -47,6 +47,7 @@ if [ -n "${PO:-}" ]; then
 else
 	say "1. A post office that is in use"
 	run "$BIN/gwsim" make "$LIVE" --profile small --seed 7 || fail "the simulated post office could not be made"
+	mkdir -p "$W/deleted"
 	"$BIN/gwsim" run "$LIVE" --rate 200 --for 10m --processes 2 --keep-deleted "$W/deleted" >"$W/agent.log" 2>&1 &
 	AGENT=$!
 	PIDS+=("$AGENT")

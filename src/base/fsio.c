@@ -149,14 +149,13 @@ read_to_end(int fd, size_t max, size_t hint, char **ret_data, size_t *ret_len)
 	return 0;
 }
 
-int
-fsio_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_len)
+/* Closes `fd`. */
+static int
+read_whole(int fd, const char *path, size_t max, char **ret_data, size_t *ret_len)
 {
 	struct stat st;
-	int err, fd = fsio_open(dirfd, path, O_RDONLY, 0);
+	int err;
 
-	if (fd < 0)
-		return fd;
 	if (fstat(fd, &st) != 0)
 		err = fsio_fail("stat", path);
 	else if (st.st_size > 0 && (uint64_t)st.st_size > max)
@@ -165,6 +164,22 @@ fsio_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t 
 		err = read_to_end(fd, max, st.st_size ? (size_t)st.st_size : READ_STEP, ret_data, ret_len);
 	close(fd);
 	return err;
+}
+
+int
+fsio_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_len)
+{
+	int fd = fsio_open(dirfd, path, O_RDONLY, 0);
+
+	return fd < 0 ? fd : read_whole(fd, path, max, ret_data, ret_len);
+}
+
+int
+fsio_read_path(const char *path, size_t max, char **ret_data, size_t *ret_len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? fsio_fail("open", path) : read_whole(fd, path, max, ret_data, ret_len);
 }
 
 /* ---- durability ---- */

@@ -58,6 +58,8 @@ int fsio_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
 
 /* Reads a small file whole, at most `max` bytes (-ERR_LIMIT above): *gives* a NUL-terminated buffer. */
 int fsio_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_len);
+/* The same for a path of our own, which may be absolute. */
+int fsio_read_path(const char *path, size_t max, char **ret_data, size_t *ret_len);
 
 /* ---- durability ---- */
 

@@ -312,7 +312,7 @@ enrolled(int err, const char *text, void *arg)
 	if (err == 0) {
 		log_info("enrol.done", "profile=%s", e->profile);
 		if (p)
-			office_try(p);
+			office_enrolled(p);
 	}
 	e->done(err, text, e->arg);
 	free(e);

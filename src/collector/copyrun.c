@@ -48,6 +48,23 @@ struct run {
 
 /* ---- what to copy ---- */
 
+/*
+ * What is restored from the copy is to have the original's mode and owner.  Best effort: only root gives files away, and a
+ * copy with our own rights is still a copy.  `ours`: bits that we need ourselves.
+ */
+static void
+keep_rights(int from, int to, mode_t ours)
+{
+	struct stat is, has;
+
+	if (from < 0 || fstat(from, &is) != 0 || fstat(to, &has) != 0)
+		return;
+	if ((is.st_uid != has.st_uid || is.st_gid != has.st_gid) && fchown(to, is.st_uid, is.st_gid) != 0)
+		errno = 0;
+	if (((is.st_mode | ours) & 07777) != (has.st_mode & 07777) && fchmod(to, (is.st_mode | ours) & 07777) != 0)
+		errno = 0;
+}
+
 /* Lists the source and makes its directories in the destination. */
 static int
 list_source(struct run *r)
@@ -55,12 +72,17 @@ list_source(struct run *r)
 	int err = dblist_read(livetree_type(r->tree), r->tree, -1, &r->list);
 
 	for (size_t i = 0; err == 0 && i < r->list.n_dirs; i++) {
-		int fd = fsio_make_dirs(r->destination, r->list.dirs[i], false);
+		int fd = fsio_make_dirs(r->destination, r->list.dirs[i], false), from;
 
-		if (fd < 0)
+		if (fd < 0) {
 			err = err_prefix(fd, "making %s in the destination", r->list.dirs[i]);
-		else
-			close(fd);
+			break;
+		}
+		from = livetree_open_dir(r->tree, r->list.dirs[i]);
+		keep_rights(from, fd, 0700);
+		if (from >= 0)
+			close(from);
+		close(fd);
 	}
 	return err;
 }
@@ -179,6 +201,8 @@ copy_file(struct run *r, const char *path, struct copier_result *ret_result)
 	}
 	to = fsio_open(r->destination, path, O_RDWR | O_CREAT, 0600);
 	err = to < 0 ? err_prefix(to, "opening the copy") : copier_copy(from, to, r->key, &limits, ret_result);
+	if (err == 0)
+		keep_rights(from, to, 0600);
 	if (err == 0 && ret_result->copied && (err = copier_finish(to, ret_result)) != 0)
 		copier_result_fini(ret_result);
 	if (to >= 0)

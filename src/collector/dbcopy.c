@@ -203,6 +203,15 @@ check_list(struct dbcopy *d, const struct dblist *live, const struct dblist *cop
 	return 0;
 }
 
+static bool
+has_dir(const struct dblist *list, const char *dir)
+{
+	for (size_t i = 0; i < list->n_dirs; i++)
+		if (strcmp(list->dirs[i], dir) == 0)
+			return true;
+	return false;
+}
+
 /* DBCOPY does not mirror deletions: names that the live tree no longer has leave staging. */
 static int
 prune(struct dbcopy *d, int staging, const struct dblist *live, const struct dblist *copies)
@@ -215,6 +224,10 @@ prune(struct dbcopy *d, int staging, const struct dblist *live, const struct dbl
 				return err_prefix(err, "removing %s from local staging", copies->files[i].path);
 			d->figures.removed++;
 		}
+	/* Children first.  One that is not empty holds what DBCOPY does not copy; it does no harm. */
+	for (size_t i = copies->n_dirs; i-- > 0;)
+		if (!has_dir(live, copies->dirs[i]) && !has_dir(&d->before, copies->dirs[i]))
+			fsio_rmdir(staging, copies->dirs[i]);
 	return 0;
 }
 

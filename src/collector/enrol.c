@@ -103,7 +103,7 @@ on_frame(struct wire_conn *conn, struct wire_frame *frame, void *arg)
 {
 	struct enrol *e = arg;
 	struct pack_in payload;
-	struct wire_msg msg;
+	struct wire_msg msg = {0};
 	uint8_t *buf = NULL;
 	int got = wire_frame_open(&frame->head, frame->body, &payload, &buf);
 

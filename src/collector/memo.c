@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fsio.h"
@@ -17,7 +18,7 @@
 struct memo {
 	struct workpool *pool;
 	int lane;
-	char *path;
+	int dir;
 	struct memo_facts facts;
 	struct job job;
 	bool writing, again, closed;
@@ -28,7 +29,7 @@ struct memo {
 static void
 destroy(struct memo *m)
 {
-	free(m->path);
+	close(m->dir);
 	free(m);
 }
 
@@ -39,7 +40,7 @@ write_run(struct job *job)
 	char text[256];
 	int n = snprintf(text, sizeof text, FORM, m->written.paused, m->written.last_slot_s, m->written.last_dbcopy_ns, m->written.fsid, m->written.inode);
 
-	m->err = fsio_replace_file(AT_FDCWD, m->path, text, (size_t)n, 0600, "memo.store");
+	m->err = fsio_replace_file(m->dir, "memo", text, (size_t)n, 0600, "memo.store");
 }
 
 static void
@@ -51,7 +52,7 @@ write_done(struct job *job, bool cancelled)
 		write_run(job);
 	m->writing = false;
 	if (m->err)
-		log_warn("memo.store", "%s cannot be written (%s): a restart may forget a pause or repeat a backup", m->path, err_words(m->err));
+		log_warn("memo.store", "the profile's memo cannot be written (%s): a restart may forget a pause or repeat a backup", err_words(m->err));
 	if (m->again && !cancelled)
 		memo_store(m);
 	else if (m->closed)
@@ -66,13 +67,16 @@ memo_open(const char *dir, struct workpool *pool, int lane, struct memo **ret_me
 	size_t len;
 	int paused;
 
-	if (!m || asprintf(&m->path, "%s/memo", dir) < 0) {
-		free(m);
+	if (!m)
 		return err_set(ERR_NOMEM, "reading the profile's memo");
+	m->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->dir < 0) {
+		free(m);
+		return err_sys("opening %s", dir);
 	}
 	m->pool = pool;
 	m->lane = lane;
-	if (fsio_read_file(AT_FDCWD, m->path, 4096, &text, &len) == 0) {
+	if (fsio_read_file(m->dir, "memo", 4096, &text, &len) == 0) {
 		struct memo_facts f = {0};
 
 		if (sscanf(text, FORM, &paused, &f.last_slot_s, &f.last_dbcopy_ns, &f.fsid, &f.inode) == 5) {

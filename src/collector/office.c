@@ -192,6 +192,25 @@ office_try(struct office *p)
 	changed(p);
 }
 
+void
+office_enrolled(struct office *p)
+{
+	struct identity *fresh;
+
+	if (!p->replicator) {
+		identity_close(p->identity);
+		p->identity = NULL;
+		office_try(p);
+	} else if (identity_open_collector(p->identity_dir, p->name, &fresh) != 0) {
+		log_error("profile.enrolled", "profile=%s: %s", p->name, err_text());
+	} else {
+		replicator_set_identity(p->replicator, fresh);
+		identity_close(p->old_identity); /* of the enrolment before: no connection has it any more */
+		p->old_identity = p->identity;
+		p->identity = fresh;
+	}
+}
+
 /* ---- the schedule ---- */
 
 static uint32_t
@@ -393,6 +412,7 @@ office_free(struct office *p)
 	blockmap_close(p->map);
 	livetree_close(p->tree);
 	identity_close(p->identity);
+	identity_close(p->old_identity);
 	schedule_free(p->schedule);
 	zone_free(p->zone);
 	free(p->name);

@@ -33,8 +33,10 @@ void office_free(struct office *p); /* NULL is fine */
 
 const char *office_name(const struct office *p);
 
-/* Opens what is still missing; call after enrolment. */
+/* Opens what is still missing. */
 void office_try(struct office *p);
+/* There is a new certificate: the first, or one that takes the place of another. */
+void office_enrolled(struct office *p);
 /* Obeys a reloaded configuration; its path, type and place are unchanged. */
 int office_reload(struct office *p, const struct conf *conf);
 

@@ -21,7 +21,7 @@ struct office {
 	struct memo *memo;
 	struct watcher_link *watcher;
 	struct livetree *tree;
-	struct identity *identity;
+	struct identity *identity, *old_identity; /* the old one until its connection is gone */
 	struct replicator *replicator;
 	struct snapshot *snapshot;
 	struct schedule *schedule;

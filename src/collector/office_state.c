@@ -110,7 +110,7 @@ doctor_facts(const struct office *p, struct collector_doctor_facts *d)
 	snprintf(d->dbcopy_problem, sizeof d->dbcopy_problem, "%s", problem ? problem : "");
 	free(problem);
 	d->watch_limit = -1;
-	if (fsio_read_file(AT_FDCWD, "/proc/sys/fs/inotify/max_user_watches", 64, &text, &len) == 0)
+	if (fsio_read_path("/proc/sys/fs/inotify/max_user_watches", 64, &text, &len) == 0)
 		d->watch_limit = atoll(text);
 	free(text);
 }

@@ -501,9 +501,11 @@ run_verb(struct cli *c, const struct verb *verb)
 		return cli_failed(c, -ERR_USAGE);
 	}
 	if (verb->side != CLI_NONE) {
-		c->socket_path = cli_find_socket(c, verb->side);
+		int err = -ERR_NOMEM;
+
+		c->socket_path = cli_find_socket(c, verb->side, &err);
 		if (!c->socket_path)
-			return cli_failed(c, -ERR_UNREACHABLE);
+			return cli_failed(c, err);
 	}
 	return verb->run(c);
 }

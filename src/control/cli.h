@@ -54,7 +54,7 @@ void show_troubles(const json_t *object);
 int cli_config_validate(const struct cli *c);
 int cli_config_show(const struct cli *c);
 int cli_config_generate(const struct cli *c);
-/* Where the daemon of `side` listens, from --config or the defaults: *gives*; NULL with err_text(). */
-char *cli_find_socket(const struct cli *c, enum cli_side side);
+/* Where the daemon of `side` listens, from --config or the defaults: *gives*; NULL with err_text() and the error. */
+char *cli_find_socket(const struct cli *c, enum cli_side side, int *ret_err);
 
 #endif

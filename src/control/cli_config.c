@@ -53,12 +53,12 @@ socket_in(const char *run_dir, enum cli_side side)
 
 /* The socket that the daemon of this configuration opens. */
 static char *
-socket_of(const char *file, enum cli_side side)
+socket_of(const char *file, enum cli_side side, int *ret_err)
 {
 	struct conf *conf;
 	char *path;
 
-	if (load(file, side, &conf) != 0)
+	if ((*ret_err = load(file, side, &conf)) != 0)
 		return NULL;
 	path = socket_in(side == CLI_SERVER ? server_config_main(conf)->run_dir : collector_config_main(conf)->run_dir, side);
 	conf_free(conf);
@@ -66,7 +66,7 @@ socket_of(const char *file, enum cli_side side)
 }
 
 char *
-cli_find_socket(const struct cli *c, enum cli_side side)
+cli_find_socket(const struct cli *c, enum cli_side side, int *ret_err)
 {
 	static const enum cli_side order[] = {CLI_COLLECTOR, CLI_SERVER};
 	char *found = NULL;
@@ -77,12 +77,12 @@ cli_find_socket(const struct cli *c, enum cli_side side)
 		enum cli_side given = side_of(c->config);
 
 		if (given == CLI_NONE)
-			err_set(ERR_CONFIG, "%s: %s", c->config, strerror(errno));
+			*ret_err = err_set(ERR_CONFIG, "%s: %s", c->config, strerror(errno));
 		else if (!(given & side))
-			err_set(ERR_USAGE, "this verb is for the %s, but %s is the %s's configuration", side == CLI_SERVER ? "server" : "collector",
+			*ret_err = err_set(ERR_USAGE, "this verb is for the %s, but %s is the %s's configuration", side == CLI_SERVER ? "server" : "collector",
 			    c->config, given == CLI_SERVER ? "server" : "collector");
 		else
-			return socket_of(c->config, given);
+			return socket_of(c->config, given, ret_err);
 		return NULL;
 	}
 	for (size_t i = 0; i < 2 && !found; i++) {
@@ -90,14 +90,14 @@ cli_find_socket(const struct cli *c, enum cli_side side)
 
 		if (!(side & order[i]))
 			continue;
-		found = access(file, R_OK) == 0 ? socket_of(file, order[i]) : socket_in("/run/tidemark", order[i]);
+		found = access(file, R_OK) == 0 ? socket_of(file, order[i], ret_err) : socket_in("/run/tidemark", order[i]);
 		if (found && access(found, F_OK) != 0 && side == CLI_BOTH && order[i] == CLI_COLLECTOR) {
 			free(found);
 			found = NULL;
 		}
 	}
-	if (!found)
-		err_set(ERR_UNREACHABLE, "no daemon was found on this host; name its configuration with --config FILE");
+	if (!found && *ret_err != -ERR_CONFIG)
+		*ret_err = err_set(ERR_UNREACHABLE, "no daemon was found on this host; name its configuration with --config FILE");
 	return found;
 }
 

@@ -206,7 +206,7 @@ job_log(const struct jobs *jobs, uint64_t id)
 	json_t *log = json_null();
 	size_t len;
 
-	if (path && fsio_read_file(AT_FDCWD, path, JOB_LOG_MAX, &text, &len) == 0)
+	if (path && fsio_read_path(path, JOB_LOG_MAX, &text, &len) == 0)
 		log = api_text(text);
 	free(text);
 	free(path);

@@ -299,6 +299,9 @@ put_pending(struct seal *s)
 	int err;
 
 	set->state = SET_PENDING;
+	/* Every new and changed file was compared with the collector's digest in the pass that copied it, the others when they
+	 * were new.  The scrub, or a verify, reads from disk and may find otherwise. */
+	set->verified = SET_GOOD;
 	set->layout = o->layout;
 	set->job = o->job;
 	set->date = o->date;

@@ -209,7 +209,7 @@ add_area(struct seal *s, const char *path)
 	if (!err) {
 		for (size_t i = 0; i < ups; i++)
 			memcpy(target + 3 * i, "../", 3);
-		strcpy(target + 3 * ups, place);
+		memcpy(target + 3 * ups, place, strlen(place) + 1);
 		row.entry.target = target;
 		row.entry.size = strlen(target);
 		if (symlinkat(target, s->spot.made, relpath_name(path)) != 0)

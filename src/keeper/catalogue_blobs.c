@@ -196,7 +196,7 @@ static int
 take_dead(struct store_txn *txn, struct search *s, struct store_value key, struct store_value of)
 {
 	struct blob_dead *dead = &s->dead[s->n];
-	struct store_value value;
+	struct store_value value = {0};
 	int err = store_unseal(key, &of);
 
 	if (!err)

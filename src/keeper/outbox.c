@@ -24,6 +24,11 @@ struct packet {
 	uint8_t bytes[];
 };
 
+/* What travels between the threads. */
+struct letter {
+	struct packet *packet;
+};
+
 struct keeper_outbox {
 	int fd, in, out;           /* `out`: where threads post, `in`: where the loop takes */
 	struct event *taking, *writing;
@@ -48,6 +53,24 @@ packet_new(const struct report *report)
 	}
 	pack_out_fini(&o);
 	return p;
+}
+
+/* The next packet that a thread posted; NULL when there is none. */
+static struct packet *
+take(const struct keeper_outbox *o)
+{
+	struct letter letter;
+
+	return recv(o->in, &letter, sizeof letter, MSG_DONTWAIT) == (ssize_t)sizeof letter ? letter.packet : NULL;
+}
+
+static void
+discard(const struct keeper_outbox *o)
+{
+	struct packet *p;
+
+	while ((p = take(o)) != NULL)
+		free(p);
 }
 
 static void
@@ -76,8 +99,9 @@ on_taking(evutil_socket_t fd, short what, void *arg)
 	struct keeper_outbox *o = arg;
 	struct packet *p;
 
+	(void)fd;
 	(void)what;
-	for (int i = 0; i < TAKE_MAX && recv(fd, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p; i++)
+	for (int i = 0; i < TAKE_MAX && (p = take(o)) != NULL; i++)
 		append(o, p);
 	pace(o);
 }
@@ -124,16 +148,16 @@ keeper_outbox_new(struct event_base *base, int fd, struct keeper_outbox **ret_ou
 void
 keeper_outbox_post(struct keeper_outbox *o, const struct report *report)
 {
-	struct packet *p = packet_new(report);
+	struct letter letter = {packet_new(report)};
 	ssize_t n;
 
-	if (!p)
+	if (!letter.packet)
 		return;
 	do
-		n = send(o->out, &p, sizeof p, MSG_NOSIGNAL);
+		n = send(o->out, &letter, sizeof letter, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		free(p);
+		free(letter.packet);
 }
 
 void
@@ -150,18 +174,13 @@ keeper_outbox_put(struct keeper_outbox *o, const struct report *report)
 void
 keeper_outbox_shut(struct keeper_outbox *o)
 {
-	struct packet *p;
-
 	shutdown(o->in, SHUT_RD);
-	while (recv(o->in, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p)
-		free(p);
+	discard(o);
 }
 
 void
 keeper_outbox_free(struct keeper_outbox *o)
 {
-	struct packet *p;
-
 	if (!o)
 		return;
 	if (o->taking)
@@ -170,8 +189,7 @@ keeper_outbox_free(struct keeper_outbox *o)
 		event_free(o->writing);
 	if (o->waiting)
 		evbuffer_free(o->waiting);
-	while (recv(o->in, &p, sizeof p, MSG_DONTWAIT) == (ssize_t)sizeof p)
-		free(p);
+	discard(o);
 	close(o->in);
 	close(o->out);
 	free(o);

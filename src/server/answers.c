@@ -119,6 +119,7 @@ add_item(const char *path, const struct index_node *node, void *arg)
 	item.entry.target = node->entry.target ? strdup(node->entry.target) : NULL;
 	if (!item.name || (node->entry.target && !item.entry.target)) {
 		free(item.name);
+		free(item.entry.target);
 		return err_set(ERR_NOMEM, "listing names");
 	}
 	l->bytes += wire_item_bytes(&item);

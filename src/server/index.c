@@ -3,10 +3,12 @@
  * index - the bytes of the rows, and which rows one change of a file touches.  The only file that knows where a path and
  * version lie on disk.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/digest.h"
 #include "base/err.h"
@@ -93,7 +95,7 @@ index_open(const char *state_dir, const char *profile, bool readonly, struct ind
 
 	if (!ix || !dir)
 		err = err_set(ERR_NOMEM, "opening the index of %s", profile);
-	else if (readonly && fsio_stat(AT_FDCWD, dir, &st) == -ERR_GONE)
+	else if (readonly && lstat(dir, &st) != 0 && errno == ENOENT)
 		err = 1;
 	else
 		err = store_open(dir, &who, table_names, TABLES, readonly ? STORE_READONLY : 0, &ix->store, &found);

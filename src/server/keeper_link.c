@@ -122,21 +122,14 @@ hand_out(struct keeper_link *k, const struct report *report)
 static void
 fail_all(struct keeper_link *k, enum err code, const char *text)
 {
-	struct pendings failing = TAILQ_HEAD_INITIALIZER(failing);
+	uint64_t last = k->next_id;
+	char *copy = strdup(text);
 	struct pending *p;
 
-	/* What is ordered by the callbacks belongs to the next keeper. */
-	TAILQ_CONCAT(&failing, &k->pendings, link);
-	while ((p = TAILQ_FIRST(&failing))) {
-		struct report report = {.id = p->id, .kind = REPORT_FAILED, .code = (int32_t)code};
-		char *copy = strdup(text);
-
-		TAILQ_REMOVE(&failing, p, link);
-		report.text = copy;
-		p->report(&report, p->arg);
-		free(copy);
-		free(p);
-	}
+	/* What is ordered by the callbacks belongs to the next keeper: ids rise, and the oldest is first. */
+	while ((p = TAILQ_FIRST(&k->pendings)) && p->id <= last)
+		hand_out(k, &(struct report){.id = p->id, .kind = REPORT_FAILED, .code = (int32_t)code, .text = copy});
+	free(copy);
 }
 
 /* ---- the process ---- */
@@ -250,7 +243,7 @@ on_event(struct bufferevent *io, short what, void *arg)
 static int
 spawn(struct keeper_link *k, int its_end)
 {
-	char *argv[] = {k->program, (char *)(uintptr_t)"--config", (char *)(uintptr_t)k->config, NULL};
+	char *argv[] = {k->program, (char[]){"--config"}, (char *)(uintptr_t)k->config, (char[]){"--fd"}, (char[]){"3"}, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,13 +36,12 @@ struct opened {
 };
 
 struct waiting {
-	TAILQ_ENTRY(waiting) link;
+	struct waiting *next;
 	profile_done *done;         /* one of the two */
 	profile_admitted *admitted;
 	enum layout_type layout;
 	void *arg;
 };
-TAILQ_HEAD(waitings, waiting);
 
 struct opening {
 	struct job job;
@@ -75,7 +73,7 @@ struct profile {
 	struct opening *opening;    /* in the lane */
 	struct starting *starting;  /* in staging */
 	struct event *again;        /* the pump, later */
-	struct waitings waitings;
+	struct waiting *first, **end; /* those who wait, the oldest first */
 	struct waiting *admitting;  /* whom `starting` is for; NULL: taken back */
 };
 
@@ -99,7 +97,7 @@ profile_new(const struct profile_setup *setup, const char *name, struct profile 
 	if (!p)
 		return err_set(ERR_NOMEM, "opening the profile %s", name);
 	p->setup = setup;
-	TAILQ_INIT(&p->waitings);
+	p->end = &p->first;
 	p->name = strdup(name);
 	p->again = evtimer_new(setup->base, on_again, p);
 	if (!p->name || !p->again) {
@@ -108,6 +106,19 @@ profile_new(const struct profile_setup *setup, const char *name, struct profile 
 	}
 	*ret_profile = p;
 	return 0;
+}
+
+static struct waiting *
+take_first(struct profile *p)
+{
+	struct waiting *w = p->first;
+
+	if (!w)
+		return NULL;
+	p->first = w->next;
+	if (!p->first)
+		p->end = &p->first;
+	return w;
 }
 
 static void
@@ -131,10 +142,8 @@ profile_free(struct profile *p)
 
 	if (!p)
 		return;
-	while ((w = TAILQ_FIRST(&p->waitings))) {
-		TAILQ_REMOVE(&p->waitings, w, link);
+	while ((w = take_first(p)))
 		free(w);
-	}
 	opened_fini(p->open); /* may take back what waits in staging */
 	free(p->admitting);
 	jobs_close(p->jobs);
@@ -280,14 +289,14 @@ answer(struct waiting *w, int err, const char *text, const struct profile_admiss
 static void
 answer_all(struct profile *p, int err, const char *text)
 {
-	struct waitings all = TAILQ_HEAD_INITIALIZER(all);
+	size_t n = 0;
 	struct waiting *w;
 
-	TAILQ_CONCAT(&all, &p->waitings, link);
-	while ((w = TAILQ_FIRST(&all))) {
-		TAILQ_REMOVE(&all, w, link);
+	/* Who asks again from a callback is not answered now. */
+	for (w = p->first; w; w = w->next)
+		n++;
+	while (n-- && (w = take_first(p)))
 		answer(w, err, text, NULL);
-	}
 }
 
 static void
@@ -469,7 +478,7 @@ close_and_open(struct profile *p, const struct waiting *w)
 static void
 serve(struct profile *p, struct waiting *w)
 {
-	TAILQ_REMOVE(&p->waitings, w, link);
+	(void)take_first(p);
 	if (!w->admitted)
 		answer(w, 0, "", NULL);
 	else if (p->open->layout != w->layout)
@@ -483,7 +492,7 @@ pump(struct profile *p)
 {
 	struct waiting *w;
 
-	while ((w = TAILQ_FIRST(&p->waitings)) && !p->opening && !p->starting) {
+	while ((w = p->first) && !p->opening && !p->starting) {
 		bool lacks_staging = w->admitted && p->open && (!p->open->staging || staging_broken(p->open->staging));
 
 		if (!p->open) {
@@ -505,7 +514,7 @@ add(struct profile *p, profile_done *done, profile_admitted *admitted, enum layo
 	if (!w) {
 		if (admitted)
 			admitted(-ERR_NOMEM, "out of memory", NULL, arg);
-		else
+		else if (done)
 			done(-ERR_NOMEM, "out of memory", arg);
 		return;
 	}
@@ -513,7 +522,8 @@ add(struct profile *p, profile_done *done, profile_admitted *admitted, enum layo
 	w->admitted = admitted;
 	w->layout = layout;
 	w->arg = arg;
-	TAILQ_INSERT_TAIL(&p->waitings, w, link);
+	*p->end = w;
+	p->end = &w->next;
 	event_active(p->again, EV_TIMEOUT, 0);
 }
 
@@ -532,15 +542,19 @@ profile_admit(struct profile *p, enum layout_type layout, profile_admitted *admi
 void
 profile_cancel(struct profile *p, void *arg)
 {
-	struct waiting *w, *next;
+	struct waiting **at = &p->first;
 
-	for (w = TAILQ_FIRST(&p->waitings); w; w = next) {
-		next = TAILQ_NEXT(w, link);
+	while (*at) {
+		struct waiting *w = *at;
+
 		if (w->arg == arg) {
-			TAILQ_REMOVE(&p->waitings, w, link);
+			*at = w->next;
 			free(w);
+		} else {
+			at = &w->next;
 		}
 	}
+	p->end = at;
 	if (p->admitting && p->admitting->arg == arg) {
 		free(p->admitting);
 		p->admitting = NULL;

@@ -3,6 +3,7 @@
 #include "server/server.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -50,9 +51,9 @@ server_now_ns(void)
 struct tenant *
 server_tenant(const struct server *s, const char *profile)
 {
-	for (size_t i = 0; i < s->n_tenants; i++)
-		if (strcmp(tenant_name(s->tenants[i]), profile) == 0)
-			return s->tenants[i];
+	for (size_t i = 0; i < s->n_seats; i++)
+		if (strcmp(tenant_name(s->seats[i].t), profile) == 0)
+			return s->seats[i].t;
 	return NULL;
 }
 
@@ -94,35 +95,28 @@ tenant_opened(int err, const char *text, void *arg)
 }
 
 static int
-grow_tenants(struct server *s)
+grow_seats(struct server *s)
 {
-	size_t cap = s->cap_tenants ? 2 * s->cap_tenants : 16;
-	struct tenant **tenants = realloc(s->tenants, cap * sizeof *tenants);
-	bool *late;
+	size_t cap = s->cap_seats ? 2 * s->cap_seats : 16;
+	struct seat *seats = realloc(s->seats, cap * sizeof *seats);
 
-	if (!tenants)
+	if (!seats)
 		return err_set(ERR_NOMEM, "adding a profile");
-	s->tenants = tenants;
-	late = realloc(s->told_late, cap * sizeof *late);
-	if (!late)
-		return err_set(ERR_NOMEM, "adding a profile");
-	s->told_late = late;
-	s->cap_tenants = cap;
+	s->seats = seats;
+	s->cap_seats = cap;
 	return 0;
 }
 
 static void
-insert_tenant(struct server *s, struct tenant *t)
+seat_tenant(struct server *s, struct tenant *t)
 {
 	size_t at = 0;
 
-	while (at < s->n_tenants && strcmp(tenant_name(s->tenants[at]), tenant_name(t)) < 0)
+	while (at < s->n_seats && strcmp(tenant_name(s->seats[at].t), tenant_name(t)) < 0)
 		at++;
-	memmove(s->tenants + at + 1, s->tenants + at, (s->n_tenants - at) * sizeof *s->tenants);
-	memmove(s->told_late + at + 1, s->told_late + at, (s->n_tenants - at) * sizeof *s->told_late);
-	s->tenants[at] = t;
-	s->told_late[at] = false;
-	s->n_tenants++;
+	memmove(s->seats + at + 1, s->seats + at, (s->n_seats - at) * sizeof *s->seats);
+	s->seats[at] = (struct seat){.t = t};
+	s->n_seats++;
 }
 
 /* Makes the profile known, and opens it; one that is known already is fine. */
@@ -134,7 +128,7 @@ add_tenant(struct server *s, const char *name)
 
 	if (server_tenant(s, name))
 		return 0;
-	err = s->n_tenants == s->cap_tenants ? grow_tenants(s) : 0;
+	err = s->n_seats == s->cap_seats ? grow_seats(s) : 0;
 	if (err == 0)
 		err = tenant_new(&s->profile_setup, s->keeper, name, &t);
 	if (err)
@@ -143,7 +137,7 @@ add_tenant(struct server *s, const char *name)
 	t->changed = tenant_changed;
 	t->trouble = tenant_trouble;
 	t->arg = s;
-	insert_tenant(s, t);
+	seat_tenant(s, t);
 	profile_open(t->profile, tenant_opened, t);
 	if (keeper_link_up(s->keeper))
 		tenant_learn_sets(t, NULL, NULL);
@@ -195,12 +189,11 @@ add_known(struct server *s)
 static struct guest *
 guest_of(struct server *s, const struct session *session)
 {
-	struct guest *g;
+	struct guest *g = s->guests;
 
-	TAILQ_FOREACH(g, &s->guests, link)
-		if (g->session == session)
-			return g;
-	return NULL;
+	while (g && g->session != session)
+		g = g->next;
+	return g;
 }
 
 static void
@@ -229,7 +222,11 @@ guest_free(struct server *s, struct guest *g)
 		s->connecting--;
 	else
 		s->sessions--;
-	TAILQ_REMOVE(&s->guests, g, link);
+	for (struct guest **at = &s->guests; *at; at = &(*at)->next)
+		if (*at == g) {
+			*at = g->next;
+			break;
+		}
 	free(g);
 }
 
@@ -272,7 +269,7 @@ has_room_for(const struct server *s, const struct guest *guest)
 
 	if (s->connecting >= CONNECTING_MAX)
 		return false;
-	TAILQ_FOREACH(g, &s->guests, link)
+	for (g = s->guests; g; g = g->next)
 		same += g->connecting && memcmp(g->address, guest->address, sizeof g->address) == 0;
 	return guest->local || same < CONNECTING_SOURCE_MAX;
 }
@@ -295,7 +292,8 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int
 	}
 	g->connecting = true;
 	s->connecting++;
-	TAILQ_INSERT_TAIL(&s->guests, g, link);
+	g->next = s->guests;
+	s->guests = g;
 	if (session_new(&s->host, fd, &g->session) != 0) {
 		log_warn("server.accept", "%s", err_text());
 		guest_free(s, g);
@@ -317,16 +315,18 @@ static int
 parse_listen(const char *text, struct sockaddr_storage *ret_sa, int *ret_len)
 {
 	const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
-	const char *colon = strrchr(text, ':'), *host = text, *end = colon;
+	const char *colon = strrchr(text, ':');
 	struct addrinfo *found;
 	char name[256];
 	int rc;
 
-	if (*host == '[' && colon > host + 1 && colon[-1] == ']') {
-		host++;
-		end = colon - 1;
+	assert(colon); /* the configuration was checked */
+	snprintf(name, sizeof name, "%.*s", (int)(colon - text), text);
+	size_t n = strlen(name);
+	if (n > 2 && name[0] == '[' && name[n - 1] == ']') {
+		memmove(name, name + 1, n - 2);
+		name[n - 2] = '\0';
 	}
-	snprintf(name, sizeof name, "%.*s", (int)(end - host), host);
 	rc = getaddrinfo(name, colon + 1, &hints, &found);
 	if (rc)
 		return err_set(ERR_CONFIG, "listen: %s: %s (an address and a port, as in 0.0.0.0:7460 or [::]:7460)", text, gai_strerror(rc));
@@ -384,8 +384,8 @@ on_keeper_up(void *arg)
 {
 	struct server *s = arg;
 
-	for (size_t i = 0; i < s->n_tenants; i++)
-		tenant_learn_sets(s->tenants[i], NULL, NULL);
+	for (size_t i = 0; i < s->n_seats; i++)
+		tenant_learn_sets(s->seats[i].t, NULL, NULL);
 }
 
 static void
@@ -415,13 +415,13 @@ static void
 check_late(struct server *s, size_t i)
 {
 	char reason[512];
-	bool late = server_is_late(s, s->tenants[i], reason, sizeof reason);
+	bool late = server_is_late(s, s->seats[i].t, reason, sizeof reason);
 
-	if (late && !s->told_late[i]) {
-		log_warn("server.late", "profile=%s %s", tenant_name(s->tenants[i]), reason);
-		tenant_trouble(s->tenants[i], "late", reason);
+	if (late && !s->seats[i].told_late) {
+		log_warn("server.late", "profile=%s %s", tenant_name(s->seats[i].t), reason);
+		tenant_trouble(s->seats[i].t, "late", reason);
 	}
-	s->told_late[i] = late;
+	s->seats[i].told_late = late;
 }
 
 static void
@@ -432,9 +432,9 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	TAILQ_FOREACH(g, &s->guests, link)
+	for (g = s->guests; g; g = g->next)
 		session_check_pin(g->session);
-	for (size_t i = 0; i < s->n_tenants; i++)
+	for (size_t i = 0; i < s->n_seats; i++)
 		check_late(s, i);
 	notify_reap();
 }
@@ -506,7 +506,6 @@ server_new(struct event_base *base, struct conf *conf, const char *file, struct 
 
 	if (!s)
 		return err_set(ERR_NOMEM, "starting the server");
-	TAILQ_INIT(&s->guests);
 	TAILQ_INIT(&s->asked);
 	s->base = base;
 	s->conf = conf;
@@ -520,7 +519,7 @@ server_new(struct event_base *base, struct conf *conf, const char *file, struct 
 		server_free(s);
 		return err;
 	}
-	log_info("server.new", "listen=%s profiles=%zu", s->listen, s->n_tenants);
+	log_info("server.new", "listen=%s profiles=%zu", s->listen, s->n_seats);
 	*ret_server = s;
 	return 0;
 }
@@ -529,8 +528,6 @@ server_new(struct event_base *base, struct conf *conf, const char *file, struct 
 void
 server_free(struct server *s)
 {
-	struct guest *g;
-
 	if (!s)
 		return;
 	s->ending = true;
@@ -538,16 +535,16 @@ server_free(struct server *s)
 		evconnlistener_free(s->listener);
 	if (s->tick)
 		event_free(s->tick);
-	while ((g = TAILQ_FIRST(&s->guests))) {
+	for (struct guest *g = s->guests, *next; g; g = next) {
+		next = g->next;
 		session_free(g->session);
 		guest_free(s, g);
 	}
 	keeper_link_free(s->keeper);
 	workpool_free(s->pool);
-	for (size_t i = 0; i < s->n_tenants; i++)
-		tenant_free(s->tenants[i]);
-	free(s->tenants);
-	free(s->told_late);
+	for (size_t i = 0; i < s->n_seats; i++)
+		tenant_free(s->seats[i].t);
+	free(s->seats);
 	identity_close(s->identity);
 	if (s->store_fd >= 0)
 		close(s->store_fd);
@@ -604,8 +601,8 @@ server_conf(const struct server *s)
 int
 server_find(const struct server *s, const char *profile)
 {
-	for (size_t i = 0; i < s->n_tenants; i++)
-		if (strcmp(tenant_name(s->tenants[i]), profile) == 0)
+	for (size_t i = 0; i < s->n_seats; i++)
+		if (strcmp(tenant_name(s->seats[i].t), profile) == 0)
 			return (int)i;
 	return err_set(ERR_NOTFOUND, "there is no profile %s", profile);
 }
@@ -669,9 +666,9 @@ server_revoke(struct server *s, const char *profile)
 	if (err)
 		return err;
 	log_info("server.revoke", "profile=%s", profile);
-	if (s->tenants[i]->session)
-		session_check_pin(s->tenants[i]->session);
-	tenant_changed(s->tenants[i]);
+	if (s->seats[i].t->session)
+		session_check_pin(s->seats[i].t->session);
+	tenant_changed(s->seats[i].t);
 	return 0;
 }
 

@@ -109,14 +109,22 @@ server_restore(struct server *s, const char *profile, const char *set, const cha
 	return ask(s, profile, &order, events, arg);
 }
 
-void
-server_order_cancel(struct server *s, uint64_t id)
+static struct asked *
+asked_of(struct server *s, uint64_t id)
 {
 	struct asked *a;
 
 	TAILQ_FOREACH(a, &s->asked, link)
 		if (a->id == id)
-			break;
+			return a;
+	return NULL;
+}
+
+void
+server_order_cancel(struct server *s, uint64_t id)
+{
+	struct asked *a = asked_of(s, id);
+
 	if (!a)
 		return;
 	keeper_link_forget(s->keeper, id);

@@ -24,7 +24,7 @@ struct workpool;
 
 /* One connection. */
 struct guest {
-	TAILQ_ENTRY(guest) link;
+	struct guest *next;
 	struct session *session;
 	uint8_t address[16]; /* of the peer, for the limit by source */
 	bool connecting, local;
@@ -38,6 +38,12 @@ struct asked {
 	char profile[64];
 	const struct server_order_events *events;
 	void *arg;
+};
+TAILQ_HEAD(asked_list, asked);
+
+struct seat {
+	struct tenant *t;
+	bool told_late;
 };
 
 struct server {
@@ -57,13 +63,12 @@ struct server {
 	int64_t started_ns;
 	bool ending;
 
-	struct tenant **tenants; /* by name */
-	size_t n_tenants, cap_tenants;
-	bool *told_late;         /* of tenants[i] */
-	TAILQ_HEAD(, guest) guests;
+	struct seat *seats;      /* by name */
+	size_t n_seats, cap_seats;
+	struct guest *guests;
 	size_t connecting, sessions;
 	uint64_t refused;
-	TAILQ_HEAD(, asked) asked;
+	struct asked_list asked;
 
 	void (*changed)(const char *profile, void *arg);
 	void *changed_arg;

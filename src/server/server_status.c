@@ -146,9 +146,9 @@ server_status(struct server *s, size_t i, struct server_profile_status *ret_stat
 	uint64_t inodes;
 	struct tenant *t;
 
-	if (i >= s->n_tenants)
+	if (i >= s->n_seats)
 		return false;
-	t = s->tenants[i];
+	t = s->seats[i].t;
 	st.name = tenant_name(t);
 	st.type = profile_layout(t->profile, &layout) ? layout_type_name(layout) : "";
 	st.enrolled = enrolled_ns(s, st.name) != 0;
@@ -165,7 +165,7 @@ server_status(struct server *s, size_t i, struct server_profile_status *ret_stat
 size_t
 server_count(const struct server *s)
 {
-	return s->n_tenants;
+	return s->n_seats;
 }
 
 void

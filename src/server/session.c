@@ -125,7 +125,7 @@ leave(struct session *s)
 	struct tenant *t = s->t;
 
 	drop_questions(s);
-	if (s->sets_order)
+	if (t && s->sets_order)
 		keeper_link_forget(t->keeper, s->sets_order);
 	s->sets_order = 0;
 	if (!t || t->session != s)

@@ -215,10 +215,12 @@ found_add(struct recovery *r, const char *path, uint32_t version)
 		r->found = grown;
 		r->cap_found = cap;
 	}
-	char *copy = strdup(path);
-	if (!copy)
+	struct index_found *f = &r->found[r->n_found];
+	f->path = strdup(path);
+	f->version = version;
+	if (!f->path)
 		return err_set(ERR_NOMEM, "taking over what lies in staging");
-	r->found[r->n_found++] = (struct index_found){copy, version};
+	r->n_found++;
 	return 0;
 }
 

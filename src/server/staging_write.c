@@ -6,6 +6,7 @@
  * its mark, its armed directory, or lies among the partial files (DESIGN.md).  Whether a refused change left something behind
  * is decided here: a failed new file is taken away again, a failed patch loses its row.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -233,6 +234,7 @@ begin(struct writer *w, struct change *c)
 {
 	struct transfer *t = c->transfer;
 
+	assert(t);
 	if (t->mode == WIRE_BEGIN_PATCH) {
 		int fd = fsio_open(w->b->st->setup.profile_fd, t->place, O_RDWR, 0);
 
@@ -307,6 +309,8 @@ write_chunk(struct transfer *t, const struct change *c)
 {
 	const struct wire_bytes *data = &c->msg.u.chunk.data;
 	uint64_t at = c->msg.u.chunk.offset;
+
+	assert(t);
 	int err = advance(t, at);
 
 	if (err == 0)
@@ -328,6 +332,8 @@ write_hole(struct transfer *t, const struct change *c)
 {
 	uint64_t at = c->msg.u.hole.offset, len = c->msg.u.hole.len;
 	struct stat st;
+
+	assert(t);
 	int err = advance(t, at);
 
 	if (err == 0 && fstat(t->fd, &st) != 0)
@@ -382,9 +388,11 @@ end_whole(struct writer *w, struct change *c)
 	const struct entry *e = &c->msg.u.end.entry;
 	struct transfer *t = c->transfer;
 	int partial = w->front->partial_fd;
+	struct stat st;
+
+	assert(t);
 	int err = finish_whole(t, e);
 	int dir = err ? err : dir_of(w, c->place);
-	struct stat st;
 
 	if (err == -ERR_DIFFERS)
 		(void)unlinkat(partial, t->partial, 0);
@@ -407,8 +415,9 @@ end_patch(struct writer *w, struct change *c)
 {
 	const struct entry *e = &c->msg.u.end.entry;
 	struct transfer *t = c->transfer;
-	int dir = dir_of(w, t->place);
 
+	assert(t);
+	int dir = dir_of(w, t->place);
 	if (dir < 0)
 		return dir;
 	if (ftruncate(t->fd, (off_t)e->size) != 0)
@@ -443,6 +452,7 @@ carry_out(struct writer *w, struct change *c)
 	case ACT_ABORT: /* what came of a whole file stays, for the next attempt */
 		return 0;
 	case ACT_DROP:
+		assert(c->transfer);
 		return c->transfer->mode == WIRE_BEGIN_WHOLE ? fsio_unlink(w->front->partial_fd, c->transfer->partial) : 0;
 	case ACT_CREATE:
 		return write_blob(w, c);

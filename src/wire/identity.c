@@ -31,7 +31,8 @@ _Static_assert(sizeof protocols == 1 + 0x0a + 1, "the length of the name stands 
 
 /* With a client that offers no ALPN this is not called at all: wire_conn_tls.c asks what was agreed. */
 static int
-select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len, void *arg)
+select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
+    void *arg)
 {
 	unsigned char *chosen;
 
@@ -92,7 +93,8 @@ check_by_pin(X509_STORE_CTX *store, void *arg)
 static bool
 set_rules(SSL_CTX *ctx)
 {
-	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(ctx,
+	    SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_cert_list(ctx, CHAIN_MAX);
 	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
@@ -205,8 +207,8 @@ open_authority(struct identity *id)
 		return err;
 	err = cert_load(id->dir, AUTHORITY_CERT, &id->authority);
 	if (err == -ERR_GONE)
-		err = make_and_save(id->dir, AUTHORITY_CERT, CERT_AUTHORITY, "tidemark authority", id->authority_key, &(struct issuer){0},
-		    &id->authority);
+		err = make_and_save(id->dir, AUTHORITY_CERT, CERT_AUTHORITY, "tidemark authority", id->authority_key,
+		    &(struct issuer){0}, &id->authority);
 	if (!err && X509_check_private_key(id->authority, id->authority_key) != 1)
 		err = identity_error(ERR_CONFIG, "authority.crt and authority.key do not belong together");
 	return err;
@@ -421,7 +423,7 @@ identity_pin_put(struct identity *id, const char *profile, const uint8_t pin[IDE
 	if (!pin_path(profile, path))
 		return err_set(ERR_USAGE, "\"%s\" is no name of a profile", profile);
 	digest_hex(pin, hex);
-	strcat(hex, "\n");
+	memcpy(hex + DIGEST_HEX - 1, "\n", 2);
 	return fsio_replace_file(id->dir, path, hex, strlen(hex), 0600, "identity.pin");
 }
 

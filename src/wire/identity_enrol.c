@@ -80,7 +80,7 @@ identity_enrol_begin(const char *profile, struct identity_request **ret_req)
 	req = calloc(1, sizeof *req);
 	if (!req)
 		return err_set(ERR_NOMEM, "a certificate request");
-	strcpy(req->profile, profile);
+	snprintf(req->profile, sizeof req->profile, "%s", profile);
 	err = key_generate(&req->key);
 	if (!err)
 		err = sign_request(req);
@@ -144,8 +144,8 @@ save_enrolment(const struct identity_request *req, const char *path, X509 *cert,
 }
 
 int
-identity_enrol_finish(struct identity_request *req, const char *dir, const uint8_t *cert, size_t cert_len, const uint8_t *authority,
-    size_t authority_len)
+identity_enrol_finish(struct identity_request *req, const char *dir, const uint8_t *cert, size_t cert_len,
+    const uint8_t *authority, size_t authority_len)
 {
 	X509 *ours = NULL, *theirs = NULL;
 	int err = cert_from_der(cert, cert_len, &ours);
@@ -188,7 +188,10 @@ record_write(struct identity *id, const char *path, const struct record *r)
 	pack_i64(&o, r->expires_s);
 	pack_u8(&o, r->wrong);
 	pack_raw(&o, r->secret, sizeof r->secret);
-	err = o.failed ? err_set(ERR_NOMEM, "a token") : fsio_replace_file(id->dir, path, o.data, o.len, 0600, "identity.token");
+	if (o.failed)
+		err = err_set(ERR_NOMEM, "a token");
+	else
+		err = fsio_replace_file(id->dir, path, o.data, o.len, 0600, "identity.token");
 	OPENSSL_cleanse(o.data, o.len);
 	pack_out_fini(&o);
 	return err;
@@ -236,7 +239,8 @@ record_burn(struct identity *id, const char *path)
 }
 
 int
-identity_token_create(struct identity *id, const char *profile, const char *address, int64_t now_s, int64_t ttl_s, char **ret_token)
+identity_token_create(struct identity *id, const char *profile, const char *address, int64_t now_s, int64_t ttl_s,
+    char **ret_token)
 {
 	char path[sizeof TOKENS_DIR + 1 + IDENTITY_NAME_MAX];
 	uint8_t pin[IDENTITY_PIN_BYTES];
@@ -245,7 +249,8 @@ identity_token_create(struct identity *id, const char *profile, const char *addr
 	int err;
 
 	if (!identity_name_valid(profile))
-		return err_set(ERR_USAGE, "\"%s\" is no name of a profile: letters, digits, . _ -, at most %d", profile, IDENTITY_NAME_MAX);
+		return err_set(ERR_USAGE, "\"%s\" is no name of a profile (letters, digits, . _ -, at most %d)", profile,
+		    IDENTITY_NAME_MAX);
 	if (strlen(address) >= sizeof token.address || !*address)
 		return err_set(ERR_USAGE, "\"%s\" is no address", address);
 	err = record_path(profile, path);
@@ -257,7 +262,7 @@ identity_token_create(struct identity *id, const char *profile, const char *addr
 		err = record_write(id, path, &record);
 	if (err)
 		return err;
-	strcpy(token.address, address);
+	snprintf(token.address, sizeof token.address, "%s", address);
 	memcpy(token.pin, pin, sizeof token.pin);
 	memcpy(token.secret, record.secret, sizeof token.secret);
 	err = identity_token_format(&token, ret_token);
@@ -280,8 +285,8 @@ proof_was_wrong(struct identity *id, const char *path, struct record *r)
 }
 
 static int
-check_proof(struct identity *id, const char *path, struct record *r, int64_t now_s, const uint8_t exporter[32], const uint8_t *csr,
-    size_t csr_len, const uint8_t proof[32])
+check_proof(struct identity *id, const char *path, struct record *r, int64_t now_s, const uint8_t exporter[32],
+    const uint8_t *csr, size_t csr_len, const uint8_t proof[32])
 {
 	uint8_t want[32];
 	int err = record_read(id, path, r);
@@ -320,7 +325,8 @@ open_request(const uint8_t *der, size_t len, const char *profile, EVP_PKEY **ret
 }
 
 static int
-give_both(struct identity *id, X509 *cert, uint8_t **ret_cert, size_t *ret_cert_len, uint8_t **ret_authority, size_t *ret_authority_len)
+give_both(struct identity *id, X509 *cert, uint8_t **ret_cert, size_t *ret_cert_len, uint8_t **ret_authority,
+    size_t *ret_authority_len)
 {
 	uint8_t *der;
 	size_t len;
@@ -340,7 +346,8 @@ give_both(struct identity *id, X509 *cert, uint8_t **ret_cert, size_t *ret_cert_
 
 int
 identity_enrol_accept(struct identity *id, const char *profile, int64_t now_s, const uint8_t exporter[32], const uint8_t *csr,
-    size_t csr_len, const uint8_t proof[32], uint8_t **ret_cert, size_t *ret_cert_len, uint8_t **ret_authority, size_t *ret_authority_len)
+    size_t csr_len, const uint8_t proof[32], uint8_t **ret_cert, size_t *ret_cert_len, uint8_t **ret_authority,
+    size_t *ret_authority_len)
 {
 	const struct issuer issuer = {id->authority, id->authority_key};
 	char path[sizeof TOKENS_DIR + 1 + IDENTITY_NAME_MAX];

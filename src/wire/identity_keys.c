@@ -48,24 +48,25 @@ save_bio(int dir, const char *file, BIO *bio)
 	return fsio_replace_file(dir, file, data, (size_t)len, 0600, "identity.file");
 }
 
-/* *Gives* a BIO over the file's bytes, and the bytes, which it borrows. */
+/* *Gives* a BIO with the file's bytes; they may be a key, so nothing of them stays elsewhere. */
 static int
-load_bio(int dir, const char *file, BIO **ret_bio, char **ret_data)
+load_bio(int dir, const char *file, BIO **ret_bio)
 {
-	size_t len;
 	char *data;
+	size_t len;
+	bool good;
 	int err = fsio_read_file(dir, file, PEM_MAX, &data, &len);
 
 	if (err)
 		return err;
-	*ret_bio = BIO_new_mem_buf(data, (int)len);
-	if (!*ret_bio) {
-		OPENSSL_cleanse(data, len);
-		free(data);
-		return err_set(ERR_NOMEM, "%s", file);
-	}
-	*ret_data = data;
-	return 0;
+	*ret_bio = BIO_new(BIO_s_secmem());
+	good = *ret_bio && BIO_write(*ret_bio, data, (int)len) == (int)len;
+	OPENSSL_cleanse(data, len);
+	free(data);
+	if (good)
+		return 0;
+	BIO_free(*ret_bio);
+	return identity_error(ERR_CORRUPT, file);
 }
 
 /* ---- keys ---- */
@@ -120,18 +121,15 @@ int
 key_load(int dir, const char *file, EVP_PKEY **ret_key)
 {
 	EVP_PKEY *key;
-	char *data;
 	BIO *bio;
 	int err = key_check_mode(dir, file);
 
 	if (!err)
-		err = load_bio(dir, file, &bio, &data);
+		err = load_bio(dir, file, &bio);
 	if (err)
 		return err;
 	key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
 	BIO_free(bio);
-	OPENSSL_cleanse(data, strlen(data));
-	free(data);
 	if (!key)
 		return identity_error(ERR_CORRUPT, file);
 	*ret_key = key;
@@ -266,8 +264,8 @@ int
 cert_make(enum cert_role role, const char *name, EVP_PKEY *key, const struct issuer *issuer, X509 **ret_cert)
 {
 	X509 *cert = X509_new();
-	bool good = cert && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) && set_names(cert, name, issuer->cert) &&
-	    set_life(cert, role == CERT_AUTHORITY ? AUTHORITY_YEARS : LEAF_YEARS) && X509_set_pubkey(cert, key) == 1 &&
+	bool good = cert && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
+	    set_names(cert, name, issuer->cert) && set_life(cert, role == CERT_AUTHORITY ? AUTHORITY_YEARS : LEAF_YEARS) && X509_set_pubkey(cert, key) == 1 &&
 	    add_extensions(cert, issuer->cert ? issuer->cert : cert, role) &&
 	    X509_sign(cert, issuer->key ? issuer->key : key, NULL) > 0;
 
@@ -297,15 +295,13 @@ int
 cert_load(int dir, const char *file, X509 **ret_cert)
 {
 	X509 *cert;
-	char *data;
 	BIO *bio;
-	int err = load_bio(dir, file, &bio, &data);
+	int err = load_bio(dir, file, &bio);
 
 	if (err)
 		return err;
 	cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
 	BIO_free(bio);
-	free(data);
 	if (!cert)
 		return identity_error(ERR_CORRUPT, file);
 	*ret_cert = cert;

@@ -210,9 +210,9 @@ static size_t
 field_least(const struct field *f)
 {
 	static const uint8_t least[FIELD_KINDS] = {
-		[FIELD_U8] = 1, [FIELD_ENUM] = 1, [FIELD_BOOL] = 1, [FIELD_U32] = 4, [FIELD_U64] = 8, [FIELD_I64] = 8, [FIELD_SIZE] = 8,
-		[FIELD_CODE] = 4, [FIELD_TEXT] = 4, [FIELD_STRING] = 4, [FIELD_RAW32] = 32, [FIELD_BYTES] = 4, [FIELD_HASH] = 16,
-		[FIELD_ENTRY] = ENTRY_BYTES_MIN, [FIELD_ARRAY] = 4,
+		[FIELD_U8] = 1, [FIELD_ENUM] = 1, [FIELD_BOOL] = 1, [FIELD_U32] = 4, [FIELD_U64] = 8, [FIELD_I64] = 8,
+		[FIELD_SIZE] = 8, [FIELD_CODE] = 4, [FIELD_TEXT] = 4, [FIELD_STRING] = 4, [FIELD_RAW32] = 32,
+		[FIELD_BYTES] = 4, [FIELD_HASH] = 16, [FIELD_ENTRY] = ENTRY_BYTES_MIN, [FIELD_ARRAY] = 4,
 	};
 	size_t sum = least[f->kind];
 

@@ -60,13 +60,22 @@ conn_arm(struct event *e, int64_t ms)
 /* ---- how it ends ---- */
 
 static void
+drop_event(struct event *e)
+{
+	if (e)
+		event_free(e);
+}
+
+static void
 destroy(struct wire_conn *c)
 {
-	struct event *events[] = {c->readable, c->writable, c->turn, c->deadline, c->ping, c->silence, c->pace};
-
-	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-		if (events[i])
-			event_free(events[i]);
+	drop_event(c->readable);
+	drop_event(c->writable);
+	drop_event(c->turn);
+	drop_event(c->deadline);
+	drop_event(c->ping);
+	drop_event(c->silence);
+	drop_event(c->pace);
 	wire_dial_free(c->dial);
 	wire_tls_free(c->tls);
 	wire_frame_free(c->frame);
@@ -163,8 +172,8 @@ static int
 queue_message(struct wire_conn *c, const struct wire_msg *msg)
 {
 	struct pack_out o = {0};
-	uint8_t *data;
-	size_t len;
+	uint8_t *data = NULL;
+	size_t len = 0;
 	int err;
 
 	wire_pack(&o, msg);
@@ -205,6 +214,12 @@ wire_conn_close(struct wire_conn *c, int err, const char *text)
 		say_goodbye(c, err, text);
 	else
 		c->broken = true;
+}
+
+void
+conn_give_up(struct wire_conn *c, int err)
+{
+	wire_conn_close(c, err, err_text());
 }
 
 /* ---- how it begins ---- */
@@ -266,9 +281,9 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	if (c->state == CLOSING)
 		conn_finish(c);
 	else if (c->state == DIALLING)
-		wire_conn_close(c, err_set(ERR_UNREACHABLE, "no connection within %d s", wire_conn_timing.dial_ms / 1000), err_text());
+		conn_give_up(c, err_set(ERR_UNREACHABLE, "no connection within %d s", wire_conn_timing.dial_ms / 1000));
 	else
-		wire_conn_close(c, err_set(ERR_TIMEOUT, "the other side did not begin in time"), err_text());
+		conn_give_up(c, err_set(ERR_TIMEOUT, "the other side did not begin in time"));
 	conn_leave(c);
 }
 
@@ -297,7 +312,7 @@ on_silence(evutil_socket_t fd, short what, void *arg)
 	else if (silent_ms < wire_conn_timing.dead_ms)
 		conn_arm(c->silence, wire_conn_timing.dead_ms - silent_ms);
 	else
-		wire_conn_close(c, err_set(ERR_TIMEOUT, "nothing heard for %d s", wire_conn_timing.dead_ms / 1000), err_text());
+		conn_give_up(c, err_set(ERR_TIMEOUT, "nothing heard for %d s", wire_conn_timing.dead_ms / 1000));
 }
 
 /* ---- from a socket to a connection ---- */
@@ -315,7 +330,7 @@ tune_socket(int fd)
 static void
 name_peer(struct wire_conn *c)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = {0};
 	socklen_t len = sizeof a;
 	char host[64] = "local";
 
@@ -370,13 +385,16 @@ on_dialled(int fd, int err, void *arg)
 	conn_leave(c);
 }
 
-static int
-conn_new(struct event_base *base, struct identity *id, const struct wire_conn_events *events, void *arg, struct wire_conn **ret_conn)
+/* NULL when out of memory, which is recorded. */
+static struct wire_conn *
+conn_new(struct event_base *base, struct identity *id, const struct wire_conn_events *events, void *arg)
 {
 	struct wire_conn *c = calloc(1, sizeof *c);
 
-	if (!c)
-		return err_set(ERR_NOMEM, "a connection");
+	if (!c) {
+		err_set(ERR_NOMEM, "a connection");
+		return NULL;
+	}
 	*c = (struct wire_conn){.base = base, .id = id, .events = events, .arg = arg, .fd = -1};
 	c->turn = event_new(base, -1, 0, on_turn, c);
 	c->deadline = event_new(base, -1, 0, on_deadline, c);
@@ -385,21 +403,21 @@ conn_new(struct event_base *base, struct identity *id, const struct wire_conn_ev
 	c->pace = event_new(base, -1, 0, on_turn, c);
 	if (!c->turn || !c->deadline || !c->ping || !c->silence || !c->pace) {
 		destroy(c);
-		return err_set(ERR_NOMEM, "a connection");
+		err_set(ERR_NOMEM, "a connection");
+		return NULL;
 	}
-	*ret_conn = c;
-	return 0;
+	return c;
 }
 
 int
-wire_conn_dial(struct event_base *base, const char *address, struct identity *id, const struct wire_conn_events *events, void *arg,
-    struct wire_conn **ret_conn)
+wire_conn_dial(struct event_base *base, const char *address, struct identity *id, const struct wire_conn_events *events,
+    void *arg, struct wire_conn **ret_conn)
 {
-	struct wire_conn *c;
-	int err = conn_new(base, id, events, arg, &c);
+	struct wire_conn *c = conn_new(base, id, events, arg);
+	int err;
 
-	if (err)
-		return err;
+	if (!c)
+		return -ERR_NOMEM;
 	snprintf(c->peer, sizeof c->peer, "%s", address);
 	err = wire_dial_new(base, address, wire_conn_timing.try_ms, on_dialled, c, &c->dial);
 	if (err) {
@@ -415,12 +433,12 @@ int
 wire_conn_accept(struct event_base *base, int fd, struct identity *id, const struct wire_conn_events *events, void *arg,
     struct wire_conn **ret_conn)
 {
-	struct wire_conn *c;
-	int err = conn_new(base, id, events, arg, &c);
+	struct wire_conn *c = conn_new(base, id, events, arg);
+	int err;
 
-	if (err) {
+	if (!c) {
 		close(fd);
-		return err;
+		return -ERR_NOMEM;
 	}
 	c->fd = fd;
 	c->server = true;
@@ -464,7 +482,7 @@ wire_conn_send(struct wire_conn *c, const struct wire_msg *msg)
 		return err;
 	if (wire_outbox_bytes(&c->outbox, WIRE_CONTROL) > CONTROL_MAX) {
 		err = err_set(ERR_LIMIT, "the other side does not read");
-		wire_conn_close(c, err, err_text());
+		conn_give_up(c, err);
 	}
 	conn_wake(c);
 	return err;
@@ -480,7 +498,7 @@ wire_conn_send_frame(struct wire_conn *c, enum wire_class class, uint8_t *data, 
 	if (!wire_outbox_add(&c->outbox, class, data, len)) {
 		free(data);
 		/* A frame that silently is not there would be a gap that the peer takes for a broken protocol. */
-		wire_conn_close(c, err_set(ERR_NOMEM, "a frame of %zu bytes", len), err_text());
+		conn_give_up(c, err_set(ERR_NOMEM, "a frame of %zu bytes", len));
 		return;
 	}
 	if (wire_conn_queued(c) >= CONN_LOW_WATER)

@@ -246,7 +246,7 @@ handle_ours(struct wire_conn *c, struct wire_frame *f)
 
 	wire_frame_free(f);
 	if (err < 0) {
-		wire_conn_close(c, err, err_text());
+		conn_give_up(c, err);
 		return;
 	}
 	if (m.type == WIRE_PING)
@@ -312,7 +312,7 @@ pump_in(struct wire_conn *c)
 		else if (c->frame && c->body_got == c->frame->head.len)
 			deliver(c);
 		if (err)
-			wire_conn_close(c, err, err_text());
+			conn_give_up(c, err);
 	}
 	if (c->state == OPEN && c->ended && !c->paused)
 		conn_break_off(c, err_set(ERR_UNREACHABLE, "connection lost: the other side ended it without a word"));

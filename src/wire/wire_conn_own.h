@@ -96,6 +96,8 @@ void conn_heard(struct wire_conn *c);
 
 /* CLOSING begins, unless it did: false.  The first reason stands. */
 bool conn_begin_end(struct wire_conn *c, int err, const char *text);
+/* wire_conn_close with the sentence that was recorded last. */
+void conn_give_up(struct wire_conn *c, int err);
 /* TLS is at its end: an alert may go out, nothing else.  The reason is err_text(). */
 void conn_break_off(struct wire_conn *c, int err);
 /* The socket failed (errno): there is nobody to say anything to. */

@@ -11,6 +11,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -82,7 +83,7 @@ wire_dial_split(const char *address, size_t room, char *ret_host, char *ret_port
 		return false;
 	memcpy(ret_host, host, len);
 	ret_host[len] = '\0';
-	strcpy(ret_port, colon + 1);
+	snprintf(ret_port, room, "%s", colon + 1);
 	return true;
 }
 
@@ -262,7 +263,8 @@ on_turn(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-wire_dial_new(struct event_base *base, const char *address, int try_ms, wire_dial_done *done, void *arg, struct wire_dial **ret_dial)
+wire_dial_new(struct event_base *base, const char *address, int try_ms, wire_dial_done *done, void *arg,
+    struct wire_dial **ret_dial)
 {
 	struct wire_dial *d = calloc(1, sizeof *d);
 

@@ -98,7 +98,8 @@ wire_frame_open(const struct wire_head *head, const uint8_t *body, struct pack_i
 		*ret_buf = NULL;
 		return 0;
 	}
-	if (ZSTD_getFrameContentSize(body, head->len) != head->raw_len || ZSTD_findFrameCompressedSize(body, head->len) != head->len)
+	if (ZSTD_getFrameContentSize(body, head->len) != head->raw_len ||
+	    ZSTD_findFrameCompressedSize(body, head->len) != head->len)
 		return err_set(ERR_PEER, "a packed frame is not what its head says");
 	buf = malloc(head->raw_len);
 	if (!buf)

@@ -36,31 +36,32 @@ is_name_or_none(const char *s)
 #define AT(type, member, width) \
 	(offsetof(struct type, member) + 0 * sizeof(char[sizeof(((struct type *)0)->member) == (width) ? 1 : -1]))
 
-#define IN(type, field_kind, member, width, ...) {.kind = field_kind, .at = AT(type, member, width), __VA_ARGS__}
+#define IN(type, field_kind, member, width, ...) {.kind = (field_kind), .at = AT(type, member, width), __VA_ARGS__}
 
-#define U8(type, member, top) IN(type, FIELD_U8, member, 1, .max = top)
-#define ENUM(type, member, top) IN(type, FIELD_ENUM, member, sizeof(int), .max = top)
+#define U8(type, member, top) IN(type, FIELD_U8, member, 1, .max = (top))
+#define ENUM(type, member, top) IN(type, FIELD_ENUM, member, sizeof(int), .max = (top))
 #define BOOL(type, member) IN(type, FIELD_BOOL, member, sizeof(bool))
-#define U32(type, member, top) IN(type, FIELD_U32, member, 4, .max = top)
+#define U32(type, member, top) IN(type, FIELD_U32, member, 4, .max = (top))
 #define U64(type, member) IN(type, FIELD_U64, member, 8)
 #define I64(type, member) IN(type, FIELD_I64, member, 8)
 #define SIZE(type, member) IN(type, FIELD_SIZE, member, 8)
 #define CODE(type, member) IN(type, FIELD_CODE, member, 4)
-#define TEXT(type, member, top) IN(type, FIELD_TEXT, member, sizeof(char *), .max = top)
-#define STRING(type, member, top, rule) IN(type, FIELD_STRING, member, sizeof(char *), .max = top, .valid = rule)
+#define TEXT(type, member, top) IN(type, FIELD_TEXT, member, sizeof(char *), .max = (top))
+#define STRING(type, member, top, rule) IN(type, FIELD_STRING, member, sizeof(char *), .max = (top), .valid = (rule))
 #define WORD(type, member) STRING(type, member, WIRE_NAME_MAX, NULL)
 #define PATH(type, member) STRING(type, member, RELPATH_MAX, relpath_valid)
 #define DIR(type, member) STRING(type, member, RELPATH_MAX, is_dir)
 #define RAW32(type, member) IN(type, FIELD_RAW32, member, 32)
-#define BYTES(type, member, top) IN(type, FIELD_BYTES, member, sizeof(struct wire_bytes), .max = top)
+#define BYTES(type, member, top) IN(type, FIELD_BYTES, member, sizeof(struct wire_bytes), .max = (top))
 #define HASH(type, member) IN(type, FIELD_HASH, member, sizeof(struct hash128))
 #define ENTRY(type, member) IN(type, FIELD_ENTRY, member, sizeof(struct entry))
 #define SUM(type, member) IN(type, FIELD_STRUCT, member, sizeof(struct treemap_sum), .of = &sum_shape)
 #define SET(type, member) IN(type, FIELD_STRUCT, member, sizeof(struct wire_set), .of = &set_shape)
-#define ARRAY(type, member, shape) \
-	IN(type, FIELD_ARRAY, member.v, sizeof(void *), .count_at = AT(type, member.n, sizeof(size_t)), .max = WIRE_LIST_MAX, .of = shape)
+#define ARRAY(type, array, count, shape) \
+	{.kind = FIELD_ARRAY, .at = offsetof(struct type, array), .count_at = AT(type, count, sizeof(size_t)), \
+	    .max = WIRE_LIST_MAX, .of = (shape)}
 
-#define SHAPE(list, type) {list, sizeof(list) / sizeof *(list), sizeof(struct type)}
+#define SHAPE(list, type) {(list), sizeof(list) / sizeof *(list), sizeof(struct type)}
 
 /* ---- structs inside messages ---- */
 
@@ -112,7 +113,8 @@ static const struct field job_begin[] = {
 	U64(M, u.job_begin.job), U32(M, u.job_begin.date, 0), I64(M, u.job_begin.t0_ns),
 };
 static const struct field seal[] = {
-	U64(M, u.seal.job), U32(M, u.seal.date, 0), I64(M, u.seal.t0_ns), SUM(M, u.seal.total), TEXT(M, u.seal.note, WIRE_TEXT_MAX),
+	U64(M, u.seal.job), U32(M, u.seal.date, 0), I64(M, u.seal.t0_ns), SUM(M, u.seal.total),
+	TEXT(M, u.seal.note, WIRE_TEXT_MAX),
 };
 static const struct field job_end[] = {
 	U64(M, u.job_end.job),
@@ -123,7 +125,8 @@ static const struct field enrol[] = {
 static const struct field welcome[] = {
 	U32(M, u.welcome.version, 0), TEXT(M, u.welcome.build, WORDS_MAX), STRING(M, u.welcome.instance, UUID_MAX, NULL),
 	U64(M, u.welcome.generation), U64(M, u.welcome.token), SUM(M, u.welcome.total), RAW32(M, u.welcome.key),
-	WORD(M, u.welcome.last_set), I64(M, u.welcome.last_sealed_ns), I64(M, u.welcome.last_started_ns), I64(M, u.welcome.now_ns),
+	WORD(M, u.welcome.last_set), I64(M, u.welcome.last_sealed_ns), I64(M, u.welcome.last_started_ns),
+	I64(M, u.welcome.now_ns),
 };
 static const struct field ack[] = {
 	U64(M, u.ack.received), U64(M, u.ack.applied), U64(M, u.ack.durable),
@@ -132,14 +135,14 @@ static const struct field nak[] = {
 	U64(M, u.nak.op), CODE(M, u.nak.code), TEXT(M, u.nak.text, WIRE_TEXT_MAX),
 };
 static const struct field sums[] = {
-	ARRAY(M, u.sums, &dir_shape), BOOL(M, u.sums.more),
+	ARRAY(M, u.sums.v, u.sums.n, &dir_shape), BOOL(M, u.sums.more),
 };
 static const struct field list[] = {
-	DIR(M, u.list.dir), ARRAY(M, u.list, &item_shape), BOOL(M, u.list.more),
+	DIR(M, u.list.dir), ARRAY(M, u.list.v, u.list.n, &item_shape), BOOL(M, u.list.more),
 };
 static const struct field blocks[] = {
 	PATH(M, u.blocks.path), BOOL(M, u.blocks.present), SIZE(M, u.blocks.size), SIZE(M, u.blocks.first),
-	ARRAY(M, u.blocks, &hash_shape),
+	ARRAY(M, u.blocks.v, u.blocks.n, &hash_shape),
 };
 static const struct field progress[] = {
 	U64(M, u.progress.job), TEXT(M, u.progress.phase, WORDS_MAX), U64(M, u.progress.done), U64(M, u.progress.total),
@@ -151,10 +154,11 @@ static const struct field job_failed[] = {
 	U64(M, u.job_failed.job), CODE(M, u.job_failed.code), TEXT(M, u.job_failed.text, WIRE_TEXT_MAX),
 };
 static const struct field sets[] = {
-	ARRAY(M, u.sets, &set_shape),
+	ARRAY(M, u.sets.v, u.sets.n, &set_shape),
 };
 static const struct field enrolled[] = {
-	BYTES(M, u.enrolled.certificate, WIRE_CERT_MAX), BYTES(M, u.enrolled.authority, WIRE_CERT_MAX), RAW32(M, u.enrolled.key),
+	BYTES(M, u.enrolled.certificate, WIRE_CERT_MAX), BYTES(M, u.enrolled.authority, WIRE_CERT_MAX),
+	RAW32(M, u.enrolled.key),
 };
 static const struct field stop[] = {
 	U64(M, u.stop.job), TEXT(M, u.stop.origin, WORDS_MAX),

@@ -36,9 +36,9 @@ struct shape;
 
 struct field {
 	enum field_kind kind;
+	uint32_t max;
 	size_t at;       /* where in its struct */
 	size_t count_at;
-	uint32_t max;
 	bool (*valid)(const char *s);
 	const struct shape *of;
 };

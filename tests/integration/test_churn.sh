@@ -5,17 +5,19 @@
 . "$(dirname "$0")/lib.sh"
 SECONDS_OF_CHURN=${CHURN:-25}
 note "seed $SEED"
+export OUTSIDE
 
 world_new
 po_tiny 31
+OUTSIDE=$W
 world_start
 check "a first backup, so that there is a set to protect" backup
 FIRST=$SET
 trees sums "$STORE/po1/backups/weeknow/$FIRST" >"$W/first.before"
 
-python3 "$TESTS/tools/churn.py" "$PO/offiles" "$SEED" "$SECONDS_OF_CHURN" >"$W/churn.out" 2>&1 &
+"$PYTHON" "$TESTS/tools/churn.py" "$PO/offiles" "$SEED" "$SECONDS_OF_CHURN" >"$W/churn.out" 2>&1 &
 churn=$!
-python3 "$TESTS/tools/churn.py" "$PO/ofuser/index" "$((SEED + 1))" "$SECONDS_OF_CHURN" >"$W/churn2.out" 2>&1 &
+"$PYTHON" "$TESTS/tools/churn.py" "$PO/ofuser/index" "$((SEED + 1))" "$SECONDS_OF_CHURN" >"$W/churn2.out" 2>&1 &
 churn2=$!
 STARTED+=("$churn" "$churn2")
 

@@ -29,7 +29,7 @@ same "only_a_poke_seals: changes, a sync and a restart of the server make no set
 "$GWSIM" run "$PO" --rate 150 --processes 2 --every 0 --seed "$SEED" --keep-deleted "$W/kept" >"$W/agents.log" 2>&1 &
 agents=$!
 STARTED+=("$agents")
-python3 - "$PO" <<'PY'
+"$PYTHON" - "$PO" <<'PY'
 import os, sys
 for i in range(300):
     with open("%s/offiles/fd%X/late%03d" % (sys.argv[1], i % 7, i), "wb") as f:
@@ -79,7 +79,7 @@ first=$(cd "$PO" && find offiles -name 'late0*' | sort | head -n 40)
 changed=$(cd "$PO" && find offiles -name 'late1*' | sort | head -n 1)
 (cd "$PO" && echo "$first" | xargs rm) && echo "a write-once blob that changed after all" >>"$PO/$changed"
 "$GWSIM" churn "$PO" --fraction 3% --seed 4 >/dev/null
-python3 "$TESTS/tools/watchdir.py" "$STORE/po1/backups/weeknow" >"$W/renames" &
+"$PYTHON" "$TESTS/tools/watchdir.py" "$STORE/po1/backups/weeknow" >"$W/renames" &
 STARTED+=("$!")
 until grep -q watching "$W/renames"; do sleep 0.02; done
 check "a backup of the office at rest is good" backup po1
@@ -119,11 +119,13 @@ with_dbcopy() {	# with_dbcopy VARIANT [MORE KEYS]
 	collector_stop && collector_start && wait_status 30 'p["connected"]'
 }
 before=$(sets po1)
-"$GWSIM" churn "$PO" --fraction 30% --seed 8 >/dev/null
-touch -d '+2 seconds' "$PO/ofmsg/msg1.db"
+day=10
 for case in "exit1|1|ended with status 1" "logs-error|1|log says: Error .C04F." "skips-database|1|msg1\.db" "empties-database|1|msg1\.db"; do
 	IFS='|' read -r variant code words <<<"$case"
 	with_dbcopy "$variant"
+	day=$((day + 1))
+	"$GWSIM" churn "$PO" --fraction 30% --seed $day >/dev/null
+	touch -d "+$day seconds" "$PO/ofmsg/msg1.db"	# newer than every copy, whatever the clock's grain
 	expect "$code" "$words" "an external DBCOPY that $variant fails the backup and says why" tm backup po1 --wait
 done
 with_dbcopy hangs "dbcopy-timeout = 1s"

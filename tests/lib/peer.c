@@ -457,10 +457,12 @@ void
 peer_open(struct peer *p, struct event_base *base, struct workpool *pool, struct identity *identity, const char *dir)
 {
 	char state[256];
-	int write = workpool_add_lane(pool, "write", 2), sync = workpool_add_lane(pool, "sync", 1);
+	uint64_t generation = p->generation ? p->generation : 1;
 	struct staging_recovery recovery;
 
-	*p = (struct peer){.base = base, .pool = pool, .identity = identity, .generation = 1, .page = 5};
+	*p = (struct peer){.base = base, .pool = pool, .identity = identity, .generation = generation, .page = 5};
+	p->lane_write = workpool_add_lane(pool, "write", 2);
+	p->lane_sync = workpool_add_lane(pool, "sync", 1);
 	memcpy(p->key_bytes, "0123456789abcdef0123456789abcdef", sizeof p->key_bytes);
 	block_key_init(&p->key, p->key_bytes);
 	MUST(mkdir(dir, 0700) == 0 || access(dir, W_OK) == 0);
@@ -468,7 +470,7 @@ peer_open(struct peer *p, struct event_base *base, struct workpool *pool, struct
 	close(fsio_make_dirs(p->fd, "state", false));
 	snprintf(state, sizeof state, "%s/state", dir);
 	MUST(index_open(state, "po1", false, &p->index, NULL) == 0);
-	struct staging_setup setup = {.pool = pool, .lane_write = write, .lane_sync = sync, .index = p->index,
+	struct staging_setup setup = {.pool = pool, .lane_write = p->lane_write, .lane_sync = p->lane_sync, .index = p->index,
 	    .profile_fd = p->fd, .layout = LAYOUT_POST_OFFICE, .key = &p->key};
 	MUST(staging_new(&setup, &p->staging) == 0);
 	MUST(staging_recover(p->staging, 1500000000, &recovery) == 0);
@@ -486,6 +488,11 @@ void
 peer_close(struct peer *p)
 {
 	peer_cut(p);
+	peer_settle(p);
+	while (p->task_busy)
+		event_base_loop(p->base, EVLOOP_ONCE);
+	workpool_remove_lane(p->pool, p->lane_write);
+	workpool_remove_lane(p->pool, p->lane_sync);
 	event_free(p->accept_event);
 	close(p->listener);
 	staging_free(p->staging);

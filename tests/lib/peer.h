@@ -24,7 +24,7 @@ struct peer {
 	struct event_base *base;
 	struct workpool *pool;
 	struct identity *identity;
-	int listener, fd;
+	int listener, fd, lane_write, lane_sync;
 	struct event *accept_event;
 	char address[64];
 	uint8_t key_bytes[BLOCK_KEY_BYTES];
@@ -59,7 +59,7 @@ void peer_cut(struct peer *p);
 void peer_settle(struct peer *p);
 /* Answers a held SEAL. */
 void peer_sealed(struct peer *p);
-/* After the pool was freed. */
+/* Ends the session, lets the disk finish, closes all: peer_open may follow. */
 void peer_close(struct peer *p);
 
 /* Opens what the server holds of a path, by its index; negative error. */

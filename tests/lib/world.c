@@ -151,12 +151,12 @@ random_size(struct world *w)
 
 /* Blobs come by rename, as GroupWise makes them, or are written in their place. */
 static void
-edit_blob(struct world *w)
+edit_blob(struct world *w, bool in_place)
 {
 	char path[64], temp[80], from[1024], to[1024];
 
 	random_blob(w, path);
-	if (world_random(w, 2)) {
+	if (in_place) {
 		world_write_random(w, false, path, random_size(w));
 		return;
 	}
@@ -164,7 +164,7 @@ edit_blob(struct world *w)
 	world_write_random(w, false, temp, random_size(w));
 	absolute(w, false, temp, from);
 	absolute(w, false, path, to);
-	if (fsio_rename(AT_FDCWD, from, AT_FDCWD, to) < 0)
+	if (rename(from, to) < 0)
 		(void)unlink(from);
 }
 
@@ -228,7 +228,7 @@ edit_directory(struct world *w)
 		world_remove(w, a);
 		break;
 	case 1:
-		(void)fsio_rename(AT_FDCWD, from, AT_FDCWD, to);
+		(void)rename(from, to);
 		break;
 	default:
 		(void)mkdir(from, 0750);
@@ -283,7 +283,28 @@ world_edit(struct world *w)
 		edit_sparse(w);
 		break;
 	default:
-		edit_blob(w);
+		edit_blob(w, world_random(w, 2));
+	}
+}
+
+void
+world_edit_names(struct world *w)
+{
+	char path[64];
+
+	switch (world_random(w, 6)) {
+	case 0:
+		edit_directory(w);
+		break;
+	case 1:
+		random_blob(w, path);
+		world_remove(w, path);
+		break;
+	case 2:
+		edit_index(w);
+		break;
+	default:
+		edit_blob(w, false);
 	}
 }
 
@@ -469,6 +490,7 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 	struct world *w = arg;
 	bool more = true;
 
+	MUST(watcher_poll(w->watcher, wall()) == 0);
 	(void)fd;
 	(void)what;
 	while (more) {
@@ -556,13 +578,9 @@ void
 world_close(struct world *w)
 {
 	world_stop(w);
-	if (w->peer_up) {
-		peer_cut(&w->peer);
-		peer_settle(&w->peer);
-	}
-	workpool_free(w->pool);
 	if (w->peer_up)
 		peer_close(&w->peer);
+	workpool_free(w->pool);
 	identity_close(w->collector_id);
 	identity_close(w->server_id);
 	event_free(w->pulse);

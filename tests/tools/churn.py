@@ -14,7 +14,7 @@ import time
 top, seed, seconds = os.fsencode(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 limit = int(sys.argv[5]) if len(sys.argv) > 5 else 1 << 60
 rng = random.Random(seed)
-outside = os.path.join(os.path.dirname(os.path.normpath(top)), b".outside-%d" % os.getpid())
+outside = os.path.join(os.fsencode(os.environ.get("OUTSIDE", os.path.dirname(os.path.normpath(top)))), b".outside-%d" % os.getpid())
 os.mkdir(outside)
 running = True
 counts = {}

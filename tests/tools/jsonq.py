@@ -6,6 +6,7 @@
   jsonq.py --all FIELD            of every object, one line each
   jsonq.py --until SECONDS EXPR   reads objects until the Python expression holds of one (`o`, `p` = its first profile, `j` = the
                                   job of p); prints that object.  1 when the stream or the time ends before.
+  jsonq.py --when EXPR FIFO       reads to the end; when the expression first holds of one, writes a line into the FIFO, at once
   jsonq.py --max FIELD            the greatest number of all objects
 """
 import json
@@ -65,7 +66,21 @@ def until(seconds, expression):
     return 1
 
 
+def when(expression, fifo):
+    code = compile(expression, "expression", "eval")
+    told = False
+    for line in sys.stdin:
+        o = json.loads(line)
+        if not told and eval(code, {"o": o}):
+            with open(fifo, "w") as f:
+                f.write(line)
+            told = True
+    return 0 if told else 1
+
+
 def main():
+    if sys.argv[1] == "--when":
+        return when(sys.argv[2], sys.argv[3])
     if sys.argv[1] == "--until":
         return until(float(sys.argv[2]), sys.argv[3])
     lines = [json.loads(line) for line in sys.stdin if line.strip()]

@@ -3,7 +3,7 @@
 """A network that can fail: proxy.py PORT TARGET_PORT forwards connections of 127.0.0.1.
 
 SIGUSR1 cuts all connections at once (resets them), SIGUSR2 swallows everything without a word, SIGHUP lets it flow again.
---cut-every BYTES resets the connection after so many bytes, again and again.  Prints "listening", and one line a cut."""
+--cut-every BYTES CUTS resets the connection after so many bytes, CUTS times.  Prints "listening", and one line a cut."""
 import selectors
 import signal
 import socket
@@ -11,7 +11,7 @@ import struct
 import sys
 
 port, target = int(sys.argv[1]), int(sys.argv[2])
-cut_every = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+cut_every, cuts = (int(sys.argv[4]), int(sys.argv[5])) if len(sys.argv) > 5 else (0, 0)
 sel = selectors.DefaultSelector()
 pairs = {}      # socket -> its other end
 passed = 0
@@ -76,7 +76,8 @@ while True:
                 if data and not swallow:
                     pairs[s].sendall(data)
                     passed += len(data)
-                    if cut_every and passed >= cut_every:
+                    if cuts and passed >= cut_every:
+                        cuts -= 1
                         cut()
                         break
                 elif not data:

@@ -4,7 +4,8 @@
 
   trees.py compare LIVE COPY [--only AREA]... [--plain] [--content]
       every name, kind, size, mode, mtime and SHA-256 of what a backup of LIVE must hold; prints each difference, 14 when there
-      is one.  --plain compares two trees as they are; --only offiles looks at one area; --content leaves mode and mtime out.
+      is one.  --plain compares two trees as they are; --only offiles looks at one area; --content leaves mode and mtime out,
+      --files folders; --subset lets the copy have more.
   trees.py sums DIR     "sha256 mode mtime inode path" of everything below DIR, for `cmp`
 
 Names are bytes; they are printed escaped.  Links, FIFOs, sockets and devices are not compared.
@@ -56,11 +57,13 @@ def facts(entry, content):
     return ("file", oct(st.st_mode & 0o7777), st.st_size, st.st_mtime_ns, sha256(entry.path))
 
 
-def manifest(top, plain, only, content):
+def manifest(top, plain, only, content, files):
     found = {}
     for path, entry in walk(os.fsencode(top)):
         is_dir = entry.is_dir(follow_symlinks=False)
         if not is_dir and not entry.is_file(follow_symlinks=False):
+            continue
+        if is_dir and files:
             continue
         if not plain and not belongs(path, is_dir, only):
             continue
@@ -79,9 +82,9 @@ def shown(path):
 
 def compare(args):
     only = {a.encode() for a in args.only}
-    live, copy = (manifest(top, args.plain, only, args.content) for top in (args.live, args.copy))
+    live, copy = (manifest(top, args.plain, only, args.content, args.files) for top in (args.live, args.copy))
     differences = 0
-    for path in sorted(live.keys() | copy.keys()):
+    for path in sorted(live.keys() if args.subset else live.keys() | copy.keys()):
         a, b = live.get(path), copy.get(path)
         if a == b:
             continue
@@ -109,6 +112,8 @@ def main():
     c.add_argument("--only", action="append", default=[])
     c.add_argument("--plain", action="store_true")
     c.add_argument("--content", action="store_true")
+    c.add_argument("--files", action="store_true")
+    c.add_argument("--subset", action="store_true")
     s = verbs.add_parser("sums")
     s.add_argument("dir")
     args = parser.parse_args()

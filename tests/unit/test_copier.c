@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -292,6 +293,7 @@ writer(unsigned pages, bool locks, int *ret_ready)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves no writer behind */
 		struct flock lock = {.l_whence = SEEK_SET};
 		int fd = openat(scratch.fd, "from", O_RDWR | O_CLOEXEC);
 
@@ -391,6 +393,7 @@ a_lock_that_is_never_given_back_is_busy(void **state)
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 		int fd = openat(scratch.fd, "from", O_RDWR | O_CLOEXEC);
 

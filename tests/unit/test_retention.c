@@ -7,6 +7,10 @@
 
 #include <cmocka.h>
 
+#include "src/base/fsio.c" /* to arm its failpoints */
+
+#include <sys/wait.h>
+
 #include "keeper/restore.h"
 #include "keeper/retention.h"
 #include "keeper/verify.h"
@@ -274,6 +278,74 @@ a_drop_that_was_cut_off_is_finished(void **state)
 	set_row_fini(&sets[1]);
 }
 
+/* Runs retention in a child that dies at `point`; false when it got to the end. */
+static bool
+crash_at(const char *point)
+{
+	pid_t pid;
+	int status;
+
+	stage_index(&st, false);
+	stage_vault(&st, false);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct task task = {0};
+
+		failpoint_arm(point);
+		if (vault_open(st.scratch.path, PROFILE, &st.vault) != 0)
+			_exit(3);
+		_exit(retention_run(st.vault, 14, &task, NULL, NULL) == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+	return WIFSIGNALED(status);
+}
+
+static void
+a_crash_at_any_step_only_leaves_work(void **state)
+{
+	static const char *const points[] = {
+		"drop.marked", "drop.publish", "drop.publish.renamed", "drop.publish.done", "drop.removed", "sweep.unlinked", "sweep.sync",
+		"sweep.sync.done", "store.commit:1", "store.commit:2", "store.commit:3", "store.commit:4", "store.commit.done:1",
+		"store.commit.done:2", "store.commit.done:3", "store.commit.done:4",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+		struct task task = {0};
+		struct set_row sets[4];
+		uint64_t differences;
+
+		stage_close(&st);
+		stage_open(&st);
+		stage_fill(&st);
+		sets[0] = stage_seal(&st, 20260201);
+		stage_put(&st, "offiles/fd0/aaa", "second version");
+		stage_remove(&st, "offiles/fd0/bbb");
+		for (int k = 1; k < 4; k++)
+			sets[k] = stage_seal(&st, 20260201 + (uint32_t)k);
+		make_old(&sets[0], 30);
+		if (!crash_at(points[i]))
+			print_error("%s was not passed\n", points[i]);
+		stage_vault(&st, true);
+		good(backupset_recover(st.vault));
+		good(retention_recover(st.vault));
+		good(retention_run(st.vault, 14, &task, NULL, NULL));
+		assert_int_equal(stage_count(&st, "backups/weeknow"), 3);
+		assert_int_equal(stage_count(&st, "backups/dropping"), 0);
+		assert_int_equal(stage_count(&st, "state/manifests"), 3);
+		assert_false(present(st.dir, "blobs/offiles/fd0/aaa"));
+		assert_false(present(st.dir, "blobs/offiles/fd0/bbb"));
+		for (int k = 1; k < 4; k++) {
+			good(verify_set(st.vault, &sets[k], VERIFY_ALL, &task, &differences));
+			assert_int_equal(differences, 0);
+		}
+		for (int k = 0; k < 4; k++)
+			set_row_fini(&sets[k]);
+	}
+}
+
 int
 main(void)
 {
@@ -289,6 +361,7 @@ main(void)
 		T(what_no_kept_set_holds_leaves_the_disk),
 		T(a_set_that_is_not_in_the_catalogue_holds_every_blob),
 		T(a_drop_that_was_cut_off_is_finished),
+		T(a_crash_at_any_step_only_leaves_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "staging_rig.h"
@@ -392,6 +393,54 @@ a_lost_index_takes_over_the_blobs_it_finds(void **state)
 	rig_remove(&r);
 }
 
+/* Needs the right to mount; else it says that it was not tried. */
+static void
+a_full_disk_loses_nothing_and_is_left_behind_unaided(void **state)
+{
+	char dir[] = "/tmp/staging.XXXXXX", path[64];
+	uint8_t *data = noise(100u * 1024u, 11);
+	unsigned good = 0;
+	struct rig r;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	if (mount("tmpfs", dir, "tmpfs", 0, "size=6m") != 0) {
+		rmdir(dir);
+		free(data);
+		skip();
+	}
+	rig_open(&r, dir);
+	int ballast = openat(r.fd, "ballast", O_CREAT | O_WRONLY, 0600);
+	assert_int_equal(posix_fallocate(ballast, 0, 3 << 20), 0);
+	close(ballast);
+	/* One at a time, so that all before the first refusal is known to be durable. */
+	while (!r.failed && !r.n_naks) {
+		snprintf(path, sizeof path, "offiles/fd1/n%u", good);
+		rig_put(&r, path, data, 100u * 1024u);
+		rig_settle(&r);
+		good += !r.failed && !r.n_naks;
+	}
+	assert_int_equal(r.failed ? r.failed : r.naks[0].err, -ERR_NOSPACE);
+	assert_true(good > 0);
+	rig_close(&r);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(unlinkat(fd, "ballast", 0), 0);
+	close(fd);
+	rig_open(&r, dir);
+	for (unsigned i = 0; i < good + 3; i++) {
+		snprintf(path, sizeof path, "offiles/fd1/n%u", i);
+		assert_true(i >= good || rig_has_row(&r, path, NULL));
+		rig_put(&r, path, data, 100u * 1024u);
+	}
+	rig_settle(&r);
+	assert_int_equal(r.n_naks, 0);
+	assert_int_equal(r.durable, good + 3);
+	rig_close(&r);
+	free(data);
+	umount(dir);
+	rmdir(dir);
+}
+
 /* ---- every crash window ---- */
 
 static const char *const failpoints[] = {
@@ -610,7 +659,7 @@ acknowledged_means_durable_at_every_failpoint(void **state)
 		while (!run_and_check(failpoints[i], nth)) {
 			killed++;
 			/* The first passes one by one, the long tail of equal ones in strides. */
-			if (nth >= 12)
+			if (nth >= 8)
 				step = 17;
 			nth += step;
 		}
@@ -639,6 +688,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_number_out_of_order_ends_the_session),
 		cmocka_unit_test(a_path_changed_many_times_in_one_frame_ends_as_the_last_says),
 		cmocka_unit_test(a_lost_index_takes_over_the_blobs_it_finds),
+		cmocka_unit_test(a_full_disk_loses_nothing_and_is_left_behind_unaided),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,11 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <cmocka.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
 
 #include "base/err.h"
+#include "base/fsio.h"
 #include "tests/lib/world.h"
 
 static struct world w;
@@ -102,11 +106,18 @@ every_start_is_a_recovery(void **state)
 	begin();
 	for (int round = 0; round < 8; round++) {
 		world_start(&w);
-		live_through(40);
-		if (round % 2)
+		if (round % 2) {
+			live_through(40);
 			agree_and_compare();
+		}
+		/* The watcher dies with us here, with what it had not handed over. */
+		for (int i = 0; i < 30; i++) {
+			world_edit_names(&w);
+			world_turns(&w, (unsigned)world_random(&w, 6));
+		}
 		world_stop(&w);
-		live_through(10);
+		for (int i = 0; i < 10; i++)
+			world_edit_names(&w);
 	}
 	world_start(&w);
 	agree_and_compare();
@@ -131,6 +142,244 @@ a_snapshot_is_streamed_and_its_removals_too(void **state)
 	world_close(&w);
 }
 
+/* ---- a server or a map that knows less ---- */
+
+static void
+copy_tree(const char *from, const char *to)
+{
+	char command[1200];
+
+	snprintf(command, sizeof command, "rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
+	assert_int_equal(system(command), 0);
+}
+
+static uint64_t
+content_messages(void)
+{
+	return w.peer.messages[WIRE_PUT] + w.peer.messages[WIRE_CHUNK] + w.peer.messages[WIRE_HOLE];
+}
+
+static void
+a_lost_map_costs_no_retransfer(void **state)
+{
+	uint64_t sent;
+	int dir;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(80);
+	agree_and_compare();
+	sent = content_messages();
+	world_stop(&w);
+	dir = fsio_open_dir(w.scratch.fd, "state");
+	assert_int_equal(fsio_remove_tree(dir, "blockmap"), 0);
+	close(dir);
+	world_start(&w);
+	agree_and_compare();
+	assert_int_equal(content_messages(), sent);
+	assert_true(w.peer.list_requests > 0);
+	world_close(&w);
+}
+
+static void
+a_server_that_went_back_in_time_is_brought_forward(void **state)
+{
+	char before[300];
+
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(50);
+	for (int i = 0; i < 6; i++)
+		world_edit_staging(&w);
+	assert_int_equal(world_snapshot(&w, false), 0);
+	agree_and_compare();
+	snprintf(before, sizeof before, "%s.before", w.server);
+	peer_close(&w.peer);
+	copy_tree(w.server, before);
+	peer_open(&w.peer, w.base, w.pool, w.server_id, w.server);
+	world_stop(&w);
+	world_start(&w);
+	live_through(50);
+	agree_and_compare();
+	world_stop(&w);
+	peer_close(&w.peer);
+	copy_tree(before, w.server);
+	w.peer.generation++;
+	peer_open(&w.peer, w.base, w.pool, w.server_id, w.server);
+	world_start(&w);
+	assert_int_equal(world_snapshot(&w, false), 0);
+	agree_and_compare();
+	world_close(&w);
+}
+
+static void
+an_empty_server_gets_everything_again(void **state)
+{
+	char other[300];
+
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(60);
+	agree_and_compare();
+	world_stop(&w);
+	peer_close(&w.peer);
+	snprintf(other, sizeof other, "%s.new", w.server);
+	peer_open(&w.peer, w.base, w.pool, w.server_id, other);
+	world_start(&w);
+	agree_and_compare();
+	world_close(&w);
+}
+
+/* ---- the job ---- */
+
+static struct { bool over; int err; char text[200]; } sealing;
+
+static void
+on_sealed(int err, const char *text, const char *set, const char *note, void *arg)
+{
+	(void)set;
+	(void)note;
+	(void)arg;
+	sealing.over = true;
+	sealing.err = err;
+	snprintf(sealing.text, sizeof sealing.text, "%s", text);
+}
+
+static const struct replicator_seal_events seal_events = {.done = on_sealed};
+
+static void
+on_begun(int err, const char *text, void *arg)
+{
+	(void)text;
+	w.err = err;
+	*(bool *)arg = true;
+}
+
+static void
+run_job_to_seal(void)
+{
+	bool begun = false;
+
+	replicator_job_begin(w.replicator, 7, 20261124, 70, on_begun, &begun);
+	world_run_until(&w, &begun);
+	assert_int_equal(w.err, 0);
+	for (int i = 0; i < 6; i++)
+		world_edit_staging(&w);
+	assert_int_equal(world_snapshot(&w, true), 0);
+	assert_int_equal(world_barrier(&w), 0);
+	memset(&sealing, 0, sizeof sealing);
+	replicator_seal(w.replicator, 7, 20261124, 70, "", &seal_events, NULL);
+}
+
+static void
+a_seal_says_what_the_server_holds_and_index_waits(void **state)
+{
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(40);
+	w.peer.hold_seal = true;
+	run_job_to_seal();
+	while (!w.peer.messages[WIRE_SEAL])
+		world_turns(&w, 1);
+	world_write_random(&w, false, "ofuser/index/late.idx", 5000);
+	world_write_random(&w, false, "offiles/fd0/late", 5000);
+	for (int i = 0; i < 50; i++)
+		live_through(1);
+	assert_int_equal(w.peer.naks, 0);
+	assert_false(sealing.over);
+	peer_sealed(&w.peer);
+	world_run_until(&w, &sealing.over);
+	assert_int_equal(sealing.err, 0);
+	agree_and_compare();
+	world_close(&w);
+}
+
+static void
+a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome(void **state)
+{
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(10);
+	w.peer.hold_seal = true;
+	run_job_to_seal();
+	while (!w.peer.messages[WIRE_SEAL])
+		world_turns(&w, 1);
+	peer_cut(&w.peer);
+	peer_sealed(&w.peer);
+	world_run_until(&w, &sealing.over);
+	assert_int_equal(sealing.err, 0);
+	world_close(&w);
+}
+
+/* ---- what must not be believed ---- */
+
+static void
+a_vanished_area_is_no_mass_deletion(void **state)
+{
+	char here[300], away[300];
+	struct replicator_status s;
+	uint64_t removals;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(60);
+	agree_and_compare();
+	removals = w.peer.messages[WIRE_REMOVE];
+	snprintf(here, sizeof here, "%s/offiles", w.live);
+	snprintf(away, sizeof away, "%s/somewhere", w.live);
+	assert_int_equal(rename(here, away), 0);
+	if (world_barrier(&w) != -ERR_INCOMPLETE)
+		fail_msg("err=%d %s", w.err, w.text);
+	do {
+		world_turns(&w, 1);
+		replicator_status(w.replicator, &s);
+	} while (!s.root_gone);
+	assert_int_equal(w.peer.messages[WIRE_REMOVE], removals);
+	assert_int_equal(rename(away, here), 0);
+	while (world_barrier(&w) == -ERR_INCOMPLETE)
+		;
+	agree_and_compare();
+	world_close(&w);
+}
+
+static void
+a_refusal_is_kept_and_shown(void **state)
+{
+	struct replicator_status s;
+
+	(void)state;
+	begin();
+	w.peer.refuse = ERR_DENIED;
+	world_start(&w);
+	do {
+		world_turns(&w, 1);
+		replicator_status(w.replicator, &s);
+	} while (!s.refused);
+	assert_string_equal(s.why, "refused by the test");
+	world_close(&w);
+}
+
+static void
+a_cancelled_barrier_ends(void **state)
+{
+	(void)state;
+	begin();
+	w.peer.refuse = ERR_DENIED;
+	world_start(&w);
+	bool over = false;
+	uint64_t id = replicator_barrier(w.replicator, on_begun, &over);
+	replicator_cancel(w.replicator, id);
+	world_run_until(&w, &over);
+	assert_int_equal(w.err, -ERR_STOPPED);
+	world_close(&w);
+}
+
 int
 main(void)
 {
@@ -140,7 +389,16 @@ main(void)
 		cmocka_unit_test(a_link_cut_at_random_loses_nothing),
 		cmocka_unit_test(every_start_is_a_recovery),
 		cmocka_unit_test(a_snapshot_is_streamed_and_its_removals_too),
+		cmocka_unit_test(a_lost_map_costs_no_retransfer),
+		cmocka_unit_test(a_server_that_went_back_in_time_is_brought_forward),
+		cmocka_unit_test(an_empty_server_gets_everything_again),
+		cmocka_unit_test(a_seal_says_what_the_server_holds_and_index_waits),
+		cmocka_unit_test(a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome),
+		cmocka_unit_test(a_vanished_area_is_no_mass_deletion),
+		cmocka_unit_test(a_refusal_is_kept_and_shown),
+		cmocka_unit_test(a_cancelled_barrier_ends),
 	};
 
+	cmocka_set_test_filter(getenv("ONLY_TEST"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

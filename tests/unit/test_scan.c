@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "replicator/scan.h"
+#include "tests/lib/mapped.h"
+
+static struct mapped m;
+static char found[65536];  /* names in the order in which they were given, each followed by a space */
+static char gone[1024];
+static unsigned recorded;  /* directories whose mtime may be recorded */
+static int error;
+static bool held;
+
+static int
+begin(void **state)
+{
+	(void)state;
+	mapped_open(&m);
+	mapped_dir(&m, "offiles/fd0");
+	mapped_dir(&m, "offiles/fd1");
+	mapped_file(&m, "offiles/fd0/a", 1, 100);
+	mapped_file(&m, "offiles/fd0/b", 2, 100);
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	mapped_close(&m);
+	return 0;
+}
+
+static void
+take_slice(struct scan *s, unsigned *slices)
+{
+	struct scan_dir *d;
+
+	scan_slice(s);
+	++*slices;
+	assert_true(s->n_found <= SCAN_FOUND);
+	for (size_t i = 0; i < s->n_found; i++) {
+		strncat(found, s->found[i].path, sizeof found - strlen(found) - 2);
+		strcat(found, " ");
+		free(s->found[i].path);
+	}
+	s->n_found = 0;
+	while ((d = TAILQ_FIRST(&s->closed))) {
+		TAILQ_REMOVE(&s->closed, d, link);
+		recorded += d->stamp_ns != 0 && !d->found;
+		if (d->stamp_ns && !d->found)
+			mapped_apply(&m, (struct blockmap_op){.kind = BLOCKMAP_DIR, .path = d->path, .dir_mtime_ns = d->stamp_ns});
+		scan_dir_free(d);
+	}
+}
+
+static unsigned
+scan(const char *dir, bool slow)
+{
+	struct scan *s = scan_new(&m.live, m.map, &m.key, dir, slow);
+	char *names[8];
+	unsigned slices = 0;
+	size_t n;
+
+	found[0] = gone[0] = '\0';
+	recorded = 0;
+	do
+		take_slice(s, &slices);
+	while (!s->done);
+	while ((n = scan_gone_take(&s->gone, names, 8)))
+		for (size_t i = 0; i < n; i++) {
+			strcat(strcat(gone, names[i]), " ");
+			free(names[i]);
+		}
+	error = s->err;
+	held = s->held;
+	scan_free(s);
+	return slices;
+}
+
+static void
+believe_all(void)
+{
+	static const char *const all[] = {"ofuser/index", "offiles", "offiles/fd0", "offiles/fd1", "offiles/fd0/a", "offiles/fd0/b"};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		mapped_believe(&m, all[i]);
+}
+
+static bool
+has(const char *list, const char *name)
+{
+	char word[128];
+
+	snprintf(word, sizeof word, "%s ", name);
+	return strstr(list, word) != NULL;
+}
+
+static void
+everything_new_is_found(void **state)
+{
+	(void)state;
+	scan("", false);
+	assert_true(has(found, "offiles") && has(found, "offiles/fd0") && has(found, "offiles/fd0/a") && has(found, "offiles/fd0/b"));
+	assert_false(has(found, "wphost.db")); /* a snapshot's: the live tree says nothing about it */
+	assert_int_equal(error, 0);
+}
+
+static void
+what_the_map_knows_is_not_found_again(void **state)
+{
+	(void)state;
+	believe_all();
+	scan("", false);
+	assert_string_equal(found, "");
+	assert_string_equal(gone, "");
+}
+
+static void
+remember_stamp(const char *dir)
+{
+	int fd = mapped_path_fd(&m, dir, O_RDONLY);
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	close(fd);
+	mapped_apply(&m, (struct blockmap_op){.kind = BLOCKMAP_DIR, .path = dir,
+	                    .dir_mtime_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec});
+}
+
+/* Its mtime is as before, but what was changed in its place while it was elsewhere came with events of another path. */
+static void
+a_directory_moved_away_and_back_is_listed(void **state)
+{
+	char here[256], away[256];
+
+	(void)state;
+	believe_all();
+	remember_stamp("offiles/fd0");
+	scratch_path(&m.scratch, "live/offiles/fd0", here);
+	scratch_path(&m.scratch, "live/offiles/fd7", away);
+	assert_int_equal(rename(here, away), 0);
+	mapped_file(&m, "offiles/fd7/a", 9, 200);
+	assert_int_equal(rename(away, here), 0);
+	scan("offiles/fd0", false);
+	assert_true(has(found, "offiles/fd0/a"));
+}
+
+static void
+a_directory_whose_stamp_stands_still_is_not_listed(void **state)
+{
+	(void)state;
+	believe_all();
+	remember_stamp("offiles/fd0");
+	mapped_file(&m, "offiles/fd0/a", 9, 200); /* in its place: no name came or went */
+	scan("offiles", false);
+	assert_false(has(found, "offiles/fd0/a"));
+	scan("offiles", true); /* the slow scan believes no stamp */
+	assert_true(has(found, "offiles/fd0/a"));
+}
+
+static void
+a_young_directory_is_not_recorded(void **state)
+{
+	(void)state;
+	believe_all();
+	scan("offiles", false);
+	assert_int_equal(recorded, 0);
+}
+
+static void
+a_removed_file_is_found(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_remove(&m, "offiles/fd0/a");
+	scan("offiles/fd0", false);
+	assert_true(has(found, "offiles/fd0/a"));
+	assert_false(has(found, "offiles/fd0/b"));
+}
+
+static void
+a_removed_directory_goes_after_what_lay_in_it(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_remove(&m, "offiles/fd0");
+	scan("", false);
+	assert_true(has(found, "offiles/fd0/a") && has(found, "offiles/fd0/b"));
+	assert_false(has(found, "offiles/fd0"));
+	assert_string_equal(gone, "offiles/fd0 ");
+}
+
+static void
+a_rescan_of_a_vanished_directory_empties_it(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_remove(&m, "offiles/fd0");
+	scan("offiles/fd0", false);
+	assert_true(has(found, "offiles/fd0/a"));
+	assert_string_equal(gone, "offiles/fd0 ");
+}
+
+static void
+a_vanished_area_is_held(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_remove(&m, "offiles");
+	scan("", false);
+	assert_string_equal(found, "");
+	assert_string_equal(gone, "");
+	assert_true(held);
+	assert_int_equal(error, -ERR_GONE);
+}
+
+static void
+a_flight_mark_on_a_large_file_is_found(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_file(&m, "offiles/fd1/large", 5, 400000);
+	mapped_believe(&m, "offiles/fd1/large");
+	scan("offiles/fd1", true);
+	assert_string_equal(found, "");
+	mapped_apply(&m, (struct blockmap_op){.kind = BLOCKMAP_FLIGHT, .path = "offiles/fd1/large"});
+	scan("offiles/fd1", true);
+	assert_true(has(found, "offiles/fd1/large"));
+}
+
+static void
+a_changed_stat_and_a_link_are_found(void **state)
+{
+	int dir;
+
+	(void)state;
+	believe_all();
+	dir = mapped_path_fd(&m, "offiles/fd1", O_RDONLY);
+	assert_int_equal(symlinkat("nowhere", dir, "link"), 0);
+	assert_int_equal(mkfifoat(dir, "pipe", 0600), 0);
+	close(dir);
+	mapped_file(&m, "offiles/fd0/b", 2, 101);
+	scan("", true);
+	assert_true(has(found, "offiles/fd0/b") && has(found, "offiles/fd1/link") && has(found, "offiles/fd1/pipe"));
+	assert_false(has(found, "offiles/fd0/a"));
+}
+
+static void
+a_wide_directory_takes_several_bounded_slices(void **state)
+{
+	char name[64];
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(name, sizeof name, "offiles/fd1/%u", i);
+		mapped_file(&m, name, 1, 1);
+	}
+	assert_true(scan("offiles/fd1", false) >= 1000 / SCAN_FOUND);
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(everything_new_is_found),
+		TEST(what_the_map_knows_is_not_found_again),
+		TEST(a_directory_whose_stamp_stands_still_is_not_listed),
+		TEST(a_directory_moved_away_and_back_is_listed),
+		TEST(a_young_directory_is_not_recorded),
+		TEST(a_removed_file_is_found),
+		TEST(a_removed_directory_goes_after_what_lay_in_it),
+		TEST(a_rescan_of_a_vanished_directory_empties_it),
+		TEST(a_vanished_area_is_held),
+		TEST(a_flight_mark_on_a_large_file_is_found),
+		TEST(a_changed_stat_and_a_link_are_found),
+		TEST(a_wide_directory_takes_several_bounded_slices),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,728 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * session - a scripted collector talks to the whole server over real connections, on one loop; a scripted keeper stands in
+ * for the real one: this program again, under the keeper's name.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <assert.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/fsio.h"
+#include "base/log.h"
+#include "keeper/order.h"
+#include "layout.h"
+#include "server/config.h"
+#include "server/server.h"
+#include "wire/identity.h"
+#include "wire/wire.h"
+#include "wire/wire_conn.h"
+
+/* ---- the keeper's part: what the note of a SEAL asks for ---- */
+
+static void
+keeper_says(const struct report *report)
+{
+	struct pack_out o = {0};
+
+	pack_u32(&o, 0);
+	report_pack(&o, report);
+	struct pack_out head = pack_out_fixed(o.data, 4);
+	pack_u32(&head, (uint32_t)(o.len - 4));
+	if (write(3, o.data, o.len) != (ssize_t)o.len)
+		_exit(1);
+	pack_out_fini(&o);
+}
+
+static void
+keeper_seals(const struct order *order)
+{
+	struct report_set set = {.name = (char *)(uintptr_t)"tuenov24", .profile = order->profile, .started_ns = order->t0_ns,
+	    .sealed_ns = order->t0_ns + 1000, .files = order->total.count, .bytes = order->total.bytes, .note = (char *)(uintptr_t)""};
+	char *doubtful = (char *)(uintptr_t)"ofuser/u.db";
+
+	keeper_says(&(struct report){.id = order->id, .kind = REPORT_PROGRESS, .phase = (char *)(uintptr_t)"copy", .done = 1, .total = 2});
+	if (strcmp(order->note, "hang") == 0)
+		return; /* until STOP */
+	if (strcmp(order->note, "die") == 0)
+		_exit(7);
+	if (strcmp(order->note, "doubt") == 0)
+		keeper_says(&(struct report){.id = order->id, .kind = REPORT_FAILED, .code = ERR_DIFFERS, .text = (char *)(uintptr_t)"differs",
+		    .doubtful = &doubtful, .n_doubtful = 1});
+	else
+		keeper_says(&(struct report){.id = order->id, .kind = REPORT_DONE, .sets = &set, .n_sets = 1, .fresh_done = order->fresh_seal});
+}
+
+static bool
+keeper_reads(void *buf, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = read(3, (char *)buf + done, len - done);
+
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+static int
+play_keeper(void)
+{
+	static uint8_t bytes[1 << 16];
+	uint8_t head[4];
+
+	while (keeper_reads(head, sizeof head)) {
+		struct pack_in in = pack_in(head, sizeof head);
+		uint32_t len = unpack_u32(&in);
+		struct order order;
+
+		if (len > sizeof bytes || !keeper_reads(bytes, len) || order_unpack(bytes, len, &order) != 0)
+			return 1;
+		if (order.kind == ORDER_SEAL)
+			keeper_seals(&order);
+		else if (order.kind == ORDER_STOP) {
+			keeper_says(&(struct report){.id = order.target, .kind = REPORT_FAILED, .code = ERR_STOPPED, .text = (char *)(uintptr_t)"stopped"});
+			keeper_says(&(struct report){.id = order.id, .kind = REPORT_DONE});
+		} else
+			keeper_says(&(struct report){.id = order.id, .kind = REPORT_DONE});
+		order_fini(&order);
+	}
+	return 0;
+}
+
+/* ---- the collector's part ---- */
+
+struct collector {
+	struct identity *identity;
+	struct wire_conn *conn;
+	bool opened, closed;
+	int close_err;
+	char close_text[256];
+	unsigned seen[WIRE_TYPES];
+
+	uint64_t token, generation, durable, op;
+	struct treemap_sum total;
+	char last_set[64];
+	uint8_t key_bytes[BLOCK_KEY_BYTES];
+	struct block_key key;
+	int nak_err, failed_code, goodbye_code;
+	char text[256], stop_origin[64], phase[32];
+	size_t n_items;
+	struct hash128 first_block;
+	uint8_t *certificate, *authority;
+	size_t certificate_len, authority_len;
+};
+
+static struct {
+	char dir[64], path[64];
+	struct event_base *base;
+	struct server *server;
+	struct collector c;
+} w;
+
+static void
+keep(const struct wire_msg *m, struct collector *c)
+{
+	switch (m->type) {
+	case WIRE_WELCOME:
+		c->token = m->u.welcome.token;
+		c->generation = m->u.welcome.generation;
+		c->total = m->u.welcome.total;
+		snprintf(c->last_set, sizeof c->last_set, "%s", m->u.welcome.last_set);
+		memcpy(c->key_bytes, m->u.welcome.key, sizeof c->key_bytes);
+		block_key_init(&c->key, c->key_bytes);
+		break;
+	case WIRE_ACK:
+		c->durable = m->u.ack.durable;
+		break;
+	case WIRE_NAK:
+		c->nak_err = m->u.nak.code;
+		break;
+	case WIRE_PROGRESS:
+		snprintf(c->phase, sizeof c->phase, "%s", m->u.progress.phase);
+		break;
+	case WIRE_JOB_FAILED:
+		c->failed_code = m->u.job_failed.code;
+		snprintf(c->text, sizeof c->text, "%s", m->u.job_failed.text);
+		break;
+	case WIRE_SEALED:
+		snprintf(c->last_set, sizeof c->last_set, "%s", m->u.sealed.set.name);
+		break;
+	case WIRE_SUMS:
+		c->n_items = m->u.sums.n;
+		break;
+	case WIRE_LIST:
+		c->n_items = m->u.list.n;
+		break;
+	case WIRE_BLOCKS:
+		c->n_items = m->u.blocks.n;
+		if (m->u.blocks.n)
+			c->first_block = m->u.blocks.v[0];
+		break;
+	case WIRE_STOP:
+		snprintf(c->stop_origin, sizeof c->stop_origin, "%s", m->u.stop.origin);
+		break;
+	case WIRE_GOODBYE:
+		c->goodbye_code = m->u.goodbye.code;
+		break;
+	case WIRE_ENROLLED:
+		c->certificate_len = m->u.enrolled.certificate.len;
+		c->certificate = malloc(c->certificate_len);
+		memcpy(c->certificate, m->u.enrolled.certificate.data, c->certificate_len);
+		c->authority_len = m->u.enrolled.authority.len;
+		c->authority = malloc(c->authority_len);
+		memcpy(c->authority, m->u.enrolled.authority.data, c->authority_len);
+		break;
+	default:
+		break;
+	}
+	c->seen[m->type]++;
+}
+
+static void
+on_opened(struct wire_conn *conn, const char *profile, void *arg)
+{
+	(void)conn;
+	(void)profile;
+	((struct collector *)arg)->opened = true;
+}
+
+static void
+on_frame(struct wire_conn *conn, struct wire_frame *frame, void *arg)
+{
+	struct pack_in payload;
+	struct wire_msg m;
+	uint8_t *buf = NULL;
+
+	(void)conn;
+	if (wire_frame_open(&frame->head, frame->body, &payload, &buf) != 0)
+		abort();
+	while (wire_unpack(&payload, WIRE_CONTROL, &m) > 0) {
+		keep(&m, arg);
+		wire_msg_fini(&m);
+	}
+	free(buf);
+	wire_frame_free(frame);
+}
+
+static void
+on_writable(struct wire_conn *conn, void *arg)
+{
+	(void)conn;
+	(void)arg;
+}
+
+static void
+on_closed(struct wire_conn *conn, int err, const char *text, void *arg)
+{
+	struct collector *c = arg;
+
+	(void)conn;
+	c->closed = true;
+	c->close_err = err;
+	snprintf(c->close_text, sizeof c->close_text, "%s", text ? text : "");
+}
+
+static const struct wire_conn_events events = {.opened = on_opened, .frame = on_frame, .writable = on_writable, .closed = on_closed};
+
+static const char *
+address(void)
+{
+	struct server_facts facts;
+
+	server_facts(w.server, &facts);
+	return facts.listen;
+}
+
+static void
+turn(void)
+{
+	event_base_loop(w.base, EVLOOP_ONCE);
+}
+
+static void
+dial(struct collector *c)
+{
+	assert_int_equal(wire_conn_dial(w.base, address(), c->identity, &events, c, &c->conn), 0);
+	while (!c->opened && !c->closed)
+		turn();
+}
+
+static void
+hang_up(struct collector *c)
+{
+	wire_conn_free(c->conn);
+	c->conn = NULL;
+	c->opened = c->closed = false;
+}
+
+static void
+say(struct collector *c, const struct wire_msg *m)
+{
+	assert_int_equal(wire_conn_send(c->conn, m), 0);
+}
+
+/* Waits until one more of this type came. */
+static void
+await(struct collector *c, enum wire_type type, unsigned count)
+{
+	while (c->seen[type] < count && !c->closed)
+		turn();
+	if (c->seen[type] < count)
+		fail_msg("closed instead of %s: %s", wire_type_name(type), c->close_text);
+}
+
+static void
+await_end(struct collector *c)
+{
+	while (!c->closed)
+		turn();
+}
+
+static void
+hello(struct collector *c)
+{
+	struct wire_msg m = {.type = WIRE_HELLO};
+
+	m.u.hello.version_min = WIRE_VERSION_MIN;
+	m.u.hello.version_max = WIRE_VERSION_MAX;
+	m.u.hello.layout = LAYOUT_POST_OFFICE;
+	m.u.hello.build = m.u.hello.host = m.u.hello.journal = (char *)(uintptr_t)"test";
+	say(c, &m);
+}
+
+static void
+connect_live(struct collector *c)
+{
+	unsigned before = c->seen[WIRE_WELCOME];
+
+	dial(c);
+	hello(c);
+	await(c, WIRE_WELCOME, before + 1);
+	c->op = c->durable = 0;
+}
+
+static void
+enrol(struct collector *c)
+{
+	struct wire_msg m = {.type = WIRE_ENROL};
+	struct identity_request *request;
+	struct identity_token token;
+	uint8_t exporter[32];
+	const uint8_t *csr;
+	char *text, dir[96];
+	size_t len;
+
+	assert_int_equal(server_token_create(w.server, "po1", 60, &text), 0);
+	assert_int_equal(identity_token_parse(text, &token), 0);
+	free(text);
+	assert_int_equal(identity_open_enrolling(token.pin, sizeof token.pin, &c->identity), 0);
+	dial(c);
+	assert_int_equal(identity_enrol_begin("po1", &request), 0);
+	identity_request_csr(request, &csr, &len);
+	m.u.enrol.profile = (char *)(uintptr_t)"po1";
+	m.u.enrol.csr = (struct wire_bytes){csr, len};
+	assert_int_equal(wire_conn_exporter(c->conn, exporter), 0);
+	assert_int_equal(identity_proof(token.secret, exporter, csr, len, m.u.enrol.proof), 0);
+	say(c, &m);
+	await(c, WIRE_ENROLLED, 1);
+	snprintf(dir, sizeof dir, "%s/collector", w.dir);
+	assert_int_equal(identity_enrol_finish(request, dir, c->certificate, c->certificate_len, c->authority, c->authority_len), 0);
+	identity_request_free(request);
+	free(c->certificate);
+	free(c->authority);
+	hang_up(c);
+	identity_close(c->identity);
+	assert_int_equal(identity_open_collector(dir, "po1", &c->identity), 0);
+}
+
+static uint64_t
+put(struct collector *c, const char *path, const char *data)
+{
+	struct wire_msg m = {.type = WIRE_PUT};
+
+	m.u.put.op = ++c->op;
+	m.u.put.path = (char *)(uintptr_t)path;
+	m.u.put.entry = (struct entry){.kind = ENTRY_FILE, .mode = 0644, .size = strlen(data), .digest = block_hash(&c->key, data, strlen(data))};
+	m.u.put.data = (struct wire_bytes){(const uint8_t *)data, strlen(data)};
+	say(c, &m);
+	/* What the collector believes grows with it. */
+	struct treemap_weight weight = entry_weight(&c->key, path, &m.u.put.entry);
+	c->total.count++;
+	c->total.bytes += weight.bytes;
+	c->total.hash = hash128_add(c->total.hash, weight.hash);
+	return c->op;
+}
+
+static void
+settle(struct collector *c)
+{
+	while (c->durable < c->op && !c->closed)
+		turn();
+}
+
+static void
+begin_job(struct collector *c, uint64_t job)
+{
+	unsigned before = c->seen[WIRE_PROGRESS];
+	struct wire_msg m = {.type = WIRE_JOB_BEGIN};
+
+	m.u.job_begin.job = job;
+	m.u.job_begin.date = 20261124;
+	m.u.job_begin.t0_ns = 1000000;
+	say(c, &m);
+	await(c, WIRE_PROGRESS, before + 1);
+	assert_string_equal(c->phase, "begin");
+}
+
+static void
+seal(struct collector *c, uint64_t job, const char *note)
+{
+	struct wire_msg m = {.type = WIRE_SEAL};
+
+	m.u.seal.job = job;
+	m.u.seal.date = 20261124;
+	m.u.seal.t0_ns = 1000000;
+	m.u.seal.total = c->total;
+	m.u.seal.note = (char *)(uintptr_t)note;
+	say(c, &m);
+}
+
+/* ---- the world ---- */
+
+static void
+wait_for_keeper(void)
+{
+	struct server_facts facts;
+
+	for (;;) {
+		server_facts(w.server, &facts);
+		if (facts.keeper_up)
+			return;
+		turn();
+	}
+}
+
+static void
+start_server(void)
+{
+	char file[96], text[400];
+	struct conf *conf;
+	FILE *f;
+
+	snprintf(file, sizeof file, "%s/server.conf", w.dir);
+	snprintf(text, sizeof text, "[server]\nlisten = 127.0.0.1:0\nstore = %s/store\nrun-dir = %s\naddress = 127.0.0.1:1\nlog-level = error\n", w.dir, w.dir);
+	f = fopen(file, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	assert_int_equal(server_config_load(file, &conf), 0);
+	assert_int_equal(server_new(w.base, conf, file, &w.server), 0);
+	wait_for_keeper();
+}
+
+static int
+setup(void **state)
+{
+	char keeper[96], path[4200], self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	(void)state;
+	memset(&w, 0, sizeof w);
+	strcpy(w.dir, "/tmp/session.XXXXXX");
+	if (n <= 0 || !mkdtemp(w.dir))
+		return -1;
+	self[n] = '\0';
+	snprintf(keeper, sizeof keeper, "%s/tidemark-keeper", w.dir);
+	snprintf(path, sizeof path, "%s:%s", w.dir, getenv("PATH"));
+	if (symlink(self, keeper) != 0 || setenv("PATH", path, 1) != 0)
+		return -1;
+	alarm(120); /* a hang is a failure of its own */
+	w.base = event_base_new();
+	start_server();
+	enrol(&w.c);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	int tmp = open("/tmp", O_RDONLY | O_DIRECTORY);
+
+	(void)state;
+	wire_conn_free(w.c.conn);
+	server_free(w.server);
+	identity_close(w.c.identity);
+	event_base_free(w.base);
+	int err = fsio_remove_tree(tmp, w.dir + strlen("/tmp/"));
+	close(tmp);
+	return err;
+}
+
+/* ---- what is promised ---- */
+
+static void
+a_token_enrols_and_each_session_has_a_higher_number(void **state)
+{
+	struct server_profile_status st;
+
+	(void)state;
+	connect_live(&w.c);
+	assert_int_equal(w.c.token, 1);
+	assert_true(server_status(w.server, 0, &st));
+	assert_string_equal(st.name, "po1");
+	assert_string_equal(st.type, "post-office");
+	assert_true(st.enrolled && st.connected);
+	hang_up(&w.c);
+	connect_live(&w.c);
+	assert_int_equal(w.c.token, 2);
+}
+
+static void
+a_second_collector_is_sent_away_while_the_first_lives(void **state)
+{
+	struct collector second = {.identity = w.c.identity};
+
+	(void)state;
+	connect_live(&w.c);
+	dial(&second);
+	hello(&second);
+	await_end(&second);
+	assert_int_equal(second.seen[WIRE_WELCOME], 0);
+	put(&w.c, "offiles/fd1/a", "still here");
+	settle(&w.c);
+	assert_int_equal(w.c.durable, 1);
+	hang_up(&second);
+}
+
+static void
+what_is_durable_can_be_asked_for(void **state)
+{
+	struct wire_msg m = {.type = WIRE_SUMS_REQ};
+
+	(void)state;
+	connect_live(&w.c);
+	put(&w.c, "offiles/fd1/a", "one");
+	put(&w.c, "offiles/fd1/b", "two");
+	put(&w.c, "ofuser/u.db", "three");
+	settle(&w.c);
+	m.u.sums_req.after = (char *)(uintptr_t)"";
+	say(&w.c, &m);
+	await(&w.c, WIRE_SUMS, 1);
+	assert_int_equal(w.c.n_items, 2);
+	m = (struct wire_msg){.type = WIRE_LIST_REQ};
+	m.u.list_req.dir = (char *)(uintptr_t)"offiles/fd1";
+	m.u.list_req.after = (char *)(uintptr_t)"a";
+	say(&w.c, &m);
+	await(&w.c, WIRE_LIST, 1);
+	assert_int_equal(w.c.n_items, 1);
+	m = (struct wire_msg){.type = WIRE_BLOCKS_REQ};
+	m.u.blocks_req.path = (char *)(uintptr_t)"ofuser/u.db";
+	m.u.blocks_req.count = 10;
+	say(&w.c, &m);
+	await(&w.c, WIRE_BLOCKS, 1);
+	assert_int_equal(w.c.n_items, 1);
+	assert_true(hash128_equal(w.c.first_block, block_hash(&w.c.key, "three", 5)));
+	m.u.blocks_req.path = (char *)(uintptr_t)"../../etc";
+	(void)wire_conn_send(w.c.conn, &m); /* refused here or there */
+}
+
+static void
+a_message_in_the_wrong_state_ends_the_session(void **state)
+{
+	(void)state;
+	dial(&w.c);
+	seal(&w.c, 1, "");
+	await_end(&w.c);
+	hang_up(&w.c);
+	dial(&w.c);
+	put(&w.c, "offiles/fd1/a", "too early");
+	await_end(&w.c);
+	hang_up(&w.c);
+	connect_live(&w.c);
+	hello(&w.c);
+	await_end(&w.c);
+	assert_int_not_equal(w.c.close_err, 0);
+}
+
+static void
+only_a_poke_seals_and_only_what_both_hold(void **state)
+{
+	struct server_profile_status st;
+
+	(void)state;
+	connect_live(&w.c);
+	seal(&w.c, 5, ""); /* never begun */
+	await(&w.c, WIRE_JOB_FAILED, 1);
+	assert_int_equal(w.c.failed_code, ERR_STOPPED);
+	begin_job(&w.c, 5);
+	put(&w.c, "offiles/fd1/a", "one");
+	settle(&w.c);
+	w.c.total.bytes++;
+	seal(&w.c, 5, "");
+	await(&w.c, WIRE_JOB_FAILED, 2);
+	assert_int_equal(w.c.failed_code, ERR_DIFFERS);
+	w.c.total.bytes--;
+	seal(&w.c, 5, "");
+	await(&w.c, WIRE_SEALED, 1);
+	assert_string_equal(w.c.last_set, "tuenov24");
+	assert_true(server_status(w.server, 0, &st));
+	assert_string_equal(st.last_set, "tuenov24");
+	assert_null(st.job);
+	assert_int_equal(st.last_job->result, JOB_GOOD);
+	/* Staging is free again. */
+	w.c.nak_err = 0;
+	put(&w.c, "ofuser/u.db", "later");
+	settle(&w.c);
+	assert_int_equal(w.c.nak_err, 0);
+}
+
+static void
+a_stop_from_the_server_ends_a_running_seal(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	begin_job(&w.c, 6);
+	unsigned before = w.c.seen[WIRE_PROGRESS];
+	seal(&w.c, 6, "hang");
+	await(&w.c, WIRE_PROGRESS, before + 1);
+	put(&w.c, "ofuser/u.db", "not now");
+	put(&w.c, "offiles/fd1/a", "a blob may come");
+	settle(&w.c);
+	assert_int_equal(w.c.nak_err, ERR_BUSY);
+	assert_int_equal(w.c.seen[WIRE_NAK], 1);
+	assert_int_equal(server_stop(w.server, "po1", "user root"), 0);
+	await(&w.c, WIRE_JOB_FAILED, 1);
+	assert_int_equal(w.c.failed_code, ERR_STOPPED);
+	assert_string_equal(w.c.stop_origin, "server: user root");
+	assert_int_equal(server_stop(w.server, "po1", "user root"), -ERR_NOTFOUND);
+	put(&w.c, "ofuser/u.db", "now");
+	settle(&w.c);
+	assert_int_equal(w.c.seen[WIRE_NAK], 1);
+}
+
+static void
+a_keeper_that_dies_fails_the_job_and_comes_back(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	begin_job(&w.c, 7);
+	log_set_level(LOG_ERROR);
+	seal(&w.c, 7, "die");
+	await(&w.c, WIRE_JOB_FAILED, 1);
+	assert_int_equal(w.c.failed_code, ERR_UNREACHABLE);
+	wait_for_keeper();
+	seal(&w.c, 7, ""); /* the job was not ended: it may be sealed again */
+	await(&w.c, WIRE_SEALED, 1);
+}
+
+static void
+doubtful_files_lose_their_rows(void **state)
+{
+	struct server_profile_status st;
+
+	(void)state;
+	connect_live(&w.c);
+	put(&w.c, "ofuser/u.db", "doubted");
+	settle(&w.c);
+	begin_job(&w.c, 8);
+	seal(&w.c, 8, "doubt");
+	await(&w.c, WIRE_JOB_FAILED, 1);
+	assert_int_equal(w.c.failed_code, ERR_DIFFERS);
+	assert_true(server_status(w.server, 0, &st));
+	assert_int_equal(st.staged.count, 0);
+}
+
+static void
+a_collector_that_goes_away_does_not_cancel_the_seal(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	begin_job(&w.c, 9);
+	seal(&w.c, 9, "");
+	while (wire_conn_queued(w.c.conn) || w.c.seen[WIRE_SEALED] + w.c.seen[WIRE_PROGRESS] < 2)
+		turn(); /* the order is given */
+	hang_up(&w.c);
+	struct server_profile_status st;
+	do {
+		turn();
+		assert_true(server_status(w.server, 0, &st));
+	} while (!*st.last_set || st.connected);
+	w.c.last_set[0] = '\0';
+	connect_live(&w.c);
+	assert_string_equal(w.c.last_set, "tuenov24");
+}
+
+static void
+a_revoked_certificate_ends_its_session(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	assert_int_equal(server_revoke(w.server, "po1"), 0);
+	await_end(&w.c);
+	hang_up(&w.c);
+	dial(&w.c);
+	if (!w.c.closed) {
+		hello(&w.c);
+		await_end(&w.c);
+	}
+	assert_int_equal(server_revoke(w.server, "po1"), -ERR_NOTFOUND);
+}
+
+static void
+a_restart_keeps_the_job_and_what_was_durable(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	put(&w.c, "offiles/fd1/a", "one");
+	settle(&w.c);
+	begin_job(&w.c, 10);
+	struct treemap_sum before = w.c.total;
+	hang_up(&w.c);
+	server_free(w.server);
+	start_server();
+	connect_live(&w.c);
+	assert_int_equal(w.c.total.count, before.count);
+	assert_true(hash128_equal(w.c.total.hash, before.hash));
+	seal(&w.c, 10, "");
+	await(&w.c, WIRE_SEALED, 1);
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *name = argc ? strrchr(argv[0], '/') : NULL;
+
+	if (strcmp(name ? name + 1 : argv[0], "tidemark-keeper") == 0)
+		return play_keeper();
+	log_set_level(LOG_ERROR);
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		TEST(a_token_enrols_and_each_session_has_a_higher_number),
+		TEST(a_second_collector_is_sent_away_while_the_first_lives),
+		TEST(what_is_durable_can_be_asked_for),
+		TEST(a_message_in_the_wrong_state_ends_the_session),
+		TEST(only_a_poke_seals_and_only_what_both_hold),
+		TEST(a_stop_from_the_server_ends_a_running_seal),
+		TEST(a_keeper_that_dies_fails_the_job_and_comes_back),
+		TEST(doubtful_files_lose_their_rows),
+		TEST(a_collector_that_goes_away_does_not_cancel_the_seal),
+		TEST(a_revoked_certificate_ends_its_session),
+		TEST(a_restart_keeps_the_job_and_what_was_durable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -323,10 +323,12 @@ finish(struct run *r)
 	    (unsigned long long)r->current, (unsigned long long)r->bytes_written, (unsigned long long)r->failed);
 	printf("%llu files copied, %llu current, %llu bytes written, %llu errors\n", (unsigned long long)r->copied,
 	    (unsigned long long)r->current, (unsigned long long)r->bytes_written, (unsigned long long)r->failed);
-	if (fflush(r->log) != 0)
-		return err_sys("writing the log");
+	bool logged = fflush(r->log) == 0;
 	if (r->failed)
-		return err_set((enum err)-r->first_error, "%llu files could not be copied; the log names them", (unsigned long long)r->failed);
+		return err_set((enum err)-r->first_error, "%llu files could not be copied; %s", (unsigned long long)r->failed,
+		    logged ? "the log names them" : "not even the log could be written");
+	if (!logged)
+		return err_sys("writing the log");
 	return r->list.n ? 0 : err_set(ERR_INCOMPLETE, "no database was found to copy");
 }
 

@@ -26,7 +26,6 @@
 #define PAGE 128                        /* rows of the map taken at once */
 #define SETTLED_NS 2000000000           /* a stamp younger than this may still cover a later change */
 #define DRIFT_NS (60 * 1000000000ll)    /* a change this old should have been reported by the watcher */
-#define GONE_MAX 65536u                 /* vanished directories kept; more are found by the next scan */
 
 enum phase { LIST, MISSING, SUBDIRS, GONE };
 
@@ -192,51 +191,10 @@ push_gone(struct scan *s, const char *path)
 static void
 remember_gone(struct scan *s, const char *path)
 {
-	char *copy;
+	int err = scan_gone_add(&s->gone, path);
 
-	if (s->n_gone == s->gone_cap) {
-		size_t cap = s->gone_cap ? s->gone_cap * 2 : 16;
-		char **grown = cap <= GONE_MAX ? realloc(s->gone, cap * sizeof *grown) : NULL;
-
-		if (!grown) {
-			note_error(s, err_set(ERR_LIMIT, "too many directories vanished at once"), false);
-			return;
-		}
-		s->gone = grown;
-		s->gone_cap = cap;
-	}
-	if ((copy = strdup(path)))
-		s->gone[s->n_gone++] = copy;
-	else
-		out_of_memory(s);
-}
-
-static size_t
-slashes(const char *path)
-{
-	size_t n = 0;
-
-	for (; *path; path++)
-		n += *path == '/';
-	return n;
-}
-
-size_t
-scan_take_gone(struct scan *s, char **out, size_t max)
-{
-	size_t deepest = 0, n = 0, kept = 0;
-
-	for (size_t i = 0; i < s->n_gone; i++)
-		if (slashes(s->gone[i]) > deepest)
-			deepest = slashes(s->gone[i]);
-	for (size_t i = 0; i < s->n_gone; i++) {
-		if (n < max && slashes(s->gone[i]) == deepest)
-			out[n++] = s->gone[i];
-		else
-			s->gone[kept++] = s->gone[i];
-	}
-	s->n_gone = kept;
-	return n;
+	if (err < 0)
+		note_error(s, err, false);
 }
 
 /* ---- rows of the map, a page at a time ---- */
@@ -610,9 +568,7 @@ scan_free(struct scan *s)
 	}
 	for (size_t i = 0; i < s->n_found; i++)
 		free(s->found[i].path);
-	while (s->n_gone)
-		free(s->gone[--s->n_gone]);
-	free(s->gone);
+	scan_gone_fini(&s->gone);
 	free(s->start);
 	free(s->levels);
 	free(s);

@@ -19,6 +19,7 @@
 #include "base/block.h"
 #include "base/workpool.h"
 #include "journal/blockmap.h"
+#include "replicator/scan_gone.h"
 #include "replicator/settle.h"
 
 struct origin;
@@ -60,8 +61,7 @@ struct scan {
 	struct scan_found found[SCAN_FOUND];
 	size_t n_found;
 	struct scan_dirs closed;   /* directories whose listing ended in this slice */
-	char **gone;               /* vanished directories, to be removed when they are empty, deepest first */
-	size_t n_gone, gone_cap;
+	struct scan_gone gone;     /* vanished directories, to be removed when they are empty */
 	size_t budget;
 	uint64_t compared, drift;
 	bool done;
@@ -79,8 +79,5 @@ void scan_free(struct scan *s);
 void scan_slice(struct scan *s);
 
 void scan_dir_free(struct scan_dir *d);
-
-/* Takes the deepest of the vanished directories, those that may go side by side: fills up to `max`, gives how many. */
-size_t scan_take_gone(struct scan *s, char **out, size_t max);
 
 #endif

@@ -211,7 +211,7 @@ static void
 remove_gone(struct replicator *r, struct sweep *sw)
 {
 	char *gone[GONE_AT_ONCE];
-	size_t n = scan_take_gone(sw->scan, gone, GONE_AT_ONCE);
+	size_t n = scan_gone_take(&sw->scan->gone, gone, GONE_AT_ONCE);
 
 	for (size_t i = 0; i < n; i++) {
 		if (!give_work(r, sw, gone[i], NULL, true))

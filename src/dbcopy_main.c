@@ -18,7 +18,7 @@ static const char usage[] =
     "  -t N           threads, 1..16 (2)\n"
     "  -i mm-dd-yyyy  only files changed since that day\n"
     "Each database is copied under a record lock that its writers honour.  The log is DESTINATION/mmddgwbk.nnn.\n"
-    "Exit status: 0 every file arrived whole, 1 something is missing or damaged (the log names it), 2 usage.\n";
+    "Exit status: 0 every file arrived whole, 1 something is missing or damaged (the log names it), 2 usage,\n15 no space.\n";
 
 static int
 bad_usage(const char *why)
@@ -75,5 +75,5 @@ main(int argc, char **argv)
 	err = copyrun(&run);
 	if (err)
 		fprintf(stderr, "tidemark-dbcopy: %s\n", err_text());
-	return err == 0 ? 0 : err == -ERR_CONFIG ? 2 : 1;
+	return err == -ERR_NOSPACE || err == -ERR_CONFIG ? err_exit_status(err) : err != 0;
 }

@@ -7,12 +7,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,7 +39,7 @@ struct run {
 	const struct block_key *key; /* NULL without a report */
 	struct dblist list;
 
-	mtx_t lock; /* guards all below */
+	pthread_mutex_t lock; /* guards all below */
 	size_t next;
 	uint64_t copied, current, bytes_written, failed;
 	int first_error;
@@ -146,7 +146,7 @@ file_done(struct run *r, const char *path, const struct copier_result *result)
 {
 	char *shown = r->options->verbose ? relpath_escape(path) : NULL;
 
-	mtx_lock(&r->lock);
+	pthread_mutex_lock(&r->lock);
 	if (result->copied)
 		r->copied++;
 	else
@@ -159,7 +159,7 @@ file_done(struct run *r, const char *path, const struct copier_result *result)
 	}
 	if (r->key && !r->report_broken)
 		report(r, path, result);
-	mtx_unlock(&r->lock);
+	pthread_mutex_unlock(&r->lock);
 	free(shown);
 }
 
@@ -168,13 +168,13 @@ file_failed(struct run *r, const char *path, int err)
 {
 	char *shown = relpath_escape(path);
 
-	mtx_lock(&r->lock);
+	pthread_mutex_lock(&r->lock);
 	r->failed++;
 	if (!r->first_error)
 		r->first_error = err;
 	log_line(r, "Error: %s: %s", shown ? shown : "?", err_text());
 	fprintf(stderr, "tidemark-dbcopy: %s: %s\n", shown ? shown : "?", err_text());
-	mtx_unlock(&r->lock);
+	pthread_mutex_unlock(&r->lock);
 	free(shown);
 }
 
@@ -216,13 +216,13 @@ next_path(struct run *r)
 {
 	const char *path;
 
-	mtx_lock(&r->lock);
+	pthread_mutex_lock(&r->lock);
 	path = r->next < r->list.n ? r->list.files[r->next++].path : NULL;
-	mtx_unlock(&r->lock);
+	pthread_mutex_unlock(&r->lock);
 	return path;
 }
 
-static int
+static void *
 worker(void *arg)
 {
 	struct run *r = arg;
@@ -239,20 +239,20 @@ worker(void *arg)
 			file_failed(r, path, err);
 		copier_result_fini(&result);
 	}
-	return 0;
+	return NULL;
 }
 
 static void
 copy_all(struct run *r)
 {
-	thrd_t threads[THREADS_MAX];
+	pthread_t threads[THREADS_MAX];
 	unsigned started = 0;
 
-	while (started + 1 < r->options->threads && thrd_create(&threads[started], worker, r) == thrd_success)
+	while (started + 1 < r->options->threads && pthread_create(&threads[started], NULL, worker, r) == 0)
 		started++;
 	worker(r);
 	for (unsigned i = 0; i < started; i++)
-		thrd_join(threads[i], NULL);
+		pthread_join(threads[i], NULL);
 }
 
 /* ---- the run ---- */
@@ -323,10 +323,12 @@ finish(struct run *r)
 	    (unsigned long long)r->current, (unsigned long long)r->bytes_written, (unsigned long long)r->failed);
 	printf("%llu files copied, %llu current, %llu bytes written, %llu errors\n", (unsigned long long)r->copied,
 	    (unsigned long long)r->current, (unsigned long long)r->bytes_written, (unsigned long long)r->failed);
-	if (fflush(r->log) != 0)
-		return err_sys("writing the log");
+	bool logged = fflush(r->log) == 0;
 	if (r->failed)
-		return err_set((enum err)-r->first_error, "%llu files could not be copied; the log names them", (unsigned long long)r->failed);
+		return err_set((enum err)-r->first_error, "%llu files could not be copied; %s", (unsigned long long)r->failed,
+		    logged ? "the log names them" : "not even the log could be written");
+	if (!logged)
+		return err_sys("writing the log");
 	return r->list.n ? 0 : err_set(ERR_INCOMPLETE, "no database was found to copy");
 }
 
@@ -337,8 +339,7 @@ copyrun(const struct copyrun_options *options)
 	struct run r = {.options = options, .destination = -1};
 	int err;
 
-	if (mtx_init(&r.lock, mtx_plain) != thrd_success)
-		return err_set(ERR_NOMEM, "making a lock");
+	pthread_mutex_init(&r.lock, NULL);
 	if ((err = open_source(&r)) != 0)
 		goto out;
 	r.destination = open(options->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -362,6 +363,6 @@ out:
 		close(r.destination);
 	livetree_close(r.tree);
 	dblist_fini(&r.list);
-	mtx_destroy(&r.lock);
+	pthread_mutex_destroy(&r.lock);
 	return err;
 }

@@ -7,11 +7,9 @@
  * time limit, non-zero exit, an error in its log, a live database that is missing, empty or older than it was at T0.
  * On stop the child's whole process group gets TERM, five seconds later KILL.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <dirent.h>
 #include <limits.h>
 #include <signal.h>
@@ -19,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -29,13 +26,12 @@
 #include "base/fsio.h"
 #include "base/workpool.h"
 #include "collector/dbcopy.h"
-#include "collector/dblist.h"
+#include "collector/dbcopy_proof.h"
 #include "collector/shellwords.h"
 #include "livetree.h"
 
 extern char **environ;
 
-#define LOG_PATTERN "????gwbk.*"
 #define OUTPUT_LINE_MAX 4096u
 #define GRACE_S 5
 #define REPORT_PIECE (256u * 1024u)
@@ -53,7 +49,8 @@ struct dbcopy {
 	enum step step;
 	struct job job;             /* listing, then checking */
 	bool job_runs;
-	struct dblist before;       /* the live tree at T0 */
+	struct dbcopy_proof proof;  /* belongs to the lane while a job runs */
+	char *marker;
 	struct dbcopy_figures figures;
 	int err;                    /* of the lane's work, or of the whole */
 	char text[1024];
@@ -100,7 +97,8 @@ destroy(struct dbcopy *d)
 	close_event(&d->limit, NULL);
 	if (d->log_fd >= 0)
 		close(d->log_fd);
-	dblist_fini(&d->before);
+	dblist_fini(&d->proof.before);
+	free(d->marker);
 	free(d->report_data);
 	free(d->staging);
 	free(d->shadow);
@@ -124,142 +122,13 @@ over(struct dbcopy *d)
 		d->events.done(d->err, d->text, &d->figures, d->arg);
 }
 
-/* ---- checking what is there (lane) ---- */
-
-static bool
-says_error(const char *line)
-{
-	/* The grammar of GroupWise's log is not documented: a line with the word is taken seriously unless it counts none. */
-	const char *none = strcasestr(line, "0 error"), *count = strcasestr(line, "errors: 0");
-	bool zero = none && (none == line || !isdigit((unsigned char)none[-1]));
-
-	return strcasestr(line, "error") && !zero && !(count && !isdigit((unsigned char)count[9])) && !strcasestr(line, "no error");
-}
-
-/* Moves the copier's own log from staging into the job's log and looks for trouble in it. */
-static int
-take_log(struct dbcopy *d, int staging, const char *name)
-{
-	char *data, *line, *rest;
-	size_t len;
-	int err = fsio_read_file(staging, name, 64u * 1024u * 1024u, &data, &len);
-
-	if (err)
-		return err_prefix(err, "reading DBCOPY's log %s", name);
-	if (write(d->log_fd, data, len) < 0)
-		err = err_sys("writing the job's log");
-	for (rest = data; err == 0 && (line = strsep(&rest, "\r\n"));)
-		if (says_error(line))
-			err = err_set(ERR_INCOMPLETE, "DBCOPY's log says: %.200s", line);
-	free(data);
-	fsio_unlink(staging, name);
-	return err;
-}
-
-static int
-take_logs(struct dbcopy *d, int staging)
-{
-	int fd = fsio_open_dir(staging, ""), err = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return err_set(ERR_IO, "listing the local staging folder");
-	}
-	while ((entry = readdir(dir)))
-		if (fnmatch(LOG_PATTERN, entry->d_name, FNM_CASEFOLD) == 0) {
-			int log_err = take_log(d, staging, entry->d_name);
-			err = err ? err : log_err;
-		}
-	closedir(dir);
-	return err;
-}
-
-/* Every database that was there at T0, and still is, must have arrived. */
-static int
-check_list(struct dbcopy *d, const struct dblist *live, const struct dblist *copies)
-{
-	size_t databases = 0;
-
-	for (size_t i = 0; i < d->before.n; i++) {
-		const struct dblist_file *was = &d->before.files[i], *copy = dblist_find(copies, was->path);
-
-		if (!dblist_find(live, was->path))
-			continue;
-		if (!copy)
-			return err_set(ERR_INCOMPLETE, "DBCOPY did not copy %s", was->path);
-		if (copy->size == 0 && was->size > 0)
-			return err_set(ERR_INCOMPLETE, "DBCOPY left %s empty", was->path);
-		if (copy->mtime_ns / 1000000000 < was->mtime_ns / 1000000000)
-			return err_set(ERR_INCOMPLETE, "DBCOPY left an old copy of %s", was->path);
-		databases += layout_is_database(was->path);
-	}
-	if (databases == 0)
-		return err_set(ERR_INCOMPLETE, "DBCOPY copied no database at all");
-	if (!dblist_find(copies, layout_root_database(livetree_type(d->setup.tree))))
-		return err_set(ERR_INCOMPLETE, "DBCOPY did not copy %s", layout_root_database(livetree_type(d->setup.tree)));
-	return 0;
-}
-
-static bool
-has_dir(const struct dblist *list, const char *dir)
-{
-	for (size_t i = 0; i < list->n_dirs; i++)
-		if (strcmp(list->dirs[i], dir) == 0)
-			return true;
-	return false;
-}
-
-/* DBCOPY does not mirror deletions: names that the live tree no longer has leave staging. */
-static int
-prune(struct dbcopy *d, int staging, const struct dblist *live, const struct dblist *copies)
-{
-	for (size_t i = 0; i < copies->n; i++)
-		if (!dblist_find(live, copies->files[i].path) && !dblist_find(&d->before, copies->files[i].path)) {
-			int err = fsio_unlink(staging, copies->files[i].path);
-
-			if (err)
-				return err_prefix(err, "removing %s from local staging", copies->files[i].path);
-			d->figures.removed++;
-		}
-	/* Children first.  One that is not empty holds what DBCOPY does not copy; it does no harm. */
-	for (size_t i = copies->n_dirs; i-- > 0;)
-		if (!has_dir(live, copies->dirs[i]) && !has_dir(&d->before, copies->dirs[i]))
-			fsio_rmdir(staging, copies->dirs[i]);
-	return 0;
-}
-
-static int
-check_staging(struct dbcopy *d)
-{
-	enum layout_type type = livetree_type(d->setup.tree);
-	struct dblist live = {0}, copies = {0};
-	int staging = open(d->staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
-
-	if (staging < 0)
-		return err_sys("opening local staging %s", d->staging);
-	err = take_logs(d, staging);
-	if (err == 0 && (err = dblist_read(type, d->setup.tree, -1, &live)) == 0 && (err = dblist_read(type, NULL, staging, &copies)) == 0)
-		err = check_list(d, &live, &copies);
-	if (err == 0)
-		err = prune(d, staging, &live, &copies);
-	d->figures.files = copies.n - (size_t)d->figures.removed;
-	d->figures.bytes = 0;
-	for (size_t i = 0; i < copies.n; i++)
-		d->figures.bytes += copies.files[i].size;
-	dblist_fini(&live);
-	dblist_fini(&copies);
-	close(staging);
-	return err;
-}
+/* ---- the proof (lane) ---- */
 
 static void
 check_run(struct job *job)
 {
 	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
-	int err = check_staging(d);
+	int err = dbcopy_proof_end(&d->proof);
 
 	if (err)
 		keep_error(d, err);
@@ -595,7 +464,7 @@ static void
 list_run(struct job *job)
 {
 	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
-	int err = dblist_read(livetree_type(d->setup.tree), d->setup.tree, -1, &d->before);
+	int err = dbcopy_proof_begin(&d->proof);
 
 	if (err)
 		keep_error(d, err);
@@ -644,7 +513,16 @@ dbcopy_start(const struct dbcopy_setup *setup, const struct dbcopy_events *event
 	d->command = strdup(setup->command);
 	memcpy(d->key, setup->key, sizeof d->key);
 	d->log_fd = open(setup->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (!d->staging || !d->shadow || !d->log_file || !d->command || d->log_fd < 0) {
+	if (asprintf(&d->marker, "%s.running", setup->shadow) < 0)
+		d->marker = NULL;
+	d->proof = (struct dbcopy_proof){
+	    .tree = setup->tree,
+	    .staging = d->staging,
+	    .marker = d->builtin ? NULL : d->marker,
+	    .log_fd = d->log_fd,
+	    .figures = &d->figures,
+	};
+	if (!d->staging || !d->shadow || !d->log_file || !d->command || !d->marker || d->log_fd < 0) {
 		int err = d->log_fd < 0 ? err_sys("opening the job's log %s", setup->log_file) : err_set(ERR_NOMEM, "starting DBCOPY");
 
 		destroy(d);

@@ -7,14 +7,15 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <threads.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -292,6 +293,7 @@ writer(unsigned pages, bool locks, int *ret_ready)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves no writer behind */
 		struct flock lock = {.l_whence = SEEK_SET};
 		int fd = openat(scratch.fd, "from", O_RDWR | O_CLOEXEC);
 
@@ -391,6 +393,7 @@ a_lock_that_is_never_given_back_is_busy(void **state)
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 		int fd = openat(scratch.fd, "from", O_RDWR | O_CLOEXEC);
 
@@ -410,7 +413,7 @@ a_lock_that_is_never_given_back_is_busy(void **state)
 	close(pipes[1]);
 }
 
-static int
+static void *
 copy_in_thread(void *arg)
 {
 	const char *const *names = arg;
@@ -424,24 +427,25 @@ copy_in_thread(void *arg)
 	}
 	close(a);
 	close(b);
-	return err;
+	return (void *)(intptr_t)err;
 }
 
 static void
 threads_copy_beside_each_other(void **state)
 {
 	static const char *const names[4][2] = {{"from", "to"}, {"from", "to2"}, {"from", "to3"}, {"from", "to4"}};
-	thrd_t threads[4];
-	int ready, result;
+	pthread_t threads[4];
+	void *result;
+	int ready;
 
 	(void)state;
 	write_pages(from, 0, PAGES, 1);
 	pid_t pid = writer(PAGES, true, &ready);
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(thrd_create(&threads[i], copy_in_thread, (void *)(uintptr_t)names[i]), thrd_success);
+		assert_int_equal(pthread_create(&threads[i], NULL, copy_in_thread, (void *)(uintptr_t)names[i]), 0);
 	for (int i = 0; i < 4; i++) {
-		assert_int_equal(thrd_join(threads[i], &result), thrd_success);
-		assert_int_equal(result, 0);
+		assert_int_equal(pthread_join(threads[i], &result), 0);
+		assert_null(result);
 		int fd = openat(scratch.fd, names[i][1], O_RDONLY | O_CLOEXEC);
 		assert_int_not_equal(version_of(fd, PAGES), 0);
 		close(fd);

@@ -78,7 +78,7 @@ scan(const char *dir, bool slow)
 	do
 		take_slice(s, &slices);
 	while (!s->done);
-	while ((n = scan_take_gone(s, names, 8)))
+	while ((n = scan_gone_take(&s->gone, names, 8)))
 		for (size_t i = 0; i < n; i++) {
 			strcat(strcat(gone, names[i]), " ");
 			free(names[i]);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* scan_gone - the order in which vanished directories go. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "replicator/scan_gone.h"
+
+static int
+grow(struct scan_gone *g)
+{
+	size_t cap = g->cap ? g->cap * 2 : 16;
+	char **grown;
+
+	if (cap > SCAN_GONE_MAX)
+		return err_set(ERR_LIMIT, "too many directories vanished at once");
+	if (!(grown = realloc(g->paths, cap * sizeof *grown)))
+		return err_set(ERR_NOMEM, "no memory for a scan");
+	g->paths = grown;
+	g->cap = cap;
+	return 0;
+}
+
+int
+scan_gone_add(struct scan_gone *g, const char *path)
+{
+	int err = g->n == g->cap ? grow(g) : 0;
+
+	if (err)
+		return err;
+	if (!(g->paths[g->n] = strdup(path)))
+		return err_set(ERR_NOMEM, "no memory for a scan");
+	g->n++;
+	return 0;
+}
+
+static size_t
+depth_of(const char *path)
+{
+	size_t n = 0;
+
+	for (; *path; path++)
+		n += *path == '/';
+	return n;
+}
+
+size_t
+scan_gone_take(struct scan_gone *g, char **out, size_t max)
+{
+	size_t deepest = 0, n = 0, kept = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		if (depth_of(g->paths[i]) > deepest)
+			deepest = depth_of(g->paths[i]);
+	for (size_t i = 0; i < g->n; i++) {
+		if (n < max && depth_of(g->paths[i]) == deepest)
+			out[n++] = g->paths[i];
+		else
+			g->paths[kept++] = g->paths[i];
+	}
+	g->n = kept;
+	return n;
+}
+
+void
+scan_gone_fini(struct scan_gone *g)
+{
+	while (g->n)
+		free(g->paths[--g->n]);
+	free(g->paths);
+	*g = (struct scan_gone){0};
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* dbcopy_proof - what must be there after DBCOPY, what must not, and what its own log says. */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fsio.h"
+#include "collector/dbcopy_proof.h"
+#include "livetree.h"
+
+#define LOG_PATTERN "????gwbk.*"
+
+static bool
+says_error(const char *line)
+{
+	/* The grammar of GroupWise's log is not documented: a line with the word is taken seriously unless it counts none. */
+	const char *none = strcasestr(line, "0 error"), *count = strcasestr(line, "errors: 0");
+	bool zero = none && (none == line || !isdigit((unsigned char)none[-1]));
+
+	return strcasestr(line, "error") && !zero && !(count && !isdigit((unsigned char)count[9])) && !strcasestr(line, "no error");
+}
+
+/* Moves the copier's own log from staging into the job's log and looks for trouble in it. */
+static int
+take_log(struct dbcopy_proof *p, int staging, const char *name)
+{
+	char *data, *line, *rest;
+	size_t len;
+	int err = fsio_read_file(staging, name, 64u * 1024u * 1024u, &data, &len);
+
+	if (err)
+		return err_prefix(err, "reading DBCOPY's log %s", name);
+	if (write(p->log_fd, data, len) < 0)
+		err = err_sys("writing the job's log");
+	for (rest = data; err == 0 && (line = strsep(&rest, "\r\n"));)
+		if (says_error(line))
+			err = err_set(ERR_INCOMPLETE, "DBCOPY's log says: %.200s", line);
+	free(data);
+	fsio_unlink(staging, name);
+	return err;
+}
+
+static int
+take_logs(struct dbcopy_proof *p, int staging)
+{
+	int fd = fsio_open_dir(staging, ""), err = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return err_set(ERR_IO, "listing the local staging folder");
+	}
+	while ((entry = readdir(dir)))
+		if (fnmatch(LOG_PATTERN, entry->d_name, FNM_CASEFOLD) == 0) {
+			int log_err = take_log(p, staging, entry->d_name);
+			err = err ? err : log_err;
+		}
+	closedir(dir);
+	return err;
+}
+
+/* Every database that was there at T0, and still is, must have arrived. */
+static int
+check_list(struct dbcopy_proof *p, const struct dblist *live, const struct dblist *copies)
+{
+	size_t databases = 0;
+
+	for (size_t i = 0; i < p->before.n; i++) {
+		const struct dblist_file *was = &p->before.files[i], *copy = dblist_find(copies, was->path);
+
+		if (!dblist_find(live, was->path))
+			continue;
+		if (!copy)
+			return err_set(ERR_INCOMPLETE, "DBCOPY did not copy %s", was->path);
+		if (copy->size == 0 && was->size > 0)
+			return err_set(ERR_INCOMPLETE, "DBCOPY left %s empty", was->path);
+		if (copy->mtime_ns / 1000000000 < was->mtime_ns / 1000000000)
+			return err_set(ERR_INCOMPLETE, "DBCOPY left an old copy of %s", was->path);
+		databases += layout_is_database(was->path);
+	}
+	if (databases == 0)
+		return err_set(ERR_INCOMPLETE, "DBCOPY copied no database at all");
+	if (!dblist_find(copies, layout_root_database(livetree_type(p->tree))))
+		return err_set(ERR_INCOMPLETE, "DBCOPY did not copy %s", layout_root_database(livetree_type(p->tree)));
+	return 0;
+}
+
+static bool
+has_dir(const struct dblist *list, const char *dir)
+{
+	for (size_t i = 0; i < list->n_dirs; i++)
+		if (strcmp(list->dirs[i], dir) == 0)
+			return true;
+	return false;
+}
+
+/* DBCOPY does not mirror deletions: names that the live tree no longer has leave staging. */
+static int
+prune(struct dbcopy_proof *p, int staging, const struct dblist *live, const struct dblist *copies)
+{
+	for (size_t i = 0; i < copies->n; i++)
+		if (!dblist_find(live, copies->files[i].path) && !dblist_find(&p->before, copies->files[i].path)) {
+			int err = fsio_unlink(staging, copies->files[i].path);
+
+			if (err)
+				return err_prefix(err, "removing %s from local staging", copies->files[i].path);
+			p->figures->removed++;
+		}
+	/* Children first.  One that is not empty holds what DBCOPY does not copy; it does no harm. */
+	for (size_t i = copies->n_dirs; i-- > 0;)
+		if (!has_dir(live, copies->dirs[i]) && !has_dir(&p->before, copies->dirs[i]))
+			fsio_rmdir(staging, copies->dirs[i]);
+	return 0;
+}
+
+/* ---- copies that a broken run may have left ---- */
+
+/*
+ * GroupWise's DBCOPY copies what is newer.  A run that failed or was killed may leave half a copy with the time of its
+ * writing, which is newer than the source: it would never be made again.  So a marker lies beside staging while an external
+ * run is under way; when it is still there at the next, whatever was touched since is removed and copied anew.
+ */
+static int
+distrust(int staging, enum layout_type type, const struct stat *marker)
+{
+	struct dblist copies = {0};
+	int err = dblist_read(type, NULL, staging, &copies);
+
+	for (size_t i = 0; err == 0 && i < copies.n; i++) {
+		struct stat st;
+
+		if (fsio_stat(staging, copies.files[i].path, &st) == 0 && st.st_ctim.tv_sec >= marker->st_ctim.tv_sec)
+			err = fsio_unlink(staging, copies.files[i].path);
+	}
+	dblist_fini(&copies);
+	return err;
+}
+
+/* A new file each time: its ctime says when the run began. */
+static int
+make_marker(const char *path)
+{
+	int fd, err;
+
+	if (unlink(path) != 0 && errno != ENOENT)
+		return err_sys("removing %s", path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys("making %s", path);
+	err = fsio_sync_file(fd, "dbcopy.marker");
+	close(fd);
+	return err;
+}
+
+static int
+set_marker(const struct dbcopy_proof *p)
+{
+	struct stat marker;
+	int staging, err = 0;
+
+	if (!p->marker)
+		return 0;
+	if (stat(p->marker, &marker) == 0) {
+		staging = open(p->staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		err = staging < 0 ? err_sys("opening local staging %s", p->staging) : distrust(staging, livetree_type(p->tree), &marker);
+		if (staging >= 0)
+			close(staging);
+	}
+	return err ? err : make_marker(p->marker);
+}
+
+/* ---- the public face ---- */
+
+int
+dbcopy_proof_begin(struct dbcopy_proof *p)
+{
+	int err = set_marker(p);
+
+	return err ? err : dblist_read(livetree_type(p->tree), p->tree, -1, &p->before);
+}
+
+int
+dbcopy_proof_end(struct dbcopy_proof *p)
+{
+	enum layout_type type = livetree_type(p->tree);
+	struct dblist live = {0}, copies = {0};
+	int staging = open(p->staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (staging < 0)
+		return err_sys("opening local staging %s", p->staging);
+	err = take_logs(p, staging);
+	if (err == 0 && (err = dblist_read(type, p->tree, -1, &live)) == 0 && (err = dblist_read(type, NULL, staging, &copies)) == 0)
+		err = check_list(p, &live, &copies);
+	if (err == 0)
+		err = prune(p, staging, &live, &copies);
+	p->figures->files = copies.n - (size_t)p->figures->removed;
+	p->figures->bytes = 0;
+	for (size_t i = 0; i < copies.n; i++)
+		p->figures->bytes += copies.files[i].size;
+	dblist_fini(&live);
+	dblist_fini(&copies);
+	close(staging);
+	/* Killed before this: the next run makes good copies again, which costs time and nothing else. */
+	if (err == 0 && p->marker && unlink(p->marker) != 0)
+		err = err_sys("removing %s", p->marker);
+	return err;
+}

@@ -183,10 +183,11 @@ PY
 		not_ok "server full: the collector's status says so"
 		note "  status says: $(field state): $(field reason)"
 	fi
-	expect 15 'space' "server full: a backup fails with the status for it" timeout 60 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait
+	expect 15 'space' "server full: a backup fails with the status for it" timeout 120 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait
 	same "server full: no half set" "" "$(half_state)"
 	expect 0 '' "server full: what was sealed is whole" tms verify po1
 	mount -o remount,size=400m "$W/small"
+	check "space again: what waited is sent, by itself" wait_status 180 'p["troubled"] == 0'
 	check "space again: sync ends" sync_wait 120
 	check "space again: a backup is good" backup
 	check "space again: that is restored" restore po1 latest "$W/refilled"

@@ -26,7 +26,7 @@ check "and the replica equals the live blobs" compare_replica
 wire=$(field wire_bytes_sent)
 note "$(grep -c '^cut' "$W/proxy.log") cuts, $wire bytes on the wire for a tree of $SIZE"
 holds "the link was cut indeed" "$(grep -c '^cut' "$W/proxy.log")" -ge 2
-holds "every_start_is_a_recovery: what had arrived before a cut is not sent again" "$wire" -le $((SIZE + 3 * 12000000))
+holds "every_start_is_a_recovery: what had arrived before a cut is not sent again" "$wire" -le $((SIZE + 3 * 16000000))
 kill -USR1 $proxy
 check "a reset of an idle link is noticed and mended" wait_status 30 'p["connected"]'
 kill -TERM $proxy

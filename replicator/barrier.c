@@ -28,7 +28,7 @@ end_barrier(struct replicator *r, struct barrier *b, int err)
 	if (err < 0)
 		snprintf(text, sizeof text, "%s", err_text());
 	else if (b->stale)
-		snprintf(text, sizeof text, "%u files could not be read and are stale, such as %s", b->stale, b->text);
+		snprintf(text, sizeof text, "%u files could not be sent and are stale, such as %s", b->stale, b->text);
 	TAILQ_REMOVE(&r->barriers, b, link);
 	promise_keep(r, b->done, b->arg, err, text);
 	free(b);
@@ -137,6 +137,9 @@ check_works(struct replicator *r, struct barrier *b)
 			return err_set(ERR_INCOMPLETE, "deletions are held: %s", w->text);
 		if (w->attempts < TRIES || w->noting || w->active)
 			return 1;
+		/* Not this file's trouble: the server is full, and no set can be whole. */
+		if (w->err == -ERR_NOSPACE || w->err == ERR_NOSPACE)
+			return err_set(ERR_NOSPACE, "the server has no space left: %.150s waits (%.90s)", w->path, w->text);
 		if (!stale++ && !b->text[0])
 			snprintf(b->text, sizeof b->text, "%.150s: %.90s", w->path, w->text);
 	}

@@ -299,10 +299,12 @@ barrier_passed(int err, const char *text, void *arg)
 	if (stale(s, STEP_BARRIER))
 		return;
 	s->barrier = 0;
-	if (err)
+	if (err) {
 		fail(s, err, text);
-	else
-		seal(s);
+		return;
+	}
+	warn(s, text); /* stale files: the set has what came before, and says so */
+	seal(s);
 }
 
 static void

@@ -70,10 +70,19 @@ verb_status(const struct cli *c)
 	return status;
 }
 
+/* 3: all but what the text names. */
+static int
+sync_status(const json_t *last)
+{
+	const char *text = json_string_value(json_object_get(last, "text"));
+
+	return text && *text ? 3 : 0;
+}
+
 static int
 verb_sync(const struct cli *c)
 {
-	return ask_profile(c, "POST", "sync", wait_body(c), show_nothing, NULL);
+	return ask_profile(c, "POST", "sync", wait_body(c), show_lines, sync_status);
 }
 
 /* A job's exit status: good 0, with warnings 3, else what its error says. */

@@ -162,6 +162,16 @@ done_plain(int err, const char *text, void *arg)
 	wait_end(arg, err, text, NULL);
 }
 
+/* Good, but for files that could not be sent: the text names them. */
+static void
+synced(int err, const char *text, void *arg)
+{
+	json_t *o = api_object("done");
+
+	json_object_set_new(o, "text", api_text(text ? text : ""));
+	wait_end(arg, err, text, o);
+}
+
 static void
 on_sync(struct api_request *req, void *arg)
 {
@@ -177,7 +187,7 @@ on_sync(struct api_request *req, void *arg)
 		api_reply(req, api_object("done"));
 		return;
 	}
-	if ((w = wait_begin(a, req)) && (err = collector_sync(a->c, api_part(req, 0), done_plain, w)) != 0)
+	if ((w = wait_begin(a, req)) && (err = collector_sync(a->c, api_part(req, 0), synced, w)) != 0)
 		wait_end(w, err, err_text(), NULL);
 }
 

@@ -503,8 +503,13 @@ staging_write(struct batch *b, unsigned slice)
 	for (size_t i = 0; i < b->n; i++) {
 		struct change *c = &b->changes[i];
 
-		if ((!b->single && c->slice != slice) || c->err || (c->transfer && c->transfer->dead))
+		if ((!b->single && c->slice != slice) || c->err)
 			continue;
+		if (c->transfer && c->transfer->dead) {
+			/* Its end was planned before a piece of the same batch failed: no row may tell of bytes that are not there. */
+			c->row = ROW_NONE;
+			continue;
+		}
 		int err = carry_out(&w, c);
 		if (err < 0)
 			fail(c, err);

@@ -14,16 +14,28 @@ export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 UNIT_LIMIT=${UNIT_LIMIT:-300} INTEGRATION_LIMIT=${INTEGRATION_LIMIT:-600}
 ONLY=${ONLY:-} # a part of a test's name
 
+JOBS=${JOBS:-3}  # tests at a time: most wait more than they compute
+
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 names=()
 
-# one NAME LIMIT COMMAND...: runs a test program, shows it if anything is wrong
-one() {
-	local name=$1 limit=$2 log=$out/$1.log status good bad skip
+# start NAME LIMIT COMMAND...: runs a test program in the background, at most JOBS at a time
+start() {
+	local name=$1 limit=$2
 	shift 2
-	timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
-	status=$?
+	while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n; done
+	names+=("$name")
+	(
+		timeout -k 10 "$limit" "$@" >"$out/$name.log" 2>&1 </dev/null
+		echo "$? $limit" >"$out/$name.status"
+	) &
+}
+
+# Counts one finished test, and shows what it said if anything is wrong.
+count() {
+	local name=$1 log=$out/$1.log status limit good bad skip
+	read -r status limit <"$out/$name.status"
 	good=$(grep -cE '^ok ' "$log")
 	skip=$(grep -cE '^ok .*# [Ss][Kk][Ii][Pp]' "$log")
 	bad=$(grep -cE '^not ok ' "$log")
@@ -40,17 +52,18 @@ one() {
 		printf '%-34s %4d ok%s\n' "$name" "$((good - skip))" "$([ "$skip" = 0 ] || echo ", $skip skipped")"
 	else
 		printf '%-34s %4d FAILED\n' "$name" "$bad"
-		tail -n 60 "$log" | sed 's/^/    /'
+		grep -E -A 5 '^not ok ' "$log" | sed 's/^/    /'
+		tail -n 40 "$log" | sed 's/^/    | /'
 	fi
 }
 
 unit() {
-	make -s -j"$(nproc)" FLAVOUR="$FLAVOUR" units || { failed=$((failed + 1)); return; }
+	make -s -j"$(nproc)" FLAVOUR="$FLAVOUR" units tools || { failed=$((failed + 1)); return; }
 	local test
 	for test in tests/unit/test_*.c; do
 		test=$(basename "$test" .c)
 		case $test in *"$ONLY"*) ;; *) continue ;; esac
-		CMOCKA_MESSAGE_OUTPUT=TAP one "$test" "$UNIT_LIMIT" "$BUILD/unit/$test"
+		CMOCKA_MESSAGE_OUTPUT=TAP start "$test" "$UNIT_LIMIT" "$BUILD/unit/$test"
 	done
 }
 
@@ -58,7 +71,7 @@ integration() {
 	local test
 	for test in tests/integration/test_*.sh; do
 		case $test in *"$ONLY"*) ;; *) continue ;; esac
-		one "$(basename "$test" .sh)" "$INTEGRATION_LIMIT" bash "$test"
+		start "$(basename "$test" .sh)" "$INTEGRATION_LIMIT" bash "$test"
 	done
 }
 
@@ -68,6 +81,8 @@ for part in "$@"; do
 	*) echo "usage: $0 unit|integration ..." >&2; exit 2 ;;
 	esac
 done
+wait
+for name in "${names[@]}"; do count "$name"; done
 
 echo
 if [ "$skipped" = 0 ]; then

@@ -121,7 +121,7 @@ while time.monotonic() < end:
     n += 1
     f.seek((n * 4096) % 8000000)
     f.write(b"%d" % n)
-    if n % 50 == 0:
+    if n == 50:
         os.close(os.open(sys.argv[1], os.O_WRONLY))     # an event
 PY
 restless=$!

@@ -12,7 +12,7 @@ head_seq() { dump | tail -n 1 | cut -d' ' -f1; }
 figure() { talk status | grep -oE "$1=[^ ]+" | cut -d= -f2; }
 
 watcher_start() {
-	PID[watcher]=$(proc launch "$W/watcher.log" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po1) || return
+	PID[watcher]=$(proc launch "$W/watcher.log" "$SOCKET" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po1) || return
 	STARTED+=("${PID[watcher]}")
 }
 watcher_end() { daemon_end watcher "$1"; }
@@ -34,7 +34,8 @@ echo "# seed $SEED"
 # --- start, burst -------------------------------------------------------------------------------------------------
 watcher_start || { not_ok "the watcher starts" "$W/watcher.log"; done_testing; }
 ok "the watcher starts"
-same "its first row is a rescan of everything" "RESCAN ." "$(dump | cut -d' ' -f2,4 | head -n 1)"
+barrier
+same "its first row is a rescan of everything" "RESCAN ." "$(cut -d' ' -f2,4 "$W/rows" | head -n 1)"
 expect 11 'has a watcher already' "a second watcher is refused" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po1
 expect 10 'no profile' "an unknown profile is named" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po9
 
@@ -101,7 +102,8 @@ after=$(head_seq)
 watcher_end KILL
 : >"$PO/offiles/fd1/unseen"
 watcher_start
-check "killed and started again it asks for a rescan" grep -qE '^[0-9]+ RESCAN [0-9]+ \.$' <(dump "$after")
+barrier "$after"
+check "killed and started again it asks for a rescan" grep -qE '^[0-9]+ RESCAN [0-9]+ \.$' "$W/rows"
 after=$(head_seq)
 "$TOOLDIR/burst" "$PO/offiles" last 3000 >/dev/null
 watcher_end TERM

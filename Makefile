@@ -49,7 +49,7 @@ UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
 GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
-.PHONY: all help demo test unit integration check lint analyze asan tsan bench crash fuzz install clean programs
+.PHONY: all help demo test unit integration chaos lint analyze asan tsan bench install clean programs
 .SECONDARY:
 
 all: programs		## build the programs into build/bin
@@ -68,6 +68,8 @@ unit:			## the unit tests of this FLAVOUR
 	@tests/run.sh unit
 integration:		## the tests of the real programs
 	@tests/run.sh integration
+chaos:			## random edits and deaths, restless files: longer, and not all of it green yet (ARCHITECTURE.md, section 8)
+	@./install-deps.sh test && $(MAKE) -s all && tests/run.sh chaos
 lint:			## layers, libraries known to one file, shell scripts
 	@tests/lint/layers.sh
 analyze:		## clang-tidy and cppcheck at zero findings

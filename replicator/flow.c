@@ -157,6 +157,8 @@ flow_finish(struct replicator *r, struct work *w)
 {
 	struct note *n = &w->note;
 
+	if (w->verdict == WORK_PUT || w->verdict == WORK_LARGE)
+		r->status.server_full = false; /* it has kept something */
 	*n = (struct note){.owner = w, .done = on_noted};
 	n->n_ops = map_ops(w, n->ops);
 	n->ack = w->row && !w->again && w->verdict != WORK_ABORTED;
@@ -233,6 +235,8 @@ flow_retry(struct replicator *r, struct work *w, int err, const char *text)
 	work_forget(w);
 	w->err = err;
 	memcpy(w->text, copy, sizeof copy);
+	if (err == -ERR_NOSPACE || err == ERR_NOSPACE)
+		r->status.server_full = true;
 	log_debug("flow.retry", "path=%s code=%s attempts=%u delay_ms=%lld %s", w->path, err_name(err), w->attempts, (long long)delay, w->text);
 	if (w->attempts >= TRIES && w->snapshot) {
 		fail_snapshot(r, w);

@@ -76,6 +76,7 @@ struct replicator_status {
 	char why[256];             /* why not connected, or what is wrong; "" = all well */
 	uint64_t pending_changes, pending_bytes; /* journal rows; bytes known of what is queued and in flight */
 	uint64_t rescans_open, troubled;
+	bool server_full;          /* the last thing it could not keep, it had no space for */
 	int64_t oldest_pending_ns; /* 0 = none */
 	uint64_t wire_bytes_sent, payload_bytes_sent, files_sent, removals_sent;
 	uint64_t scanned, drift;   /* names compared by scans; differences found by the slow scan: should stay 0 */

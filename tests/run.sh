@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the tests and counts them: tests/run.sh unit|integration ...
+# Runs the tests and counts them: tests/run.sh unit|integration|chaos ...
 #
 # Every test speaks TAP: `ok - sentence` or `not ok - sentence`, unit tests through cmocka.  A program that dies or hangs
 # is one failure of its own.  The last line counts: `N passed, N failed`.
@@ -67,9 +67,9 @@ unit() {
 	done
 }
 
-integration() {
+scripts() {
 	local test
-	for test in tests/integration/test_*.sh; do
+	for test in "tests/$1"/test_*.sh; do
 		case $test in *"$ONLY"*) ;; *) continue ;; esac
 		start "$(basename "$test" .sh)" "$INTEGRATION_LIMIT" bash "$test"
 	done
@@ -77,8 +77,9 @@ integration() {
 
 for part in "$@"; do
 	case $part in
-	unit|integration) "$part" ;;
-	*) echo "usage: $0 unit|integration ..." >&2; exit 2 ;;
+	unit) unit ;;
+	integration|chaos) scripts "$part" ;;
+	*) echo "usage: $0 unit|integration|chaos ..." >&2; exit 2 ;;
 	esac
 done
 wait

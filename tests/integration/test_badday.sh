@@ -110,40 +110,6 @@ check "and equal, names included" compare_tree "$PO" "$W/odd"
 same "no device, FIFO or foreign file was made by the receiver" "" "$(find "$STORE/po1/blobs" "$STORE/po1/gre_data" ! -type f ! -type d)"
 rm -rf "$PO/offiles/fd1/"{link,linkdir,fifo,socket,zero} "$PO/ofuser/index/fifo" "$W/odd"
 
-# --- a file that changes faster than it can be read ---------------------------------------------------------------------
-"$PYTHON" - "$PO/offiles/fd3/restless" <<'PY' &
-import os, sys, time
-f = open(sys.argv[1], "wb+", buffering=0)
-f.write(b"x" * 8000000)
-end = time.monotonic() + 150
-n = 0
-while time.monotonic() < end:
-    n += 1
-    f.seek((n * 4096) % 8000000)
-    f.write(b"%d" % n)
-    if n == 50:
-        os.close(os.open(sys.argv[1], os.O_WRONLY))     # an event
-PY
-restless=$!
-STARTED+=("$restless")
-if wait_status 90 'p["troubled"] > 0'; then
-	ok "a file that changes faster than it can be read is counted as troubled"
-	expect 4 'restless: .*chang' "status names it with the cause" tm status po1
-else
-	not_ok "a file that changes faster than it can be read is counted as troubled"
-fi
-echo "another blob" >"$PO/offiles/fd3/another"
-until [ -s "$STORE/po1/blobs/offiles/fd3/another" ] || [ $((i = ${i:-0} + 1)) -gt 200 ]; do sleep 0.05; done
-check "it holds nobody else back" cmp "$PO/offiles/fd3/another" "$STORE/po1/blobs/offiles/fd3/another"
-kill -KILL $restless; wait $restless 2>/dev/null
-check "once it rests the trouble is over by itself" wait_status 120 'p["troubled"] == 0 and p["pending_changes"] < 10'
-check "and it is sent" sync_wait 90
-check "a backup of it is good" backup
-check "that is restored" restore po1 latest "$W/rested"
-check "and it is whole" cmp "$PO/offiles/fd3/restless" "$W/rested/offiles/fd3/restless"
-rm -rf "$W/rested"
-rm "$PO/offiles/fd3/restless"
-
 # --- DBCOPY missing; not a post office -------------------------------------------------------------------------------------
 PROFILE_KEYS="dbcopy = /nowhere/dbcopy -v" && write_collector_conf collector && collector_stop && collector_start && wait_status 20 'p["connected"]'
 expect 2 'DBCOPY cannot be run: /nowhere/dbcopy.*no backup' "DBCOPY missing: the backup fails and says so" tm backup po1 --wait

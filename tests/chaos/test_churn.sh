@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Random edits and random deaths, then peace: both trees must be equal.  SEED repeats the edits and the order of deaths.
-# shellcheck source=lib.sh
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=../integration/lib.sh
+. "$(dirname "$0")/../integration/lib.sh"
 SECONDS_OF_CHURN=${CHURN:-25}
 note "seed $SEED"
 export OUTSIDE

@@ -38,7 +38,7 @@ struct jobs {
 };
 
 static const char *const phase_names[] = {
-#define X(name, word) [JOB_##name] = word,
+#define X(name, word) [JOB_##name] = (word),
 	JOB_PHASES(X)
 #undef X
 };

@@ -259,9 +259,8 @@ static int
 open_tree(struct program *p)
 {
 	bool told = false;
-	int err;
 
-	while ((err = livetree_open(p->config->path, (enum layout_type)p->config->type, &p->tree)) != 0) {
+	while (livetree_open(p->config->path, (enum layout_type)p->config->type, &p->tree) != 0) {
 		if (!told)
 			log_error("watcher.open", "profile=%s: %s: trying again every 5 s", p->profile, err_text());
 		told = true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* watchmap - two hash tables over one array; a post office has fewer than 300 directories, so a rename may walk them all. */
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,10 @@ slot_of(const struct watchmap *m, int watch)
 static int
 resize(struct watchmap *m, size_t size)
 {
-	struct watchmap bigger = {.rows = calloc(size, sizeof(struct row)), .size = size, .living = m->living};
+	struct watchmap bigger = {.size = size, .living = m->living};
 
+	assert(size);
+	bigger.rows = calloc(size, sizeof(struct row));
 	if (!bigger.rows)
 		return err_set(ERR_NOMEM, "remembering watches");
 	for (size_t i = 0; i < m->size; i++)

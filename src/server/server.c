@@ -339,23 +339,23 @@ parse_listen(const char *text, struct sockaddr_storage *ret_sa, int *ret_len)
 static int
 note_port(struct server *s)
 {
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof sa;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} at = {.in6 = {0}};
+	socklen_t len = sizeof at;
 	char host[64] = "";
 
-	if (getsockname(evconnlistener_get_fd(s->listener), (struct sockaddr *)&sa, &len) != 0)
+	if (getsockname(evconnlistener_get_fd(s->listener), &at.any, &len) != 0)
 		return err_sys("asking for the address listened on");
-	if (sa.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&sa;
-
-		s->port = ntohs(in6->sin6_port);
-		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+	if (at.any.sa_family == AF_INET6) {
+		s->port = ntohs(at.in6.sin6_port);
+		inet_ntop(AF_INET6, &at.in6.sin6_addr, host, sizeof host);
 		snprintf(s->listen, sizeof s->listen, "[%s]:%u", host, s->port);
 	} else {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)&sa;
-
-		s->port = ntohs(in->sin_port);
-		inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+		s->port = ntohs(at.in.sin_port);
+		inet_ntop(AF_INET, &at.in.sin_addr, host, sizeof host);
 		snprintf(s->listen, sizeof s->listen, "%s:%u", host, s->port);
 	}
 	return 0;

@@ -71,7 +71,7 @@ scripts() {
 	local test
 	for test in "tests/$1"/test_*.sh; do
 		case $test in *"$ONLY"*) ;; *) continue ;; esac
-		start "$(basename "$test" .sh)" "$INTEGRATION_LIMIT" bash "$test"
+		start "$1.$(basename "$test" .sh)" "$INTEGRATION_LIMIT" bash "$test"
 	done
 }
 

@@ -290,12 +290,15 @@ static bool
 may_start(const struct replicator *r)
 {
 	const struct transfer *t;
-	size_t working = 0;
+	size_t working = 0, bytes = 0;
 
 	TAILQ_FOREACH(t, &r->transfers, link)
-		working += t->state != TRANSFER_WAIT;
-	return working < TRANSFERS_MAX && r->n_transfers < 16 * TRANSFERS_MAX && outbox_window_open(r->outbox) && !r->paused &&
-	    !r->stopping;
+		if (t->state != TRANSFER_WAIT) {
+			working++;
+			bytes += transfer_buffer_bytes(t);
+		}
+	return working < TRANSFERS_MAX && bytes < TRANSFERS_BYTES && r->n_transfers < 4 * TRANSFERS_MAX &&
+	    outbox_window_open(r->outbox) && !r->paused && !r->stopping;
 }
 
 void

@@ -53,6 +53,17 @@ look_unchanged(const struct stat *st, const struct entry *known, const struct bl
 	        (known_stat->inode == st->st_ino && known_stat->ctime_ns == ns(st->st_ctim)));
 }
 
+bool
+look_travels_whole(const struct origin *o, const char *path, uint64_t size)
+{
+	const struct layout_row *row;
+
+	if (size <= LOOK_PATCH_MIN || size > WIRE_WHOLE_MAX)
+		return size <= LOOK_PATCH_MIN;
+	row = layout_of(o->type, path, false);
+	return row && row->class == LAYOUT_BLOB;
+}
+
 size_t
 look_wire_bytes(const struct work *w)
 {
@@ -139,7 +150,7 @@ look_at_file(struct look *l, struct work *w, const struct stat *st, const struct
 	bool marked = false;
 	int err;
 
-	if ((uint64_t)st->st_size > WIRE_WHOLE_MAX) {
+	if (!look_travels_whole(w->origin, w->path, (uint64_t)st->st_size)) {
 		w->verdict = WORK_LARGE;
 		return 0;
 	}

@@ -20,6 +20,9 @@
 /* What one batch may read, so that its messages fit one frame whatever their paths. */
 #define LOOK_BYTES (WIRE_FRAME_MAX - 16 * 1024)
 
+/* Above this size a file that changes in place is compared block by block: 16 KiB, where two dirty pages are half of it. */
+#define LOOK_PATCH_MIN (4 * BLOCK_BYTES)
+
 struct look {
 	struct job job;
 	void *owner;
@@ -45,6 +48,9 @@ bool look_same_metadata(const struct entry *a, const struct entry *b);
 bool look_same_instant(const struct stat *a, const struct stat *b);
 
 struct blockmap_stat look_stat(const struct stat *st);
+
+/* True when a file of this size travels in one message: a write-once blob that fits one, anything else up to LOOK_PATCH_MIN. */
+bool look_travels_whole(const struct origin *o, const char *path, uint64_t size);
 
 /* An upper bound of what the work's message takes in a frame. */
 size_t look_wire_bytes(const struct work *w);

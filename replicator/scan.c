@@ -289,7 +289,8 @@ differs(struct scan *s, const char *path, const struct stat *st, bool *ret_was_d
 	if (err < 0)
 		note_error(s, err, false);
 	equal = err == 0 && look_unchanged(st, &known, &known_stat);
-	if (equal && S_ISREG(st->st_mode) && known.size > WIRE_WHOLE_MAX && blockmap_in_flight(s->map, path, &marked) == 0)
+	if (equal && S_ISREG(st->st_mode) && !look_travels_whole(s->origin, path, known.size) &&
+	    blockmap_in_flight(s->map, path, &marked) == 0)
 		equal = !marked;
 	entry_fini(&known);
 	s->compared++;

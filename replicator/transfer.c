@@ -115,7 +115,7 @@ open_file(struct transfer *t)
 		return t->fd;
 	if (fstat(t->fd, &t->before) < 0)
 		return err_sys("stat");
-	if (!S_ISREG(t->before.st_mode) || (uint64_t)t->before.st_size <= WIRE_WHOLE_MAX)
+	if (!S_ISREG(t->before.st_mode) || look_travels_whole(t->work->origin, t->work->path, (uint64_t)t->before.st_size))
 		return err_set(ERR_TORN, "became another kind of file");
 	if ((err = read_belief(t)) < 0)
 		return err;
@@ -299,6 +299,14 @@ piece_blocks(const struct transfer *t)
 	return (uint32_t)n;
 }
 
+size_t
+transfer_buffer_bytes(const struct transfer *t)
+{
+	uint64_t n = block_count(t->fd >= 0 ? t->size : t->work->entry.size);
+
+	return (size_t)(n < TRANSFER_PIECE ? n : TRANSFER_PIECE) * BLOCK_BYTES;
+}
+
 void
 transfer_run(struct transfer *t)
 {
@@ -310,7 +318,7 @@ transfer_run(struct transfer *t)
 	t->first = t->at;
 	t->n = piece_blocks(t);
 	t->last = t->first + t->n == t->n_blocks;
-	if (!t->data && !(t->data = malloc((size_t)TRANSFER_PIECE * BLOCK_BYTES)))
+	if (!t->data && !(t->data = malloc(transfer_buffer_bytes(t))))
 		t->err = err_set(ERR_NOMEM, "no memory");
 	else if ((t->err = compare_piece(t)) == 0 && t->last)
 		t->err = finish_reading(t);

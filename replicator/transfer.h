@@ -101,6 +101,9 @@ const char *transfer_state_name(enum transfer_state state);
 struct transfer *transfer_new(struct work *work, struct blockmap *map, const struct block_key *key, bool blob);
 void transfer_free(struct transfer *t); /* NULL is fine */
 
+/* What its buffer takes: a piece, or the file where that is smaller. */
+size_t transfer_buffer_bytes(const struct transfer *t);
+
 /* READ, in a lane: reads and compares one piece; then, on the loop, transfer_ran. */
 void transfer_run(struct transfer *t);
 void transfer_ran(struct transfer *t);

@@ -277,19 +277,15 @@ copier_copy(int from, int to, const struct block_key *key, const struct copier_l
 }
 
 int
-copier_finish(int to, const struct copier_result *result)
+copier_stamp(int to, const struct copier_result *result)
 {
 	const struct timespec times[2] = {
 	    {.tv_nsec = UTIME_OMIT},
 	    {.tv_sec = result->mtime_ns / 1000000000 - (result->mtime_ns % 1000000000 < 0),
 	     .tv_nsec = (result->mtime_ns % 1000000000 + 1000000000) % 1000000000},
 	};
-	int err = fsio_sync_file(to, "copier.sync");
 
-	/* Killed here: the data is on disk, the time is not the source's; the next run compares and writes nothing. */
-	if (err == 0 && futimens(to, times) != 0)
-		err = err_sys("setting the time of the copy");
-	return err;
+	return futimens(to, times) == 0 ? 0 : err_sys("setting the time of the copy");
 }
 
 void

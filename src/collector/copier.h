@@ -28,7 +28,7 @@ struct copier_result {
 	uint64_t size;
 	uint64_t bytes_written; /* pages that differed */
 	unsigned retries;
-	int64_t mtime_ns;      /* of the source; to be given to the copy once its data is on disk (copier_finish) */
+	int64_t mtime_ns;      /* of the source; to be given to the copy once its data is on disk (copier_stamp) */
 	struct hash128 *hashes; /* *given*; NULL when not copied or no key was given */
 	size_t n_hashes;
 	struct hash128 digest;
@@ -36,14 +36,14 @@ struct copier_result {
 
 /*
  * Copies the open file `from` into `to` (open for reading and writing, maybe empty).  A copy with the same size and mtime is
- * taken as current: only copier_finish gives a copy its source's mtime, after its data is on disk, so a crash in between
+ * taken as current: only copier_stamp gives a copy its source's mtime, after its data is on disk, so a crash in between
  * leaves a copy that is made again.
  * -ERR_BUSY: the lock could not be had in time; -ERR_TORN: it changed at every try.
  */
 int copier_copy(int from, int to, const struct block_key *key, const struct copier_limits *limits, struct copier_result *ret_result);
 
-/* Syncs the copy's data, then gives it the source's modification time. */
-int copier_finish(int to, const struct copier_result *result);
+/* Gives the copy its source's modification time, which says that it is current: its data must be on disk already. */
+int copier_stamp(int to, const struct copier_result *result);
 
 void copier_result_fini(struct copier_result *result);
 

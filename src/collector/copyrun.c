@@ -21,6 +21,7 @@
 #include "base/pack.h"
 #include "base/relpath.h"
 #include "collector/copier.h"
+#include "collector/copyfinish.h"
 #include "collector/copyrun.h"
 #include "collector/dbcopy.h"
 #include "collector/dblist.h"
@@ -37,6 +38,7 @@ struct run {
 	int destination;
 	FILE *log;
 	const struct block_key *key; /* NULL without a report */
+	struct copyfinish *finish;
 	struct dblist list;
 
 	pthread_mutex_t lock; /* guards all below */
@@ -188,27 +190,43 @@ too_old(const struct run *r, int fd)
 	return r->options->since_s && fstat(fd, &st) == 0 && st.st_mtim.tv_sec < r->options->since_s;
 }
 
+/* Copies one file, and hands over to the finisher what was written. */
 static int
-copy_file(struct run *r, const char *path, struct copier_result *ret_result)
+copy_file(struct run *r, const char *path)
 {
+	struct copier_result result = {0};
 	int from = livetree_open_file(r->tree, path, O_RDONLY | O_NONBLOCK), to, err;
 
 	if (from < 0)
 		return from;
 	if (too_old(r, from)) {
 		close(from);
-		return 1;
+		return 0;
 	}
 	to = fsio_open(r->destination, path, O_RDWR | O_CREAT, 0600);
-	err = to < 0 ? err_prefix(to, "opening the copy") : copier_copy(from, to, r->key, &limits, ret_result);
+	err = to < 0 ? err_prefix(to, "opening the copy") : copier_copy(from, to, r->key, &limits, &result);
 	if (err == 0)
 		keep_rights(from, to, 0600);
-	if (err == 0 && ret_result->copied && (err = copier_finish(to, ret_result)) != 0)
-		copier_result_fini(ret_result);
+	close(from);
+	if (err == 0 && result.copied) {
+		copyfinish_add(r->finish, path, to, &result);
+		return 0;
+	}
+	if (err == 0)
+		file_done(r, path, &result);
+	copier_result_fini(&result);
 	if (to >= 0)
 		close(to);
-	close(from);
 	return err;
+}
+
+static void
+on_finished(const char *path, const struct copier_result *result, int err, void *arg)
+{
+	if (err)
+		file_failed(arg, path, err);
+	else
+		file_done(arg, path, result);
 }
 
 static const char *
@@ -229,15 +247,11 @@ worker(void *arg)
 	const char *path;
 
 	while ((path = next_path(r))) {
-		struct copier_result result = {0};
-		int err = copy_file(r, path, &result);
+		int err = copy_file(r, path);
 
 		/* A mailbox deleted since we listed it is not an error. */
-		if (err == 0)
-			file_done(r, path, &result);
-		else if (err < 0 && err != -ERR_GONE)
+		if (err < 0 && err != -ERR_GONE)
 			file_failed(r, path, err);
-		copier_result_fini(&result);
 	}
 	return NULL;
 }
@@ -352,9 +366,10 @@ copyrun(const struct copyrun_options *options)
 			goto out;
 		r.key = &key;
 	}
-	if ((err = open_log(&r)) != 0 || (err = list_source(&r)) != 0)
+	if ((err = open_log(&r)) != 0 || (err = list_source(&r)) != 0 || (err = copyfinish_new(on_finished, &r, &r.finish)) != 0)
 		goto out;
 	copy_all(&r);
+	copyfinish_end(r.finish);
 	err = finish(&r);
 out:
 	if (r.log)

@@ -134,7 +134,7 @@ copy_and_finish(uint64_t want_written)
 
 	assert_true(r.copied);
 	assert_int_equal(r.bytes_written, want_written);
-	assert_int_equal(copier_finish(to, &r), 0);
+	assert_int_equal(copier_stamp(to, &r), 0);
 	copier_result_fini(&r);
 }
 
@@ -161,7 +161,7 @@ the_first_copy_is_whole_and_hashed(void **state)
 	assert_memory_equal(&hash, &r.hashes[599], sizeof hash);
 	hash = block_hash(&key, "tail", 4);
 	assert_memory_equal(&hash, &r.hashes[PAGES], sizeof hash);
-	assert_int_equal(copier_finish(to, &r), 0);
+	assert_int_equal(copier_stamp(to, &r), 0);
 	copier_result_fini(&r);
 	assert_int_equal(version_of(to, PAGES), 1);
 	assert_int_equal(fstat(from, &a) || fstat(to, &b), 0);
@@ -346,7 +346,7 @@ a_writer_under_locks_never_gives_a_torn_copy(void **state)
 		assert_int_equal(r.retries, 0);
 		last = version;
 		if (r.copied)
-			assert_int_equal(copier_finish(to, &r), 0);
+			assert_int_equal(copier_stamp(to, &r), 0);
 		copier_result_fini(&r);
 	}
 	end(pid, ready);
@@ -422,7 +422,7 @@ copy_in_thread(void *arg)
 	int err = copier_copy(a, b, &key, &limits, &r);
 
 	if (err == 0) {
-		err = copier_finish(b, &r);
+		err = copier_stamp(b, &r);
 		copier_result_fini(&r);
 	}
 	close(a);

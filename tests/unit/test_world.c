@@ -142,6 +142,33 @@ a_snapshot_is_streamed_and_its_removals_too(void **state)
 	world_close(&w);
 }
 
+static uint64_t
+payload_sent(void)
+{
+	struct replicator_status status;
+
+	replicator_status(w.replicator, &status);
+	return status.payload_bytes_sent;
+}
+
+static void
+one_dirty_page_of_a_small_database_travels_alone(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	begin();
+	world_write_random(&w, true, "ofuser/userab1.db", 32 * BLOCK_BYTES);
+	world_start(&w);
+	assert_int_equal(world_snapshot(&w, false), 0);
+	before = payload_sent();
+	world_patch(&w, true, "ofuser/userab1.db", 7 * BLOCK_BYTES, 100);
+	assert_int_equal(world_snapshot(&w, false), 0);
+	assert_int_equal(payload_sent() - before, BLOCK_BYTES);
+	agree_and_compare();
+	world_close(&w);
+}
+
 /* ---- a server or a map that knows less ---- */
 
 static void
@@ -389,6 +416,7 @@ main(void)
 		cmocka_unit_test(a_link_cut_at_random_loses_nothing),
 		cmocka_unit_test(every_start_is_a_recovery),
 		cmocka_unit_test(a_snapshot_is_streamed_and_its_removals_too),
+		cmocka_unit_test(one_dirty_page_of_a_small_database_travels_alone),
 		cmocka_unit_test(a_lost_map_costs_no_retransfer),
 		cmocka_unit_test(a_server_that_went_back_in_time_is_brought_forward),
 		cmocka_unit_test(an_empty_server_gets_everything_again),

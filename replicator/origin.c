@@ -17,13 +17,27 @@ origin_stat(const struct origin *o, const char *path, struct stat *ret_st)
 	return o->tree ? livetree_stat(o->tree, path, ret_st) : fsio_stat(o->staging_fd, path, ret_st);
 }
 
+/* Reading for a backup is no access: the owner's files keep their access times, and nothing is written because of us.
+ * Only the owner and root may ask for that; others read as everybody does. */
+static int
+leave_no_trace(int fd)
+{
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFL, O_NONBLOCK | O_NOATIME);
+	return fd;
+}
+
 int
 origin_open(const struct origin *o, const char *path, int flags)
 {
+	int fd;
+
 	flags |= O_NOFOLLOW | O_CLOEXEC;
-	if (!(flags & O_PATH)) /* openat2 refuses flags that mean nothing */
-		flags |= O_NONBLOCK | O_NOCTTY;
-	return o->tree ? livetree_open_file(o->tree, path, flags) : fsio_open(o->staging_fd, path, flags, 0);
+	if (flags & O_PATH) /* openat2 refuses flags that mean nothing with it */
+		return o->tree ? livetree_open_file(o->tree, path, flags) : fsio_open(o->staging_fd, path, flags, 0);
+	flags |= O_NONBLOCK | O_NOCTTY;
+	fd = o->tree ? livetree_open_file(o->tree, path, flags) : fsio_open(o->staging_fd, path, flags, 0);
+	return leave_no_trace(fd);
 }
 
 int
@@ -84,7 +98,7 @@ origin_near_open(struct origin_near *near, const struct origin *o, const char *p
 	if (err)
 		return err;
 	fd = openat(near->fd, relpath_name(path), flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return fd < 0 ? err_sys("opening a file") : fd;
+	return fd < 0 ? err_sys("opening a file") : leave_no_trace(fd);
 }
 
 bool

@@ -30,7 +30,7 @@
 #define LOOKS_MAX 3           /* batches in the lane: 1 MiB each */
 #define TRANSFERS_MAX 32      /* patched files at a time, each with a buffer of its size up to 512 KiB, together below this: */
 #define TRANSFERS_BYTES (3 * TRANSFER_PIECE * BLOCK_BYTES)
-#define SWEEPS_MAX 256        /* RESCAN rows in memory; one is worked on at a time */
+#define SWEEPS_MAX 256        /* RESCAN rows in memory; one scans at a time */
 #define TRIES 5               /* then it is trouble, shown and no longer waited for */
 #define LINK_QUEUE (4u * 1024u * 1024u)
 #define HINT_BYTES (8u * 1024u * 1024u) /* hashes told by the copier and kept until used */

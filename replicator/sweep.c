@@ -344,20 +344,30 @@ drive(struct replicator *r, struct sweep *sw)
 		end_good(r, sw);
 }
 
-/* One is worked on: the first whose time has come. */
+static bool
+scans(const struct sweep *sw)
+{
+	return !over(sw) && !sw->failed && (!sw->scan || !sw->scan->done);
+}
+
+/* One scans, the first whose time has come; those that only wait for what they found to become durable hold up nobody. */
 void
 sweep_pump(struct replicator *r)
 {
-	struct sweep *sw;
+	struct sweep *sw, *next;
 
 	if (r->phase != PHASE_RUN || r->stopping || job_stops_flow(r))
 		return;
-	TAILQ_FOREACH(sw, &r->sweeps, link) {
+	for (sw = TAILQ_FIRST(&r->sweeps); sw; sw = next) {
+		bool scanning = scans(sw);
+
+		next = TAILQ_NEXT(sw, link);
 		if (sw->due_ms > now_ms(r))
 			continue;
 		if (!sw->busy)
 			drive(r, sw);
-		return;
+		if (scanning)
+			return;
 	}
 }
 

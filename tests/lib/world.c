@@ -89,6 +89,15 @@ world_write_random(struct world *w, bool staging, const char *path, size_t len)
 }
 
 void
+world_make_dir(struct world *w, const char *path)
+{
+	char full[1024];
+
+	absolute(w, false, path, full);
+	MUST(mkdir(full, 0750) == 0);
+}
+
+void
 world_patch(struct world *w, bool staging, const char *path, uint64_t offset, size_t len)
 {
 	uint8_t *data = random_bytes(w, len);

@@ -68,6 +68,7 @@ void world_write(struct world *w, bool staging, const char *path, const void *da
 void world_write_random(struct world *w, bool staging, const char *path, size_t len);
 /* Overwrites a piece in place. */
 void world_patch(struct world *w, bool staging, const char *path, uint64_t offset, size_t len);
+void world_make_dir(struct world *w, const char *path);
 void world_remove(struct world *w, const char *path);
 /* One random change to the live tree. */
 void world_edit(struct world *w);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,30 @@ one_dirty_page_of_a_small_database_travels_alone(void **state)
 	assert_int_equal(world_snapshot(&w, false), 0);
 	assert_int_equal(payload_sent() - before, BLOCK_BYTES);
 	agree_and_compare();
+	world_close(&w);
+}
+
+static void
+a_rescan_that_waits_for_the_disk_holds_up_no_other(void **state)
+{
+	char a[] = "offiles/fdA", b[] = "offiles/fdB";
+	struct change rows[] = {{.kind = CHANGE_RESCAN, .path = a}, {.kind = CHANGE_RESCAN, .path = b}};
+
+	(void)state;
+	begin();
+	w.watching = false;
+	world_make_dir(&w, a);
+	world_make_dir(&w, b);
+	world_write_random(&w, false, "offiles/fdA/first", 100);
+	world_write_random(&w, false, "offiles/fdB/second", 100);
+	world_start(&w);
+	world_run_until(&w, &w.link_up);
+	w.peer.mute = true; /* nothing becomes durable, as far as the collector knows */
+	assert_int_equal(journal_append(w.journal, rows, 2), 0);
+	replicator_poke(w.replicator);
+	for (int i = 0; i < 500 && w.peer.messages[WIRE_PUT] < 2; i++)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	assert_int_equal(w.peer.messages[WIRE_PUT], 2);
 	world_close(&w);
 }
 
@@ -417,6 +442,7 @@ main(void)
 		cmocka_unit_test(every_start_is_a_recovery),
 		cmocka_unit_test(a_snapshot_is_streamed_and_its_removals_too),
 		cmocka_unit_test(one_dirty_page_of_a_small_database_travels_alone),
+		cmocka_unit_test(a_rescan_that_waits_for_the_disk_holds_up_no_other),
 		cmocka_unit_test(a_lost_map_costs_no_retransfer),
 		cmocka_unit_test(a_server_that_went_back_in_time_is_brought_forward),
 		cmocka_unit_test(an_empty_server_gets_everything_again),

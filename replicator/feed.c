@@ -88,6 +88,15 @@ feed_defer(struct replicator *r, struct work *w, int64_t delay_ms)
 	sift_up(r->deferred, r->n_deferred++);
 }
 
+void
+feed_retry_now(struct replicator *r)
+{
+	/* All alike: still a heap. */
+	for (size_t i = 0; i < r->n_deferred; i++)
+		r->deferred[i]->due_ms = now_ms(r);
+	pump_wake(r);
+}
+
 static void
 wake_due(struct replicator *r)
 {

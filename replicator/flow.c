@@ -117,7 +117,7 @@ on_noted(struct note *n, int err)
 
 	w->noting = false;
 	if (err < 0)
-		flow_retry(w->replicator, w, err, "the block map or journal could not be written");
+		flow_retry(w->replicator, w, err, "the collector could not write down what the server has");
 	else
 		end_noted(w->replicator, w);
 }
@@ -189,6 +189,8 @@ on_trouble_noted(struct note *n, int err)
 		free_work(r, w);
 		return;
 	}
+	if (n->append) /* nothing else knows of it */
+		feed_defer(r, w, feed_delay_ms(w->attempts - 1));
 	pump_wake(r);
 }
 
@@ -234,9 +236,8 @@ flow_retry(struct replicator *r, struct work *w, int err, const char *text)
 	leave(r, w);
 	work_forget(w);
 	w->err = err;
+	w->failed_at = ++r->failures;
 	memcpy(w->text, copy, sizeof copy);
-	if (err == -ERR_NOSPACE || err == ERR_NOSPACE)
-		r->status.server_full = true;
 	log_debug("flow.retry", "path=%s code=%s attempts=%u delay_ms=%lld %s", w->path, err_name(err), w->attempts, (long long)delay, w->text);
 	if (w->attempts >= TRIES && w->snapshot) {
 		fail_snapshot(r, w);
@@ -263,6 +264,7 @@ hold_back(struct replicator *r, struct work *w)
 	work_forget(w);
 	memcpy(w->text, why, sizeof why);
 	w->waits_held = true;
+	w->failed_at = ++r->failures;
 	if (!r->status.root_gone) {
 		r->status.root_gone = true;
 		log_error("flow.held", "deletions are held: %s", why);
@@ -471,6 +473,8 @@ flow_settled(struct work *w, int err, const char *text, void *arg)
 		return;
 	if (err == 0)
 		link_progress(r->link);
+	else if (err == -ERR_NOSPACE)
+		r->status.server_full = true;
 	if (w->transfer)
 		convoy_settled(r, w, err, text);
 	else if (err < 0)

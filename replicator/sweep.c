@@ -232,6 +232,7 @@ on_row_acked(struct note *n, int err)
 	if (err < 0) {
 		sw->busy = false;
 		sw->failed = true;
+		sw->unwritten = err;
 		pump_wake(r);
 		return;
 	}
@@ -247,7 +248,7 @@ end_good(struct replicator *r, struct sweep *sw)
 	log_debug("sweep.done", "dir=%s", sw->dir);
 	if (sw->row) {
 		sw->note = (struct note){.owner = sw, .done = on_row_acked, .ack = true, .seq = sw->seq};
-			sw->busy = true;
+		sw->busy = true;
 		settle_add(r->settle, &sw->note);
 		return;
 	}
@@ -279,6 +280,17 @@ note_sweep_trouble(struct replicator *r, struct sweep *sw, int code)
 	settle_add(r->settle, &sw->note);
 }
 
+static void
+explain(struct sweep *sw)
+{
+	if (sw->scan && sw->scan->err < 0)
+		snprintf(sw->text, sizeof sw->text, "%s", sw->scan->text);
+	else if (sw->unwritten)
+		snprintf(sw->text, sizeof sw->text, "the collector's journal could not be written: %s", err_words(sw->unwritten));
+	else
+		snprintf(sw->text, sizeof sw->text, "something it found could not be sent yet");
+}
+
 /* Something could not be looked at: the row stays, and the scan begins again later. */
 static void
 end_bad(struct replicator *r, struct sweep *sw)
@@ -287,7 +299,8 @@ end_bad(struct replicator *r, struct sweep *sw)
 	int64_t delay = feed_delay_ms(sw->attempts++);
 
 	sw->held = sw->scan && sw->scan->held;
-	snprintf(sw->text, sizeof sw->text, "%s", err < 0 && sw->scan ? sw->scan->text : "something it found could not be sent yet");
+	sw->failed_at = ++r->failures;
+	explain(sw);
 	if (sw->held)
 		delay = HELD_RETRY_MS;
 	log_warn("sweep.again", "dir=%s attempts=%u delay_ms=%lld %s", sw->dir, sw->attempts, (long long)delay, sw->text);
@@ -299,6 +312,7 @@ end_bad(struct replicator *r, struct sweep *sw)
 		scan_free(sw->scan);
 	sw->scan = NULL;
 	sw->failed = sw->emptied = false;
+	sw->unwritten = 0;
 	sw->epoch = r->epoch;
 	sw->due_ms = now_ms(r) + delay;
 	TAILQ_REMOVE(&r->sweeps, sw, link); /* others need not wait behind it */
@@ -359,6 +373,16 @@ sweep_pump(struct replicator *r)
 			drive(r, sw);
 		return;
 	}
+}
+
+void
+sweep_retry_now(struct replicator *r)
+{
+	struct sweep *sw;
+
+	TAILQ_FOREACH(sw, &r->sweeps, link)
+		sw->due_ms = 0;
+	pump_wake(r);
 }
 
 /* ---- the clocks that ask for scans ---- */

@@ -56,6 +56,7 @@ struct work {
 	struct snapshot *snapshot; /* its origin's: a reference */
 	bool leaf;             /* a vanished directory whose contents are gone from the server */
 	uint32_t attempts;     /* failed so far */
+	uint64_t failed_at;    /* the last time, by the replicator's count of failures */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
 	bool whole;            /* the server could not join what we sent: send every byte */
 	int64_t due_ms;        /* when deferred */

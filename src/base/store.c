@@ -162,7 +162,7 @@ begin_write(struct store *s, MDB_txn **ret_txn)
 static bool
 was_short_write(const struct store *s, int rc)
 {
-	uint64_t free_bytes, total, inodes;
+	uint64_t free_bytes = 0, total, inodes;
 
 	return rc == EIO && fsio_space(s->lock, &free_bytes, &total, &inodes) == 0 && free_bytes < FULL_BYTES;
 }

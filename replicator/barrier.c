@@ -113,6 +113,18 @@ barrier_cookie(struct replicator *r, const char *path)
 		}
 }
 
+/* What was not in memory when a barrier began to wait is so only when all has been read once more. */
+void
+barrier_read_again(struct replicator *r)
+{
+	struct barrier *b;
+
+	r->drained = false;
+	TAILQ_FOREACH(b, &r->barriers, link)
+		if (b->state == BARRIER_SETTLE)
+			b->state = BARRIER_DRAIN;
+}
+
 /* ---- waiting ---- */
 
 void
@@ -191,6 +203,8 @@ check(struct replicator *r, struct barrier *b)
 	err = check_sweeps(r, b);
 	if (!err)
 		err = check_works(r, b);
+	if (!err && r->rows_left_behind)
+		err = err_set(ERR_INCOMPLETE, "more files could not be sent than can be remembered, such as %s", b->text);
 	if (err <= 0)
 		end_barrier(r, b, err);
 }

@@ -72,6 +72,8 @@ static void
 free_work(struct replicator *r, struct work *w)
 {
 	leave(r, w);
+	if (w->row)
+		worktable_remove(r->rows, w);
 	TAILQ_REMOVE(&r->works, w, all);
 	r->n_works--;
 	if (w->snapshot) {
@@ -102,12 +104,16 @@ flow_requeue(struct replicator *r, struct work *w)
 static void
 end_noted(struct replicator *r, struct work *w)
 {
-	if (w->verdict == WORK_ABORTED)
+	if (w->verdict == WORK_ABORTED) {
 		flow_retry(r, w, w->err, w->text);
-	else if (w->again)
+	} else if (w->again) {
 		flow_requeue(r, w);
-	else
+	} else if (work_rows_gone(w)) { /* touched meanwhile: not before its neighbours have had their turn */
+		leave(r, w);
+		flow_add(r, w);
+	} else {
 		flow_end(r, w);
+	}
 }
 
 static void
@@ -161,9 +167,11 @@ flow_finish(struct replicator *r, struct work *w)
 		r->status.server_full = false; /* it has kept something */
 	*n = (struct note){.owner = w, .done = on_noted};
 	n->n_ops = map_ops(w, n->ops);
-	n->ack = w->row && !w->again && w->verdict != WORK_ABORTED;
-	n->seq = w->seq;
-	if (!n->n_ops && !n->ack) {
+	if (!w->again && w->verdict != WORK_ABORTED) {
+		n->acks = w->looked.v;
+		n->n_acks = w->looked.n;
+	}
+	if (!n->n_ops && !n->n_acks) {
 		end_noted(r, w);
 		return;
 	}
@@ -422,6 +430,7 @@ next_work(struct replicator *r)
 			TAILQ_INSERT_TAIL(&r->held, w, link);
 		} else if (worktable_enter(r->active, w)) {
 			w->active = true;
+			work_begin_look(w, r->cookie_seq);
 			return w;
 		}
 	}
@@ -511,4 +520,5 @@ flow_fini(struct replicator *r)
 		work_free(w);
 	}
 	worktable_free(r->active);
+	worktable_free(r->rows);
 }

@@ -156,7 +156,7 @@ struct replicator {
 
 	/* flow, convoy */
 	struct origin live;
-	struct worktable *active;
+	struct worktable *active, *rows;
 	TAILQ_HEAD(, work) works; /* all */
 	size_t n_works;
 	struct work_list queue;   /* to be looked at */
@@ -167,6 +167,7 @@ struct replicator {
 
 	/* feed */
 	uint64_t cursor;
+	uint64_t cookie_seq;      /* the newest cookie that was read */
 	bool news, reading, drained, flagged; /* flagged: the journal's flag row is in memory */
 	uint64_t failures;        /* counts them: what failed before and after a moment */
 	struct work **deferred;   /* a heap by due_ms */
@@ -258,6 +259,7 @@ void sweep_fini(struct replicator *r);
 /* ---- barrier.c ---- */
 void barrier_cookie(struct replicator *r, const char *path); /* came back */
 void barrier_stale(struct replicator *r, const struct work *w);
+void barrier_read_again(struct replicator *r); /* the journal, from its beginning */
 void barrier_pump(struct replicator *r);
 void barrier_fini(struct replicator *r);
 

@@ -116,6 +116,23 @@ sweep_settled(struct replicator *r, struct work *w, bool good)
 
 /* ---- what a slice found ---- */
 
+/* A name whose own rows wait to be tried again is in good hands: the scan need not wait for it, but who waits for the scan must. */
+static bool
+leave_to_its_row(struct replicator *r, struct sweep *sw, const char *path, struct scan_dir *dir)
+{
+	struct work *w = sw->snapshot ? NULL : worktable_find(r->rows, path);
+
+	if (!w || !w->attempts || w->active || w->noting)
+		return false;
+	if (sw->since < w->since)
+		w->since = sw->since;
+	if (dir) {
+		dir->settled++;
+		dir->stamp_ns = 0;
+	}
+	return true;
+}
+
 static bool
 give_work(struct replicator *r, struct sweep *sw, const char *path, struct scan_dir *dir, bool leaf)
 {
@@ -145,7 +162,7 @@ take_found(struct replicator *r, struct sweep *sw)
 	for (size_t i = 0; i < s->n_found; i++) {
 		struct scan_found *f = &s->found[i];
 
-		if (!give_work(r, sw, f->path, f->dir, false)) {
+		if (!leave_to_its_row(r, sw, f->path, f->dir) && !give_work(r, sw, f->path, f->dir, false)) {
 			sw->failed = true; /* the row stays, and the next scan finds it */
 			if (f->dir) {
 				f->dir->settled++;
@@ -247,7 +264,7 @@ end_good(struct replicator *r, struct sweep *sw)
 
 	log_debug("sweep.done", "dir=%s", sw->dir);
 	if (sw->row) {
-		sw->note = (struct note){.owner = sw, .done = on_row_acked, .ack = true, .seq = sw->seq};
+		sw->note = (struct note){.owner = sw, .done = on_row_acked, .acks = &sw->seq, .n_acks = 1};
 		sw->busy = true;
 		settle_add(r->settle, &sw->note);
 		return;

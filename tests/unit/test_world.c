@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -449,6 +450,42 @@ a_barrier_tries_again_what_failed_and_names_what_fails_even_so(void **state)
 }
 
 static void
+a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go(void **state)
+{
+	struct replicator_status s;
+	int fd;
+
+	(void)state;
+	begin();
+	stopped_ms = 0;
+	w.clock_ms = stoppable_clock;
+	world_write_random(&w, false, "offiles/fd0/leased", 5000);
+	fd = lease("offiles/fd0/leased");
+	world_start(&w);
+	while (!troubled())
+		world_turns(&w, 1);
+	stopped_ms = stoppable_clock();
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned i = 0; i < 20; i++) {
+			assert_int_equal(fchmod(fd, i % 2 ? 0600 : 0640), 0);
+			world_turns(&w, 20);
+		}
+		assert_int_equal(world_barrier(&w), 0); /* its cookie splits the rows */
+		if (strncmp(w.text, "1 files", 7) != 0)
+			fail_msg("%s", w.text);
+	}
+	close(fd);
+	assert_int_equal(world_barrier(&w), 0);
+	assert_string_equal(w.text, "");
+	do {
+		world_turns(&w, 1);
+		replicator_status(w.replicator, &s);
+	} while (s.pending_changes || s.troubled);
+	world_compare(&w);
+	world_close(&w);
+}
+
+static void
 fill_disk(const char *name)
 {
 	static const char zeros[4096];
@@ -507,6 +544,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_barrier_tries_again_what_failed_and_names_what_fails_even_so),
+		cmocka_unit_test(a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go),
 		cmocka_unit_test(what_a_full_disk_held_up_is_sent_by_the_next_barrier),
 		cmocka_unit_test(a_first_start_replicates_all_that_is_there),
 		cmocka_unit_test(what_is_edited_while_it_runs_becomes_equal),

@@ -68,7 +68,7 @@ unit:			## the unit tests of this FLAVOUR
 	@tests/run.sh unit
 integration:		## the tests of the real programs
 	@tests/run.sh integration
-chaos:			## random edits and deaths, restless files: longer, and not all of it green yet (ARCHITECTURE.md, section 8)
+chaos:			## random edits and deaths: longer, and not all of it green yet (ARCHITECTURE.md, section 8)
 	@./install-deps.sh test && $(MAKE) -s all && tests/run.sh chaos
 lint:			## layers, libraries known to one file, shell scripts
 	@tests/lint/layers.sh

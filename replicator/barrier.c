@@ -6,6 +6,8 @@
  * A row whose path changes again moves to a newer number, so "rows up to the cookie's" would be a promise that moves away.
  * Therefore: when the cookie has come back, the journal is read to its end once; every row that was in it is then in
  * memory, and exactly these are waited for.
+ *
+ * What failed before is tried again at once: whoever asks has perhaps just mended it, and what is said to be stale must be so now.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -111,6 +113,18 @@ barrier_cookie(struct replicator *r, const char *path)
 		}
 }
 
+/* What was not in memory when a barrier began to wait is so only when all has been read once more. */
+void
+barrier_read_again(struct replicator *r)
+{
+	struct barrier *b;
+
+	r->drained = false;
+	TAILQ_FOREACH(b, &r->barriers, link)
+		if (b->state == BARRIER_SETTLE)
+			b->state = BARRIER_DRAIN;
+}
+
 /* ---- waiting ---- */
 
 void
@@ -133,13 +147,16 @@ check_works(struct replicator *r, struct barrier *b)
 	TAILQ_FOREACH(w, &r->works, all) {
 		if (!w->since || w->since > b->upto)
 			continue;
+		if (w->noting || w->active || w->failed_at <= b->asked_at)
+			return 1;
 		if (w->waits_held)
 			return err_set(ERR_INCOMPLETE, "deletions are held: %s", w->text);
-		if (w->attempts < TRIES || w->noting || w->active)
+		if (w->attempts < TRIES)
 			return 1;
-		/* Not this file's trouble: the server is full, and no set can be whole. */
+		/* Not this file's trouble: a disk is full, and no set can be whole. */
 		if (w->err == -ERR_NOSPACE || w->err == ERR_NOSPACE)
-			return err_set(ERR_NOSPACE, "the server has no space left: %.150s waits (%.90s)", w->path, w->text);
+			return err_set(ERR_NOSPACE, "%s has no space left: %.150s waits (%.90s)",
+			    r->status.server_full ? "the server" : "the collector", w->path, w->text);
 		if (!stale++ && !b->text[0])
 			snprintf(b->text, sizeof b->text, "%.150s: %.90s", w->path, w->text);
 	}
@@ -155,7 +172,7 @@ check_sweeps(struct replicator *r, const struct barrier *b)
 	TAILQ_FOREACH(sw, &r->sweeps, link) {
 		if (!sw->since || sw->since > b->upto)
 			continue;
-		if (sw->held || sw->attempts >= TRIES)
+		if (sw->failed_at > b->asked_at && (sw->held || sw->attempts >= TRIES))
 			return err_set(ERR_INCOMPLETE, "%s cannot be compared: %s", *sw->dir ? sw->dir : "the tree", sw->text);
 		return 1;
 	}
@@ -176,6 +193,9 @@ check(struct replicator *r, struct barrier *b)
 	if (b->state == BARRIER_DRAIN && r->drained) {
 		b->state = BARRIER_SETTLE;
 		b->upto = r->cursor ? r->cursor : 1; /* a flag row counts as 1 */
+		b->asked_at = r->failures;
+		feed_retry_now(r);
+		sweep_retry_now(r);
 	}
 	if (b->state != BARRIER_SETTLE || r->phase != PHASE_RUN)
 		return;
@@ -183,6 +203,8 @@ check(struct replicator *r, struct barrier *b)
 	err = check_sweeps(r, b);
 	if (!err)
 		err = check_works(r, b);
+	if (!err && r->rows_left_behind)
+		err = err_set(ERR_INCOMPLETE, "more files could not be sent than can be remembered, such as %s", b->text);
 	if (err <= 0)
 		end_barrier(r, b, err);
 }

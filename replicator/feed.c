@@ -2,7 +2,9 @@
 /*
  * feed - how journal rows come into memory, once each: a cursor goes forward, and what failed waits in a heap by time.
  *
- * The journal is the only buffer allowed to be long: rows are read only while the queue is short.
+ * The journal is the only buffer allowed to be long: rows are read only while the queue is short.  A path has one work however
+ * many rows name it: a new row finds the work that is queued, under way or waiting for its next try, and changes nothing about
+ * when that is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +78,7 @@ feed_defer(struct replicator *r, struct work *w, int64_t delay_ms)
 {
 	w->due_ms = now_ms(r) + delay_ms;
 	if (r->n_deferred == r->deferred_cap && !grow_heap(r)) {
-		/* Its row stays in the journal; the cursor comes by again when the heap is empty. */
+		/* Its row stays in the journal; the cursor comes by again when there is room. */
 		r->rows_left_behind = true;
 		if (!w->row || w->noting)
 			flow_add(r, w);
@@ -86,6 +88,15 @@ feed_defer(struct replicator *r, struct work *w, int64_t delay_ms)
 	}
 	r->deferred[r->n_deferred] = w;
 	sift_up(r->deferred, r->n_deferred++);
+}
+
+void
+feed_retry_now(struct replicator *r)
+{
+	/* All alike: still a heap. */
+	for (size_t i = 0; i < r->n_deferred; i++)
+		r->deferred[i]->due_ms = now_ms(r);
+	pump_wake(r);
 }
 
 static void
@@ -98,10 +109,11 @@ wake_due(struct replicator *r)
 		sift_down(r->deferred, r->n_deferred, 0);
 		flow_add(r, w);
 	}
-	if (r->rows_left_behind && !r->n_works && TAILQ_EMPTY(&r->sweeps)) {
+	if (r->rows_left_behind && !r->reading && r->n_works < DEFERRED_MAX / 2) {
 		r->rows_left_behind = false;
 		r->cursor = 0;
 		r->news = true;
+		barrier_read_again(r);
 	}
 }
 
@@ -131,6 +143,9 @@ take_rescan(struct replicator *r, const struct change *c)
 {
 	struct sweep *sw;
 
+	TAILQ_FOREACH(sw, &r->sweeps, link)
+		if (sw->row && sw->seq == c->seq)
+			return true;
 	if (!(sw = sweep_new(r, c->path)))
 		return false;
 	sw->row = true;
@@ -144,32 +159,45 @@ take_rescan(struct replicator *r, const struct change *c)
 static bool
 take_touched(struct replicator *r, const struct change *c)
 {
-	struct work *w = flow_new(r, c->path, &r->live);
+	struct work *w = worktable_find(r->rows, c->path);
 
-	if (!w)
+	if (w)
+		return work_add_row(w, c->seq, r->cookie_seq);
+	if (!(w = flow_new(r, c->path, &r->live)))
 		return false;
-	w->row = true;
-	w->seq = w->since = c->seq;
+	if (!work_add_row(w, c->seq, r->cookie_seq)) {
+		flow_end(r, w);
+		return false;
+	}
+	worktable_add(r->rows, w);
 	flow_add(r, w);
 	return true;
 }
+
+struct cookie_note {
+	struct note note;
+	uint64_t seq;
+};
 
 static void
 on_cookie_acked(struct note *n, int err)
 {
 	(void)err;
-	free(n);
+	free(n->owner);
 }
 
 static bool
 take_cookie(struct replicator *r, const struct change *c)
 {
-	struct note *n = calloc(1, sizeof *n);
+	struct cookie_note *cn = calloc(1, sizeof *cn);
 
-	if (!n)
+	if (!cn)
 		return false;
-	*n = (struct note){.owner = r, .done = on_cookie_acked, .ack = true, .seq = c->seq};
-	settle_add(r->settle, n);
+	cn->seq = c->seq;
+	cn->note = (struct note){.owner = cn, .done = on_cookie_acked, .acks = &cn->seq, .n_acks = 1};
+	settle_add(r->settle, &cn->note);
+	if (c->seq > r->cookie_seq)
+		r->cookie_seq = c->seq;
 	barrier_cookie(r, c->path);
 	return true;
 }

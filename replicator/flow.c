@@ -72,6 +72,8 @@ static void
 free_work(struct replicator *r, struct work *w)
 {
 	leave(r, w);
+	if (w->row)
+		worktable_remove(r->rows, w);
 	TAILQ_REMOVE(&r->works, w, all);
 	r->n_works--;
 	if (w->snapshot) {
@@ -102,12 +104,16 @@ flow_requeue(struct replicator *r, struct work *w)
 static void
 end_noted(struct replicator *r, struct work *w)
 {
-	if (w->verdict == WORK_ABORTED)
+	if (w->verdict == WORK_ABORTED) {
 		flow_retry(r, w, w->err, w->text);
-	else if (w->again)
+	} else if (w->again) {
 		flow_requeue(r, w);
-	else
+	} else if (work_rows_gone(w)) { /* touched meanwhile: not before its neighbours have had their turn */
+		leave(r, w);
+		flow_add(r, w);
+	} else {
 		flow_end(r, w);
+	}
 }
 
 static void
@@ -117,7 +123,7 @@ on_noted(struct note *n, int err)
 
 	w->noting = false;
 	if (err < 0)
-		flow_retry(w->replicator, w, err, "the block map or journal could not be written");
+		flow_retry(w->replicator, w, err, "the collector could not write down what the server has");
 	else
 		end_noted(w->replicator, w);
 }
@@ -161,9 +167,11 @@ flow_finish(struct replicator *r, struct work *w)
 		r->status.server_full = false; /* it has kept something */
 	*n = (struct note){.owner = w, .done = on_noted};
 	n->n_ops = map_ops(w, n->ops);
-	n->ack = w->row && !w->again && w->verdict != WORK_ABORTED;
-	n->seq = w->seq;
-	if (!n->n_ops && !n->ack) {
+	if (!w->again && w->verdict != WORK_ABORTED) {
+		n->acks = w->looked.v;
+		n->n_acks = w->looked.n;
+	}
+	if (!n->n_ops && !n->n_acks) {
 		end_noted(r, w);
 		return;
 	}
@@ -189,6 +197,8 @@ on_trouble_noted(struct note *n, int err)
 		free_work(r, w);
 		return;
 	}
+	if (n->append) /* nothing else knows of it */
+		feed_defer(r, w, feed_delay_ms(w->attempts - 1));
 	pump_wake(r);
 }
 
@@ -234,9 +244,8 @@ flow_retry(struct replicator *r, struct work *w, int err, const char *text)
 	leave(r, w);
 	work_forget(w);
 	w->err = err;
+	w->failed_at = ++r->failures;
 	memcpy(w->text, copy, sizeof copy);
-	if (err == -ERR_NOSPACE || err == ERR_NOSPACE)
-		r->status.server_full = true;
 	log_debug("flow.retry", "path=%s code=%s attempts=%u delay_ms=%lld %s", w->path, err_name(err), w->attempts, (long long)delay, w->text);
 	if (w->attempts >= TRIES && w->snapshot) {
 		fail_snapshot(r, w);
@@ -263,6 +272,7 @@ hold_back(struct replicator *r, struct work *w)
 	work_forget(w);
 	memcpy(w->text, why, sizeof why);
 	w->waits_held = true;
+	w->failed_at = ++r->failures;
 	if (!r->status.root_gone) {
 		r->status.root_gone = true;
 		log_error("flow.held", "deletions are held: %s", why);
@@ -420,6 +430,7 @@ next_work(struct replicator *r)
 			TAILQ_INSERT_TAIL(&r->held, w, link);
 		} else if (worktable_enter(r->active, w)) {
 			w->active = true;
+			work_begin_look(w, r->cookie_seq);
 			return w;
 		}
 	}
@@ -471,6 +482,8 @@ flow_settled(struct work *w, int err, const char *text, void *arg)
 		return;
 	if (err == 0)
 		link_progress(r->link);
+	else if (err == -ERR_NOSPACE)
+		r->status.server_full = true;
 	if (w->transfer)
 		convoy_settled(r, w, err, text);
 	else if (err < 0)
@@ -507,4 +520,5 @@ flow_fini(struct replicator *r)
 		work_free(w);
 	}
 	worktable_free(r->active);
+	worktable_free(r->rows);
 }

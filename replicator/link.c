@@ -12,6 +12,7 @@
 #include "wire/wire_conn.h"
 
 #define RETRY_FIRST_MS 100
+#define RETRY_BUSY_MS 1000
 #define RETRY_MAX_MS 60000
 
 struct link {
@@ -24,6 +25,7 @@ struct link {
 	struct wire_conn *conn;
 	enum link_state state;
 	unsigned failures;
+	unsigned busy;         /* times in a row that another collector was there */
 	bool refused;
 	bool dropping;         /* given up, but perhaps inside its own callback: the timer frees it */
 	int goodbye;           /* code of the last GOODBYE, 0 = none came */
@@ -56,12 +58,12 @@ next_random(uint64_t *rng)
 }
 
 int64_t
-link_delay_ms(unsigned failures, bool refused, uint64_t *rng)
+link_delay_ms(unsigned failures, int err, uint64_t *rng)
 {
 	int64_t ms = RETRY_MAX_MS;
 
-	if (!refused && failures < 10)
-		ms = (int64_t)RETRY_FIRST_MS << failures;
+	if (err != -ERR_DENIED && failures < 10)
+		ms = (int64_t)(err == -ERR_BUSY ? RETRY_BUSY_MS : RETRY_FIRST_MS) << failures;
 	if (ms > RETRY_MAX_MS)
 		ms = RETRY_MAX_MS;
 	return ms / 2 + (int64_t)(next_random(rng) % (uint64_t)(failures ? ms / 2 + 1 : ms + 1));
@@ -86,8 +88,7 @@ back_off(struct link *l, int err, const char *text)
 	else
 		snprintf(l->why, sizeof l->why, "%s", text && *text ? text : "the server closed the connection");
 	l->refused = err == -ERR_DENIED || err == -ERR_BUSY;
-	ms = link_delay_ms(l->failures, l->refused, &l->rng);
-	l->failures++;
+	ms = link_delay_ms(err == -ERR_BUSY ? l->busy++ : l->failures++, l->refused ? err : 0, &l->rng);
 	l->goodbye = 0;
 	set_state(l, LINK_DOWN);
 	log_info("link.down", "server=%s retry_ms=%lld why=%s", l->address, (long long)ms, l->why);
@@ -125,6 +126,7 @@ on_welcome(struct link *l, struct wire_msg *msg)
 	}
 	set_state(l, LINK_UP);
 	l->refused = false;
+	l->busy = 0;
 	l->why[0] = '\0';
 	log_info("link.up", "server=%s peer=%s build=%s", l->address, wire_conn_peer(l->conn), msg->u.welcome.build);
 	l->events->welcome(msg, l->arg);

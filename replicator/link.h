@@ -3,8 +3,8 @@
  * link - the way to the server: dials, says HELLO, keeps what GOODBYE said, backs off and dials again, for ever.
  *
  * The first retry comes at once (50-150 ms), the next ones at doubling intervals up to 60 s, each jittered, so that a
- * restarted server is not met by all its collectors in the same second.  A refusal (revoked, unknown, another collector
- * is active) is asked again once a minute.
+ * restarted server is not met by all its collectors in the same second.  A refusal for good (revoked, unknown) is asked again
+ * once a minute; "another collector is active" after 1 s at first, doubling to a minute, because it may be our own last life.
  *
  * Threads: loop thread only; every callback comes from the loop.
  */
@@ -66,7 +66,8 @@ size_t link_queued(const struct link *l);
 void link_set_rate(struct link *l, uint64_t bytes_per_s);
 uint64_t link_bytes_sent(const struct link *l); /* of all connections so far */
 
-/* Pure: how long to wait after `failures` failures in a row (0 = the first); `*rng` is the jitter's state. */
-int64_t link_delay_ms(unsigned failures, bool refused, uint64_t *rng);
+/* Pure: how long to wait after `failures` failures of this kind in a row (0 = the first); `err` is the refusal's code, 0 = it was none;
+ * `*rng` is the jitter's state. */
+int64_t link_delay_ms(unsigned failures, int err, uint64_t *rng);
 
 #endif

@@ -87,8 +87,10 @@ struct sweep {
 	uint64_t open;            /* works found and not settled */
 	unsigned notes;           /* being written for it */
 	uint32_t attempts;
+	uint64_t failed_at;       /* the last of them */
 	int64_t due_ms;
 	bool held;
+	int unwritten;            /* its row could not be taken from the journal, which said this */
 	char text[160];
 	struct note note;
 };
@@ -100,6 +102,7 @@ struct barrier {
 	char cookie[64];
 	enum { BARRIER_COOKIE, BARRIER_DRAIN, BARRIER_SETTLE } state;
 	uint64_t upto;            /* rows up to here must be durable */
+	uint64_t asked_at;        /* failures before this one say nothing: all was tried again */
 	int64_t again_ms;         /* the cookie may have been lost: make another */
 	bool cancelled;
 	uint32_t stale;           /* files that could not be read and were given up for now */
@@ -154,7 +157,7 @@ struct replicator {
 
 	/* flow, convoy */
 	struct origin live;
-	struct worktable *active;
+	struct worktable *active, *rows;
 	TAILQ_HEAD(, work) works; /* all */
 	size_t n_works;
 	struct work_list queue;   /* to be looked at */
@@ -165,7 +168,9 @@ struct replicator {
 
 	/* feed */
 	uint64_t cursor;
+	uint64_t cookie_seq;      /* the newest cookie that was read */
 	bool news, reading, drained, flagged; /* flagged: the journal's flag row is in memory */
+	uint64_t failures;        /* counts them: what failed before and after a moment */
 	struct work **deferred;   /* a heap by due_ms */
 	size_t n_deferred, deferred_cap;
 	bool rows_left_behind;    /* more rows failed than can be remembered */
@@ -241,18 +246,21 @@ void convoy_fini(struct replicator *r);
 void feed_pump(struct replicator *r);
 void feed_defer(struct replicator *r, struct work *w, int64_t delay_ms);
 int64_t feed_delay_ms(uint32_t attempts);
+void feed_retry_now(struct replicator *r); /* whatever waits for its time */
 void feed_fini(struct replicator *r);
 
 /* ---- sweep.c ---- */
 struct sweep *sweep_new(struct replicator *r, const char *dir); /* queued; NULL when out of memory */
 void sweep_pump(struct replicator *r);
 void sweep_settled(struct replicator *r, struct work *w, bool good); /* what it found is over */
+void sweep_retry_now(struct replicator *r);
 void sweep_timers(struct replicator *r);
 void sweep_fini(struct replicator *r);
 
 /* ---- barrier.c ---- */
 void barrier_cookie(struct replicator *r, const char *path); /* came back */
 void barrier_stale(struct replicator *r, const struct work *w);
+void barrier_read_again(struct replicator *r); /* the journal, from its beginning */
 void barrier_pump(struct replicator *r);
 void barrier_fini(struct replicator *r);
 

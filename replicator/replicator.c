@@ -371,8 +371,9 @@ make_parts(struct replicator *r)
 
 	r->wake = event_new(s->base, -1, 0, on_wake, r);
 	r->tick = event_new(s->base, -1, EV_PERSIST, on_tick, r);
-	r->active = worktable_new();
-	if (!r->wake || !r->tick || !r->active)
+	r->active = worktable_new(WORKTABLE_ACTIVE);
+	r->rows = worktable_new(WORKTABLE_ROWS);
+	if (!r->wake || !r->tick || !r->active || !r->rows)
 		return err_set(ERR_NOMEM, "no memory for a replicator");
 	if ((err = outbox_new(s->pool, s->lane_hash, &outbox_events, r, &r->outbox)) < 0)
 		return err;

@@ -93,7 +93,8 @@ typedef void replicator_done(int err, const char *text, void *arg);
 
 /*
  * The barrier: makes a cookie file in the watched folder, waits until it came back as a journal row, and is done when
- * every row up to it is durable on the server and no rescan is open.  Several may wait.  -ERR_STOPPED when cancelled.
+ * every row up to it is durable on the server and no rescan is open.  What waited to be tried again is tried at once; `text` of a
+ * good end names what failed even so.  Several may wait.  -ERR_STOPPED when cancelled.
  * Gives an id for replicator_cancel.
  */
 uint64_t replicator_barrier(struct replicator *r, replicator_done *done, void *arg);

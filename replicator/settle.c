@@ -118,16 +118,24 @@ write_map(struct settle *s)
 	return n_ops ? blockmap_apply(s->map, s->ops, n_ops) : 0;
 }
 
+/* Most notes have one row.  Those that have many may fill the array before the group's end: what is acknowledged by then is true
+ * whatever becomes of the rest. */
 static int
 write_acks(struct settle *s)
 {
 	struct note *n;
 	size_t n_seqs = 0;
+	int err = 0;
 
 	TAILQ_FOREACH(n, &s->group, link)
-		if (n->ack)
-			s->seqs[n_seqs++] = n->seq;
-	return n_seqs ? journal_ack(s->journal, s->seqs, n_seqs) : 0;
+		for (size_t i = 0; i < n->n_acks && !err; i++) {
+			s->seqs[n_seqs++] = n->acks[i];
+			if (n_seqs == GROUP_MAX) {
+				err = journal_ack(s->journal, s->seqs, n_seqs);
+				n_seqs = 0;
+			}
+		}
+	return n_seqs && !err ? journal_ack(s->journal, s->seqs, n_seqs) : err;
 }
 
 /* Cannot fail the group: a trouble that was not noted is one that is noted at the next try. */

@@ -32,8 +32,8 @@ struct note {
 	unsigned n_ops;
 	bool append;           /* `change` goes into the journal first; its seq is filled */
 	struct change change;  /* path borrowed */
-	bool ack;              /* `seq` leaves the journal */
-	uint64_t seq;
+	const uint64_t *acks;  /* these rows leave the journal; borrowed */
+	size_t n_acks;
 	bool trouble;          /* the row of `path` failed once more */
 	const char *path, *text;
 	enum err code;

@@ -116,6 +116,23 @@ sweep_settled(struct replicator *r, struct work *w, bool good)
 
 /* ---- what a slice found ---- */
 
+/* A name whose own rows wait to be tried again is in good hands: the scan need not wait for it, but who waits for the scan must. */
+static bool
+leave_to_its_row(struct replicator *r, struct sweep *sw, const char *path, struct scan_dir *dir)
+{
+	struct work *w = sw->snapshot ? NULL : worktable_find(r->rows, path);
+
+	if (!w || !w->attempts || w->active || w->noting)
+		return false;
+	if (sw->since < w->since)
+		w->since = sw->since;
+	if (dir) {
+		dir->settled++;
+		dir->stamp_ns = 0;
+	}
+	return true;
+}
+
 static bool
 give_work(struct replicator *r, struct sweep *sw, const char *path, struct scan_dir *dir, bool leaf)
 {
@@ -145,7 +162,7 @@ take_found(struct replicator *r, struct sweep *sw)
 	for (size_t i = 0; i < s->n_found; i++) {
 		struct scan_found *f = &s->found[i];
 
-		if (!give_work(r, sw, f->path, f->dir, false)) {
+		if (!leave_to_its_row(r, sw, f->path, f->dir) && !give_work(r, sw, f->path, f->dir, false)) {
 			sw->failed = true; /* the row stays, and the next scan finds it */
 			if (f->dir) {
 				f->dir->settled++;
@@ -232,6 +249,7 @@ on_row_acked(struct note *n, int err)
 	if (err < 0) {
 		sw->busy = false;
 		sw->failed = true;
+		sw->unwritten = err;
 		pump_wake(r);
 		return;
 	}
@@ -246,8 +264,8 @@ end_good(struct replicator *r, struct sweep *sw)
 
 	log_debug("sweep.done", "dir=%s", sw->dir);
 	if (sw->row) {
-		sw->note = (struct note){.owner = sw, .done = on_row_acked, .ack = true, .seq = sw->seq};
-			sw->busy = true;
+		sw->note = (struct note){.owner = sw, .done = on_row_acked, .acks = &sw->seq, .n_acks = 1};
+		sw->busy = true;
 		settle_add(r->settle, &sw->note);
 		return;
 	}
@@ -279,6 +297,17 @@ note_sweep_trouble(struct replicator *r, struct sweep *sw, int code)
 	settle_add(r->settle, &sw->note);
 }
 
+static void
+explain(struct sweep *sw)
+{
+	if (sw->scan && sw->scan->err < 0)
+		snprintf(sw->text, sizeof sw->text, "%s", sw->scan->text);
+	else if (sw->unwritten)
+		snprintf(sw->text, sizeof sw->text, "the collector's journal could not be written: %s", err_words(sw->unwritten));
+	else
+		snprintf(sw->text, sizeof sw->text, "something it found could not be sent yet");
+}
+
 /* Something could not be looked at: the row stays, and the scan begins again later. */
 static void
 end_bad(struct replicator *r, struct sweep *sw)
@@ -287,7 +316,8 @@ end_bad(struct replicator *r, struct sweep *sw)
 	int64_t delay = feed_delay_ms(sw->attempts++);
 
 	sw->held = sw->scan && sw->scan->held;
-	snprintf(sw->text, sizeof sw->text, "%s", err < 0 && sw->scan ? sw->scan->text : "something it found could not be sent yet");
+	sw->failed_at = ++r->failures;
+	explain(sw);
 	if (sw->held)
 		delay = HELD_RETRY_MS;
 	log_warn("sweep.again", "dir=%s attempts=%u delay_ms=%lld %s", sw->dir, sw->attempts, (long long)delay, sw->text);
@@ -299,6 +329,7 @@ end_bad(struct replicator *r, struct sweep *sw)
 		scan_free(sw->scan);
 	sw->scan = NULL;
 	sw->failed = sw->emptied = false;
+	sw->unwritten = 0;
 	sw->epoch = r->epoch;
 	sw->due_ms = now_ms(r) + delay;
 	TAILQ_REMOVE(&r->sweeps, sw, link); /* others need not wait behind it */
@@ -369,6 +400,16 @@ sweep_pump(struct replicator *r)
 		if (scanning)
 			return;
 	}
+}
+
+void
+sweep_retry_now(struct replicator *r)
+{
+	struct sweep *sw;
+
+	TAILQ_FOREACH(sw, &r->sweeps, link)
+		sw->due_ms = 0;
+	pump_wake(r);
 }
 
 /* ---- the clocks that ask for scans ---- */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* work - the same path never has two transfers in flight: the one place that sees to it. */
+/* work - the same path never has two transfers in flight, nor two works for its rows: the one place that sees to it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "replicator/work.h"
 
 #define BUCKETS 4096u
+#define ROWS_KEPT 64 /* from here on a list leaves out what was replaced */
 
 struct worktable {
+	enum worktable_of which;
 	struct work *buckets[BUCKETS];
 	size_t n;
 };
@@ -52,15 +54,90 @@ work_free(struct work *w)
 		work_free(b);
 	}
 	work_forget(w);
+	free(w->looked.v);
+	free(w->later.v);
 	free(w->hints);
 	free(w->path);
 	free(w);
 }
 
-struct worktable *
-worktable_new(void)
+/* ---- rows ---- */
+
+static bool
+rows_have(const struct work_rows *rows, uint64_t seq)
 {
-	return calloc(1, sizeof(struct worktable));
+	for (size_t i = 0; i < rows->n; i++)
+		if (rows->v[i] == seq)
+			return true;
+	return false;
+}
+
+static bool
+rows_add(struct work_rows *rows, uint64_t seq, uint64_t cookie)
+{
+	if (rows->n >= ROWS_KEPT && rows->v[rows->n - 1] > cookie) {
+		rows->v[rows->n - 1] = seq;
+		return true;
+	}
+	if (rows->n == rows->cap) {
+		size_t cap = rows->cap ? rows->cap * 2 : 1;
+		uint64_t *grown = realloc(rows->v, cap * sizeof *grown);
+
+		if (!grown)
+			return false;
+		rows->v = grown;
+		rows->cap = cap;
+	}
+	rows->v[rows->n++] = seq;
+	return true;
+}
+
+bool
+work_add_row(struct work *w, uint64_t seq, uint64_t cookie)
+{
+	if (rows_have(&w->looked, seq) || rows_have(&w->later, seq))
+		return true;
+	if (!rows_add(&w->later, seq, cookie))
+		return false;
+	w->row = true;
+	if (!w->since || seq < w->since)
+		w->since = seq;
+	return true;
+}
+
+void
+work_begin_look(struct work *w, uint64_t cookie)
+{
+	size_t n = 0;
+
+	while (n < w->later.n && rows_add(&w->looked, w->later.v[n], cookie))
+		n++;
+	for (size_t i = n; i < w->later.n; i++) /* out of memory: looked at once more than needed */
+		w->later.v[i - n] = w->later.v[i];
+	w->later.n -= n;
+}
+
+bool
+work_rows_gone(struct work *w)
+{
+	w->looked.n = 0;
+	if (!w->later.n)
+		return false;
+	w->since = w->later.v[0];
+	w->attempts = 0;
+	return true;
+}
+
+/* ---- tables ---- */
+
+struct worktable *
+worktable_new(enum worktable_of which)
+{
+	struct worktable *t = calloc(1, sizeof *t);
+
+	if (t)
+		t->which = which;
+	return t;
 }
 
 void
@@ -76,43 +153,65 @@ worktable_count(const struct worktable *t)
 }
 
 /* FNV-1a: the table is small and holds our own few thousand paths, so a keyed hash would buy nothing. */
-static struct work **
-bucket(struct worktable *t, const char *path)
+static size_t
+bucket(const char *path)
 {
 	uint32_t h = 2166136261u;
 
 	for (; *path; path++)
 		h = (h ^ (uint8_t)*path) * 16777619u;
-	return &t->buckets[h % BUCKETS];
+	return h % BUCKETS;
+}
+
+struct work *
+worktable_find(const struct worktable *t, const char *path)
+{
+	struct work *w = t->buckets[bucket(path)];
+
+	while (w && strcmp(w->path, path) != 0)
+		w = w->same_bucket[t->which];
+	return w;
+}
+
+void
+worktable_add(struct worktable *t, struct work *w)
+{
+	struct work **at = &t->buckets[bucket(w->path)];
+
+	w->same_bucket[t->which] = *at;
+	*at = w;
+	t->n++;
+}
+
+void
+worktable_remove(struct worktable *t, struct work *w)
+{
+	struct work **at = &t->buckets[bucket(w->path)];
+
+	while (*at && *at != w)
+		at = &(*at)->same_bucket[t->which];
+	if (*at) {
+		*at = w->same_bucket[t->which];
+		t->n--;
+	}
 }
 
 bool
 worktable_enter(struct worktable *t, struct work *w)
 {
-	struct work **at = bucket(t, w->path);
+	struct work *active = worktable_find(t, w->path);
 
-	for (struct work *a = *at; a; a = a->same_bucket)
-		if (strcmp(a->path, w->path) == 0) {
-			TAILQ_INSERT_TAIL(&a->behind, w, link);
-			return false;
-		}
-	w->same_bucket = *at;
-	*at = w;
-	t->n++;
-	return true;
+	if (active)
+		TAILQ_INSERT_TAIL(&active->behind, w, link);
+	else
+		worktable_add(t, w);
+	return !active;
 }
 
 void
 worktable_leave(struct worktable *t, struct work *w, struct work_list *ret_behind)
 {
-	struct work **at = bucket(t, w->path);
-
-	while (*at && *at != w)
-		at = &(*at)->same_bucket;
-	if (*at) {
-		*at = w->same_bucket;
-		t->n--;
-	}
+	worktable_remove(t, w);
 	TAILQ_INIT(ret_behind);
 	TAILQ_CONCAT(ret_behind, &w->behind, link);
 }

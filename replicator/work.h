@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * work - one name to be brought into agreement with the server, from the moment it is read from the journal or found by a
- * scan until the server has said *durable*; and the table that keeps a path from being worked on twice at a time.
+ * scan until the server has said *durable*; and the tables that keep a path from being worked on twice at a time, and from
+ * having two works because the journal names it twice.
  *
  * Threads: loop thread; while a look or a transfer has the work, its job's thread.
  */
@@ -40,22 +41,36 @@ enum work_verdict {
 
 TAILQ_HEAD(work_list, work);
 
+/* A work may be in one of each. */
+enum worktable_of {
+	WORKTABLE_ACTIVE, /* being looked at or sent */
+	WORKTABLE_ROWS,   /* named by journal rows */
+	WORKTABLES
+};
+
+struct work_rows { /* numbers of journal rows, as they came */
+	uint64_t *v;
+	size_t n, cap;
+};
+
 struct work {
 	TAILQ_ENTRY(work) link; /* in the one queue it waits in */
 	TAILQ_ENTRY(work) all;  /* among all the replicator's */
-	struct work *same_bucket;
+	struct work *same_bucket[WORKTABLES];
 	struct work_list behind; /* the same path again, waiting for this one */
 	char *path;
 	const struct origin *origin;
 	struct replicator *replicator;
-	bool row;              /* it is a journal row, */
-	uint64_t seq;          /* this one */
-	uint64_t since;        /* a barrier counts it as this row: the scan's that found it, or its own */
+	bool row;              /* journal rows name it: */
+	struct work_rows looked; /* before the last look began: they go when what it found is durable */
+	struct work_rows later;  /* since then: it is looked at once more */
+	uint64_t since;        /* a barrier counts it as this row: the scan's that found it, or its own oldest */
 	struct sweep *sweep;   /* found by it: told when done */
 	struct scan_dir *dir;  /* in this directory */
 	struct snapshot *snapshot; /* its origin's: a reference */
 	bool leaf;             /* a vanished directory whose contents are gone from the server */
 	uint32_t attempts;     /* failed so far */
+	uint64_t failed_at;    /* the last time, by the replicator's count of failures */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
 	bool whole;            /* the server could not join what we sent: send every byte */
 	int64_t due_ms;        /* when deferred */
@@ -86,11 +101,24 @@ void work_free(struct work *w); /* with all that waits behind it; NULL is fine *
 /* Forgets what looking found. */
 void work_forget(struct work *w);
 
-struct worktable; /* active works by path */
+/* One more row names it.  Rows that a newer one of the path has replaced need not be known, and long lists of them are cut: those above
+ * `cookie`, the newest cookie's (journal.h).  False: out of memory, nothing changed. */
+bool work_add_row(struct work *w, uint64_t seq, uint64_t cookie);
+/* A look begins: all rows so far are answered by it. */
+void work_begin_look(struct work *w, uint64_t cookie);
+/* The rows that were looked at have left the journal; true when there are later ones, which is then what it is about. */
+bool work_rows_gone(struct work *w);
 
-struct worktable *worktable_new(void); /* NULL when out of memory */
+struct worktable; /* works by path */
+
+struct worktable *worktable_new(enum worktable_of which); /* NULL when out of memory */
 void worktable_free(struct worktable *t);
 size_t worktable_count(const struct worktable *t);
+/* NULL: none of this path. */
+struct work *worktable_find(const struct worktable *t, const char *path);
+/* `add`: none of its path is there yet.  `remove`: nothing happens when it is not there. */
+void worktable_add(struct worktable *t, struct work *w);
+void worktable_remove(struct worktable *t, struct work *w);
 /* Makes the work active: true; or puts it behind the active one of its path: false. */
 bool worktable_enter(struct worktable *t, struct work *w);
 /* Ends its turn; gives what waited behind it, moved to `ret_behind`. */

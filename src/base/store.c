@@ -20,6 +20,7 @@
 
 #define VALUE_MAX (1u << 30)
 #define SEAL_BYTES 8
+#define FULL_BYTES (64u * 1024u) /* free, and yet full: what a batch of pages did not find */
 
 static int remap_patience_s = 10; /* the unit test has less */
 
@@ -157,12 +158,21 @@ begin_write(struct store *s, MDB_txn **ret_txn)
 	return rc ? store_fail(rc, "begin to write") : 0;
 }
 
+/* LMDB says EIO when the disk was full in the middle of a write and took only a part of it. */
+static bool
+was_short_write(const struct store *s, int rc)
+{
+	uint64_t free_bytes = 0, total, inodes;
+
+	return rc == EIO && fsio_space(s->lock, &free_bytes, &total, &inodes) == 0 && free_bytes < FULL_BYTES;
+}
+
 /* A full disk leaves the last commit in force and may pass.  After anything else we cannot know what the kernel has
  * thrown away: nobody writes on top of that. */
 static int
 commit_failed(struct store *s, int rc)
 {
-	int err = store_fail(rc, "commit");
+	int err = store_fail(was_short_write(s, rc) ? ENOSPC : rc, "commit");
 
 	return err == -ERR_NOSPACE ? err : refuse_writes(s, err);
 }

@@ -280,6 +280,18 @@ sets_learned(void *arg)
 	unref(s);
 }
 
+/* A collector that was killed must not wait for its own ghost: whose connection has ended makes room, however much of what it
+ * sent is still to be read. */
+static bool
+another_lives(struct session *s)
+{
+	struct session *other = s->t->session;
+
+	if (other && !wire_conn_probe(other->conn))
+		session_close(other, -ERR_UNREACHABLE, "its connection is lost, and a new one of this profile has come");
+	return s->t->session;
+}
+
 static void
 on_hello(struct session *s, struct wire_msg *m)
 {
@@ -287,7 +299,7 @@ on_hello(struct session *s, struct wire_msg *m)
 		session_close(s, -ERR_UNSUPPORTED, "no protocol version in common: upgrade the older side");
 	} else if (m->u.hello.layout >= LAYOUT_TYPES) {
 		session_close(s, -ERR_UNSUPPORTED, "an unknown type of profile");
-	} else if (s->t->session) {
+	} else if (another_lives(s)) {
 		session_close(s, -ERR_BUSY, "another collector of this profile is connected");
 	} else {
 		s->t->session = s;

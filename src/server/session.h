@@ -5,7 +5,7 @@
  * connecting -> hello -> starting -> live, or connecting -> enrolling; closing from everywhere.
  *
  * A connection is one fencing token: a frame of another writer cannot come through it, and a second collector of a profile
- * is sent away while the first lives.
+ * is sent away while the first lives; which is looked at when the second comes, not believed.
  *
  * Threads: loop thread only.
  */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct wire_conn_timing wire_conn_timing = {
 	.close_ms = 2000,
 	.ping_ms = WIRE_PING_MS,
 	.dead_ms = WIRE_DEAD_MS,
+	.probe_ms = 5000,
 };
 
 int64_t
@@ -288,14 +290,21 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+send_ping(struct wire_conn *c)
+{
+	struct wire_msg m = {.type = WIRE_PING};
+
+	m.u.ping.n = ++c->pings;
+	wire_conn_send(c, &m);
+}
+
+static void
 on_ping(evutil_socket_t fd, short what, void *arg)
 {
 	struct wire_conn *c = arg;
-	struct wire_msg m = {.type = WIRE_PING};
 
 	(void)fd, (void)what;
-	m.u.ping.n = ++c->pings;
-	wire_conn_send(c, &m);
+	send_ping(c);
 	if (c->state == OPEN)
 		conn_arm(c->ping, wire_conn_timing.ping_ms);
 }
@@ -304,15 +313,17 @@ static void
 on_silence(evutil_socket_t fd, short what, void *arg)
 {
 	struct wire_conn *c = arg;
-	int64_t silent_ms = (conn_now_ns() - c->heard_ns) / 1000000;
+	bool doubted = c->doubted_ns > c->heard_ns;
+	int64_t patience_ms = doubted ? wire_conn_timing.probe_ms : wire_conn_timing.dead_ms;
+	int64_t silent_ms = (conn_now_ns() - (doubted ? c->doubted_ns : c->heard_ns)) / 1000000;
 
 	(void)fd, (void)what;
 	if (c->paused)
 		conn_arm(c->silence, wire_conn_timing.dead_ms);
-	else if (silent_ms < wire_conn_timing.dead_ms)
-		conn_arm(c->silence, wire_conn_timing.dead_ms - silent_ms);
+	else if (silent_ms < patience_ms)
+		conn_arm(c->silence, patience_ms - silent_ms);
 	else
-		conn_give_up(c, err_set(ERR_TIMEOUT, "nothing heard for %d s", wire_conn_timing.dead_ms / 1000));
+		conn_give_up(c, err_set(ERR_TIMEOUT, "nothing heard for %lld s", (long long)patience_ms / 1000));
 }
 
 /* ---- from a socket to a connection ---- */
@@ -528,6 +539,22 @@ wire_conn_pause(struct wire_conn *c, bool paused)
 	event_add(c->readable, NULL);
 	conn_heard(c);
 	conn_wake(c);
+}
+
+bool
+wire_conn_probe(struct wire_conn *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+	if (c->state != OPEN || c->ended || c->deaf || (poll(&p, 1, 0) == 1 && p.revents & (POLLRDHUP | POLLHUP | POLLERR)))
+		return false;
+	/* Whoever asks again and again must not be why the first question is never overdue. */
+	if (c->doubted_ns <= c->heard_ns) {
+		c->doubted_ns = conn_now_ns();
+		send_ping(c);
+		conn_arm(c->silence, wire_conn_timing.probe_ms);
+	}
+	return true;
 }
 
 void

@@ -4,7 +4,7 @@
  *
  * Reads up to 256 KiB a turn; writes from two queues, control before data, switching at frame boundaries.  Deadlines:
  * handshake and first frame within 10 s of accept (without a certificate: everything within 10 s); ping every 15 s; silence
- * for 45 s closes.  Every callback comes from the loop, never from inside a call of ours.
+ * for 45 s closes, for 5 s after a probe.  Every callback comes from the loop, never from inside a call of ours.
  *
  * Memory: two rings of 256 KiB, one incomplete frame, and what the user queued; control that the peer does not take ends
  * the connection at 8 MiB.
@@ -62,6 +62,10 @@ size_t wire_conn_queued(const struct wire_conn *c);
 /* Stops and restarts reading: back-pressure from a slow receiver.  Signs of life are then not expected.  Takes effect at once:
  * no frame is shown between pause and resume. */
 void wire_conn_pause(struct wire_conn *c, bool paused);
+
+/* Is the peer still there?  False: it has shut its half or the socket is lost, whatever is still to be read from it.  True: as far as
+ * is known; it is pinged, and the connection ends (-ERR_TIMEOUT) when nothing is heard within 5 s, which is no sign while reading is paused. */
+bool wire_conn_probe(struct wire_conn *c);
 
 /* Caps sending of data frames, bytes per second; 0 = no cap.  May change at any time. */
 void wire_conn_set_rate(struct wire_conn *c, uint64_t bytes_per_s);

@@ -26,6 +26,7 @@ struct wire_conn_timing {
 	int begin_ms;  /* handshake, and on the server the first frame */
 	int close_ms;
 	int ping_ms, dead_ms;
+	int probe_ms;  /* to answer somebody who doubts that the peer lives */
 };
 extern struct wire_conn_timing wire_conn_timing;
 
@@ -59,6 +60,7 @@ struct wire_conn {
 	uint64_t received;
 	int64_t heard_ns;       /* last sign of life */
 	size_t heard_bytes;     /* since then */
+	int64_t doubted_ns;     /* the first probe since then; older: it was answered */
 
 	/* out */
 	struct wire_outbox outbox;

@@ -460,7 +460,9 @@ append_run(struct job *job)
 {
 	struct appending *a = (struct appending *)job;
 
-	MUST(journal_append(a->w->journal, a->changes, a->n) == 0);
+	int err = journal_append(a->w->journal, a->changes, a->n);
+
+	MUST(err == 0 || err == -ERR_NOSPACE); /* the journal's flag then says the same */
 }
 
 static void

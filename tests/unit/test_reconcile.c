@@ -338,17 +338,29 @@ static void
 the_first_retry_is_quick_and_none_is_above_a_minute(void **state)
 {
 	uint64_t rng = 1;
-	int64_t ms = link_delay_ms(0, false, &rng), most = 0;
+	int64_t ms = link_delay_ms(0, 0, &rng), most = 0;
 
 	(void)state;
 	assert_in_range(ms, 50, 150);
 	for (unsigned i = 1; i < 100; i++) {
-		ms = link_delay_ms(i, false, &rng);
+		ms = link_delay_ms(i, 0, &rng);
 		assert_in_range(ms, 100, 60000);
 		most = ms > most ? ms : most;
 	}
 	assert_true(most > 30000);
-	assert_true(link_delay_ms(0, true, &rng) >= 30000);
+	assert_true(link_delay_ms(0, -ERR_DENIED, &rng) >= 30000);
+}
+
+static void
+another_collector_is_asked_again_within_seconds_at_first(void **state)
+{
+	uint64_t rng = 1;
+
+	(void)state;
+	assert_in_range(link_delay_ms(0, -ERR_BUSY, &rng), 500, 1500);
+	assert_in_range(link_delay_ms(1, -ERR_BUSY, &rng), 1000, 2000);
+	for (unsigned i = 6; i < 100; i++)
+		assert_in_range(link_delay_ms(i, -ERR_BUSY, &rng), 30000, 60000);
 }
 
 int
@@ -366,6 +378,7 @@ main(void)
 		TEST(a_directory_mtime_is_no_longer_believed),
 		TEST(random_differences_always_end_in_agreement),
 		cmocka_unit_test(the_first_retry_is_quick_and_none_is_above_a_minute),
+		cmocka_unit_test(another_collector_is_asked_again_within_seconds_at_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -508,6 +508,32 @@ a_second_collector_is_sent_away_while_the_first_lives(void **state)
 	hang_up(&second);
 }
 
+/* What a killed collector sent is more than the server keeps in memory, so it stops reading, and does not see the end. */
+static void
+a_killed_collector_does_not_wait_for_its_own_ghost(void **state)
+{
+	char *data = malloc(WIRE_WHOLE_MAX), path[64];
+
+	(void)state;
+	assert_non_null(data);
+	memset(data, 'x', WIRE_WHOLE_MAX);
+	data[WIRE_WHOLE_MAX - 1] = '\0';
+	connect_live(&w.c);
+	for (unsigned i = 0; i < 400; i++) {
+		snprintf(path, sizeof path, "offiles/fd1/b%u", i);
+		put(&w.c, path, data);
+	}
+	while (wire_conn_queued(w.c.conn) > 50u << 20)
+		turn();
+	hang_up(&w.c);
+	connect_live(&w.c);
+	assert_int_equal(w.c.token, 2);
+	put(&w.c, "offiles/fd1/a", "here again");
+	settle(&w.c);
+	assert_int_equal(w.c.durable, 1);
+	free(data);
+}
+
 static void
 what_is_durable_can_be_asked_for(void **state)
 {
@@ -713,6 +739,7 @@ main(int argc, char **argv)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		TEST(a_token_enrols_and_each_session_has_a_higher_number),
 		TEST(a_second_collector_is_sent_away_while_the_first_lives),
+		TEST(a_killed_collector_does_not_wait_for_its_own_ghost),
 		TEST(what_is_durable_can_be_asked_for),
 		TEST(a_message_in_the_wrong_state_ends_the_session),
 		TEST(only_a_poke_seals_and_only_what_both_hold),

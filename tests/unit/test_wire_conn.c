@@ -192,7 +192,7 @@ base_open(void **state)
 
 	(void)state;
 	/* Far away: a deadline that a test is about is set there, and a slow machine must meet none of the others. */
-	wire_conn_timing = (struct wire_conn_timing){FAR_MS, FAR_MS, FAR_MS, FAR_MS, FAR_MS, FAR_MS};
+	wire_conn_timing = (struct wire_conn_timing){FAR_MS, FAR_MS, FAR_MS, FAR_MS, FAR_MS, FAR_MS, FAR_MS};
 	inside = 0;
 	base = event_base_new();
 	limit = event_new(base, -1, 0, on_limit, NULL);
@@ -700,6 +700,43 @@ silence_ends_a_connection_but_not_while_we_pause(void **state)
 	ends_free(&server, &client);
 }
 
+static void
+a_probe_tells_that_the_peer_has_gone_before_all_it_sent_is_read(void **state)
+{
+	struct end server, client;
+
+	(void)state;
+	ends_open(&server, &client);
+	assert_true(wire_conn_probe(server.conn));
+	call(wire_conn_pause(server.conn, true));
+	send_control(&client, 1);
+	until(!wire_outbox_bytes(&client.conn->outbox, WIRE_CONTROL));
+	wire_conn_free(client.conn);
+	client.conn = NULL;
+	until(!wire_conn_probe(server.conn));
+	assert_false(server.closed);
+	assert_int_equal(server.frames[WIRE_CONTROL], 0);
+	ends_free(&server, &client);
+}
+
+static void
+a_probed_connection_ends_soon_unless_the_peer_answers(void **state)
+{
+	struct end server, client;
+
+	(void)state;
+	wire_conn_timing.probe_ms = 200;
+	wire_conn_timing.close_ms = 10;
+	ends_open(&server, &client);
+	assert_true(wire_conn_probe(server.conn));
+	until(server.conn->heard_ns > server.conn->doubted_ns);
+	call(wire_conn_pause(client.conn, true));
+	assert_true(wire_conn_probe(server.conn));
+	until(server.closed);
+	assert_int_equal(server.err, -ERR_TIMEOUT);
+	ends_free(&server, &client);
+}
+
 /* ---- the end ---- */
 
 static void
@@ -950,6 +987,8 @@ main(void)
 		TEST(a_peer_that_never_reads_control_is_given_up),
 		TEST(pings_keep_an_idle_connection),
 		TEST(silence_ends_a_connection_but_not_while_we_pause),
+		TEST(a_probe_tells_that_the_peer_has_gone_before_all_it_sent_is_read),
+		TEST(a_probed_connection_ends_soon_unless_the_peer_answers),
 		TEST(a_close_says_everything_first),
 		TEST(a_close_gives_its_reason_also_while_data_flows_both_ways),
 		TEST(a_peer_that_vanishes_is_no_orderly_end),

@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -432,10 +435,169 @@ a_cancelled_barrier_ends(void **state)
 	world_close(&w);
 }
 
+/* ---- what is tried again ---- */
+
+static int64_t stopped_ms;
+
+/* As fast as the world's own, until it is stopped. */
+static int64_t
+stoppable_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return stopped_ms ? stopped_ms : ((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000) * 100;
+}
+
+static uint64_t
+troubled(void)
+{
+	struct replicator_status s;
+
+	replicator_status(w.replicator, &s);
+	return s.troubled;
+}
+
+/* While the lease is held, whoever opens the file without waiting is told that it would have to wait. */
+static int
+lease(const char *path)
+{
+	char full[512];
+	int fd;
+
+	snprintf(full, sizeof full, "%s/%s", w.live, path);
+	fd = open(full, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	(void)signal(SIGIO, SIG_IGN);
+	if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0)
+		return fd;
+	close(fd);
+	world_close(&w);
+	skip();
+	return -1;
+}
+
+static void
+a_barrier_tries_again_what_failed_and_names_what_fails_even_so(void **state)
+{
+	int fd;
+
+	(void)state;
+	begin();
+	stopped_ms = 0;
+	w.clock_ms = stoppable_clock;
+	world_write_random(&w, false, "offiles/fd0/leased", 5000);
+	fd = lease("offiles/fd0/leased");
+	world_start(&w);
+	while (!troubled())
+		world_turns(&w, 1);
+	stopped_ms = stoppable_clock(); /* its next try never comes by itself */
+	assert_int_equal(world_barrier(&w), 0);
+	assert_non_null(strstr(w.text, "offiles/fd0/leased"));
+	close(fd);
+	assert_int_equal(world_barrier(&w), 0);
+	assert_string_equal(w.text, "");
+	world_compare(&w);
+	world_close(&w);
+}
+
+static void
+a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go(void **state)
+{
+	struct replicator_status s;
+	int fd;
+
+	(void)state;
+	begin();
+	stopped_ms = 0;
+	w.clock_ms = stoppable_clock;
+	world_write_random(&w, false, "offiles/fd0/leased", 5000);
+	fd = lease("offiles/fd0/leased");
+	world_start(&w);
+	while (!troubled())
+		world_turns(&w, 1);
+	stopped_ms = stoppable_clock();
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned i = 0; i < 20; i++) {
+			assert_int_equal(fchmod(fd, i % 2 ? 0600 : 0640), 0);
+			world_turns(&w, 20);
+		}
+		assert_int_equal(world_barrier(&w), 0); /* its cookie splits the rows */
+		if (strncmp(w.text, "1 files", 7) != 0)
+			fail_msg("%s", w.text);
+	}
+	close(fd);
+	assert_int_equal(world_barrier(&w), 0);
+	assert_string_equal(w.text, "");
+	do {
+		world_turns(&w, 1);
+		replicator_status(w.replicator, &s);
+	} while (s.pending_changes || s.troubled);
+	world_compare(&w);
+	world_close(&w);
+}
+
+static void
+fill_disk(const char *name)
+{
+	static const char zeros[4096];
+	char path[300];
+	int fd;
+
+	snprintf(path, sizeof path, "%s/%s", w.state, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, zeros, sizeof zeros) > 0)
+		;
+	close(fd);
+}
+
+static void
+what_a_full_disk_held_up_is_sent_by_the_next_barrier(void **state)
+{
+	char filler[300];
+	int64_t until;
+
+	(void)state;
+	begin();
+	stopped_ms = 0;
+	w.clock_ms = stoppable_clock;
+	if (mount("tmpfs", w.state, "tmpfs", 0, "size=16m") != 0) {
+		world_close(&w);
+		skip();
+	}
+	world_start(&w);
+	agree_and_compare();
+	fill_disk("filler");
+	for (unsigned i = 0; i < 3000; i++) {
+		char path[64];
+
+		snprintf(path, sizeof path, "offiles/fd%u/full%u", i % 6, i);
+		world_write_random(&w, false, path, 100);
+	}
+	/* Long enough for every try that counts, and too short for those that come after. */
+	for (until = stoppable_clock() + 400000; stoppable_clock() < until;)
+		world_turns(&w, 1);
+	stopped_ms = stoppable_clock();
+	snprintf(filler, sizeof filler, "%s/filler", w.state);
+	assert_int_equal(unlink(filler), 0);
+	assert_int_equal(mount("tmpfs", w.state, "tmpfs", MS_REMOUNT, "size=200m"), 0);
+	if (world_barrier(&w) != 0)
+		fail_msg("%s", w.text);
+	assert_string_equal(w.text, "");
+	world_compare(&w);
+	world_stop(&w);
+	assert_int_equal(umount2(w.state, MNT_DETACH), 0);
+	world_close(&w);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_barrier_tries_again_what_failed_and_names_what_fails_even_so),
+		cmocka_unit_test(a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go),
+		cmocka_unit_test(what_a_full_disk_held_up_is_sent_by_the_next_barrier),
 		cmocka_unit_test(a_first_start_replicates_all_that_is_there),
 		cmocka_unit_test(what_is_edited_while_it_runs_becomes_equal),
 		cmocka_unit_test(a_link_cut_at_random_loses_nothing),

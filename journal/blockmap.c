@@ -311,8 +311,44 @@ blockmap_dirs(struct blockmap *m, int (*visit)(const char *dir, const struct tre
 
 	if (err)
 		return err;
-	err = treemap_dirs(txn, &m->tree, visit, arg);
+	err = treemap_dirs(txn, &m->tree, "", visit, arg);
 	store_read_end(txn);
+	return err;
+}
+
+struct strays {
+	struct store_txn *txn;
+	const struct treemap *tree;
+	int (*visit)(const char *dir, void *arg);
+	void *arg;
+};
+
+static int
+visit_dir(const char *dir, const struct treemap_sum *sum, void *arg)
+{
+	const struct strays *s = arg;
+	struct entry entry = {0};
+	bool led_to;
+	int err = *dir ? get_node(s->txn, s->tree, dir, &entry, NULL) : 0;
+
+	(void)sum;
+	if (err < 0)
+		return err;
+	led_to = !*dir || (err == 0 && entry.kind == ENTRY_DIR);
+	entry_fini(&entry);
+	return led_to ? 0 : s->visit(dir, s->arg);
+}
+
+int
+blockmap_strays(struct blockmap *m, const char *under, int (*visit)(const char *dir, void *arg), void *arg)
+{
+	struct strays s = {.tree = &m->tree, .visit = visit, .arg = arg};
+	int err = store_read_begin(m->store, &s.txn);
+
+	if (err)
+		return err;
+	err = treemap_dirs(s.txn, &m->tree, under, visit_dir, &s);
+	store_read_end(s.txn);
 	return err;
 }
 

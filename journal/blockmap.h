@@ -11,7 +11,7 @@
  * dirs (directory -> mtime at its last complete scan), meta.
  *
  * Threads: one at a time, but read calls with a read transaction of their own may come from any thread:
- * blockmap_get, blockmap_blocks_get, blockmap_in_flight, blockmap_children, blockmap_dir_get.
+ * blockmap_get, blockmap_blocks_get, blockmap_in_flight, blockmap_children, blockmap_dir_get, blockmap_strays.
  */
 #ifndef JOURNAL_BLOCKMAP_H
 #define JOURNAL_BLOCKMAP_H
@@ -83,6 +83,10 @@ int blockmap_children(struct blockmap *m, const char *dir, const char *after,
 int blockmap_sum(struct blockmap *m, const char *dir, struct treemap_sum *ret_sum);
 int blockmap_total(struct blockmap *m, struct treemap_sum *ret_sum);
 int blockmap_dirs(struct blockmap *m, int (*visit)(const char *dir, const struct treemap_sum *sum, void *arg), void *arg);
+
+/* Calls `visit` for every directory at or below `under` ("" = all) that has rows without being a directory's row itself: no walk
+ * that goes from row to row comes there.  Until `visit` returns nonzero, which is passed on. */
+int blockmap_strays(struct blockmap *m, const char *under, int (*visit)(const char *dir, void *arg), void *arg);
 
 /* Small named values (server instance, root identity, last set): *gives* the bytes; 1 = absent. */
 int blockmap_meta_get(struct blockmap *m, const char *name, char **ret_value);

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/relpath.h"
 #include "replicator/own.h"
 
 struct work *
@@ -101,12 +102,40 @@ flow_requeue(struct replicator *r, struct work *w)
 	flow_add_first(r, w);
 }
 
+/* A directory is gone, or no directory any more: a scan of the map sends away what lay below, then it is looked at again. */
+static void
+empty_tree(struct replicator *r, struct work *w)
+{
+	struct sweep *sw = sweep_new(r, w->path);
+
+	leave(r, w);
+	work_forget(w);
+	w->leaf = true;
+	if (!sw) {
+		flow_retry(r, w, -ERR_NOMEM, "no memory");
+		return;
+	}
+	/* Ahead of a scan that may have found the directory: that one waits for it. */
+	TAILQ_REMOVE(&r->sweeps, sw, link);
+	TAILQ_INSERT_HEAD(&r->sweeps, sw, link);
+	sw->parent = w;
+	sw->since = w->since;
+	sw->snapshot = w->snapshot;
+	if (sw->snapshot)
+		snapshot_ref(sw->snapshot);
+}
+
 static void
 end_noted(struct replicator *r, struct work *w)
 {
+	bool astray = w->note.astray;
+
+	w->note.astray = false;
 	if (w->verdict == WORK_ABORTED) {
 		flow_retry(r, w, w->err, w->text);
-	} else if (w->again) {
+	} else if (astray && w->verdict == WORK_REMOVE) { /* something below it was still on its way when it was emptied */
+		empty_tree(r, w);
+	} else if (astray || w->again) {
 		flow_requeue(r, w);
 	} else if (work_rows_gone(w)) { /* touched meanwhile: not before its neighbours have had their turn */
 		leave(r, w);
@@ -158,6 +187,17 @@ map_ops(struct work *w, struct blockmap_op ops[2])
 	return n;
 }
 
+static bool
+has_dir(const struct work *w)
+{
+	size_t len = relpath_dir_len(w->path);
+	char *dir = len ? strndup(w->path, len) : NULL;
+	bool owned = dir && origin_owns(w->origin, dir, true);
+
+	free(dir);
+	return owned;
+}
+
 void
 flow_finish(struct replicator *r, struct work *w)
 {
@@ -167,6 +207,7 @@ flow_finish(struct replicator *r, struct work *w)
 		r->status.server_full = false; /* it has kept something */
 	*n = (struct note){.owner = w, .done = on_noted};
 	n->n_ops = map_ops(w, n->ops);
+	n->in_dir = has_dir(w);
 	if (!w->again && w->verdict != WORK_ABORTED) {
 		n->acks = w->looked.v;
 		n->n_acks = w->looked.n;
@@ -339,26 +380,6 @@ flow_send(struct replicator *r, struct work **works, size_t n)
 }
 
 /* ---- looking ---- */
-
-/* A directory is gone, or no directory any more: a scan of the map sends away what lay below, then it is looked at again. */
-static void
-empty_tree(struct replicator *r, struct work *w)
-{
-	struct sweep *sw = sweep_new(r, w->path);
-
-	leave(r, w);
-	work_forget(w);
-	w->leaf = true;
-	if (!sw) {
-		flow_retry(r, w, -ERR_NOMEM, "no memory");
-		return;
-	}
-	sw->parent = w;
-	sw->since = w->since;
-	sw->snapshot = w->snapshot;
-	if (sw->snapshot)
-		snapshot_ref(sw->snapshot);
-}
 
 /* Acts on a verdict; true when a message is to be sent. */
 static bool

@@ -22,6 +22,7 @@
 #include "replicator/origin.h"
 #include "replicator/scan.h"
 #include "replicator/scan_seen.h"
+#include "replicator/scan_stray.h"
 
 #define PAGE 128                        /* rows of the map taken at once */
 #define SETTLED_NS 2000000000           /* a stamp younger than this may still cover a later change */
@@ -511,6 +512,24 @@ step_row(struct scan *s)
 	}
 }
 
+/* A directory of the map that no level meets; false when there are none left. */
+static bool
+enter_stray(struct scan *s)
+{
+	char *dir;
+	int err = s->strays_known ? 0 : scan_strays(s->map, s->origin, s->start, &s->strays);
+
+	s->strays_known = true;
+	if (err < 0)
+		note_error(s, err, false);
+	if (!scan_gone_take(&s->strays, &dir, 1))
+		return false;
+	if (believes_absence(s, dir))
+		push_gone(s, dir);
+	free(dir);
+	return true;
+}
+
 static void
 step(struct scan *s)
 {
@@ -524,14 +543,13 @@ void
 scan_slice(struct scan *s)
 {
 	s->budget = SCAN_SLICE;
-	if (s->start) {
+	if (!s->entered)
 		enter(s, s->start);
-		free(s->start);
-		s->start = NULL;
-	}
-	while (s->depth && has_room(s))
-		step(s);
-	s->done = !s->depth;
+	s->entered = true;
+	while (has_room(s) && (s->depth || enter_stray(s)))
+		if (s->depth)
+			step(s);
+	s->done = !s->depth && s->strays_known && !s->strays.n;
 }
 
 struct scan *
@@ -570,6 +588,7 @@ scan_free(struct scan *s)
 	for (size_t i = 0; i < s->n_found; i++)
 		free(s->found[i].path);
 	scan_gone_fini(&s->gone);
+	scan_gone_fini(&s->strays);
 	free(s->start);
 	free(s->levels);
 	free(s);

@@ -55,13 +55,16 @@ struct scan {
 	const struct block_key *key;
 	bool slow;                 /* compare everything, believe no stamp, count drift */
 
-	char *start;               /* not yet entered */
+	char *start;
+	bool entered;
 	struct scan_level *levels;
 	size_t depth, cap;
 	struct scan_found found[SCAN_FOUND];
 	size_t n_found;
 	struct scan_dirs closed;   /* directories whose listing ended in this slice */
 	struct scan_gone gone;     /* vanished directories, to be removed when they are empty */
+	struct scan_gone strays;   /* directories that no row leads to, not yet entered */
+	bool strays_known;
 	size_t budget;
 	uint64_t compared, drift;
 	bool done;

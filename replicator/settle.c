@@ -3,10 +3,13 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <stddef.h>
+#include <string.h>
 
+#include "base/relpath.h"
 #include "base/workpool.h"
 #include "journal/journal.h"
 #include "replicator/settle.h"
+#include "wire/entry.h"
 
 #define GROUP_MAX 2048
 
@@ -118,6 +121,59 @@ write_map(struct settle *s)
 	return n_ops ? blockmap_apply(s->map, s->ops, n_ops) : 0;
 }
 
+static int
+any_row(const char *path, const struct entry *entry, const struct blockmap_stat *stat, void *arg)
+{
+	(void)path;
+	(void)entry;
+	(void)stat;
+	(void)arg;
+	return 1;
+}
+
+/* 1 when no directory's row leads to the path. */
+static int
+lacks_dir(struct settle *s, const char *path)
+{
+	char *dir = strndup(path, relpath_dir_len(path));
+	struct entry entry = {0};
+	int err = dir ? blockmap_get(s->map, dir, &entry, NULL) : err_set(ERR_NOMEM, "no memory");
+
+	free(dir);
+	if (err == 0 && entry.kind != ENTRY_DIR)
+		err = 1;
+	entry_fini(&entry);
+	return err;
+}
+
+static int
+look_astray(struct settle *s, struct note *n)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < n->n_ops && !err; i++) {
+		if (n->ops[i].kind == BLOCKMAP_PUT && n->in_dir)
+			err = lacks_dir(s, n->ops[i].path);
+		else if (n->ops[i].kind == BLOCKMAP_REMOVE)
+			err = blockmap_children(s->map, n->ops[i].path, NULL, any_row, NULL);
+	}
+	n->astray = err > 0;
+	return err < 0 ? err : 0;
+}
+
+/* After the map has all of the group: its rows may belong together. */
+static int
+look_all_astray(struct settle *s)
+{
+	struct note *n;
+	int err = 0;
+
+	TAILQ_FOREACH(n, &s->group, link)
+		if (!err)
+			err = look_astray(s, n);
+	return err;
+}
+
 /* Most notes have one row.  Those that have many may fill the array before the group's end: what is acknowledged by then is true
  * whatever becomes of the rest. */
 static int
@@ -128,7 +184,7 @@ write_acks(struct settle *s)
 	int err = 0;
 
 	TAILQ_FOREACH(n, &s->group, link)
-		for (size_t i = 0; i < n->n_acks && !err; i++) {
+		for (size_t i = 0; i < n->n_acks && !err && !n->astray; i++) {
 			s->seqs[n_seqs++] = n->acks[i];
 			if (n_seqs == GROUP_MAX) {
 				err = journal_ack(s->journal, s->seqs, n_seqs);
@@ -158,6 +214,8 @@ write_run(struct job *job)
 
 	if (!err)
 		err = write_map(s);
+	if (!err)
+		err = look_all_astray(s);
 	if (!err)
 		err = write_acks(s);
 	write_troubles(s);

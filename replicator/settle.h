@@ -5,6 +5,9 @@
  * While one commit runs the next gathers, so the disk sets the size of the group.  Notes are carried out in their order.
  * Killed between the two environments: the map knows, the journal row is still there and costs a stat.
  *
+ * A name may be on its way while its directory vanishes.  Nobody would ever ask for it again, so whoever writes the second of
+ * the two rows is told that it went astray.
+ *
  * Threads: loop thread; the writing runs in the journal's lane.
  */
 #ifndef REPLICATOR_SETTLE_H
@@ -30,6 +33,8 @@ struct note {
 
 	struct blockmap_op ops[2];
 	unsigned n_ops;
+	bool in_dir;           /* the directory that its path lies in has a row of its own */
+	bool astray;           /* given: a row was put below a directory that has none, or removed above rows; its journal rows have stayed */
 	bool append;           /* `change` goes into the journal first; its seq is filled */
 	struct change change;  /* path borrowed */
 	const uint64_t *acks;  /* these rows leave the journal; borrowed */

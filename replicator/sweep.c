@@ -332,8 +332,11 @@ end_bad(struct replicator *r, struct sweep *sw)
 	sw->unwritten = 0;
 	sw->epoch = r->epoch;
 	sw->due_ms = now_ms(r) + delay;
-	TAILQ_REMOVE(&r->sweeps, sw, link); /* others need not wait behind it */
-	TAILQ_INSERT_TAIL(&r->sweeps, sw, link);
+	TAILQ_REMOVE(&r->sweeps, sw, link); /* others need not wait behind it, but for the one that waits for its directory */
+	if (sw->parent)
+		TAILQ_INSERT_HEAD(&r->sweeps, sw, link);
+	else
+		TAILQ_INSERT_TAIL(&r->sweeps, sw, link);
 	if (sw->row && err < 0)
 		note_sweep_trouble(r, sw, err);
 	if (sw->snapshot && sw->attempts >= TRIES && !sw->snapshot->err) {

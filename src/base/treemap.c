@@ -416,37 +416,65 @@ treemap_children(struct store_txn *txn, const struct treemap *t, const char *dir
 	return err;
 }
 
+struct dirs {
+	const char *under;
+	int (*visit)(const char *dir, const struct treemap_sum *sum, void *arg);
+	void *arg;
+};
+
+/* Those whose key begins like `from`. */
 static int
-visit_sums(struct store_cursor *c, int (*visit)(const char *dir, const struct treemap_sum *sum, void *arg), void *arg)
+visit_sums(struct store_cursor *c, const struct key *from, const struct dirs *d)
 {
 	struct store_value key, value;
 	struct total total;
 	int err;
 
 	while ((err = store_cursor_next(c, &key, &value)) == 0) {
+		if (key.len < from->len || memcmp(key.data, from->bytes, from->len) != 0)
+			return 0;
 		if (key.len == sizeof(total_key) && memcmp(key.data, total_key, key.len) == 0)
 			continue;
 		err = store_unseal(key, &value);
 		if (!err)
 			err = decode_total(value, &total);
-		if (!err)
-			err = visit(total.dir, &total.sum, arg);
+		if (!err && relpath_within(total.dir, d->under))
+			err = d->visit(total.dir, &total.sum, d->arg);
 		if (err)
 			return err;
 	}
 	return err < 0 ? err : 0;
 }
 
-int
-treemap_dirs(struct store_txn *txn, const struct treemap *t,
-    int (*visit)(const char *dir, const struct treemap_sum *sum, void *arg), void *arg)
+static int
+visit_range(struct store_txn *txn, const struct treemap *t, const struct key *from, const struct dirs *d)
 {
 	struct store_cursor *c;
-	int err = store_cursor_open(txn, t->sums, NULL, 0, &c);
+	int err = store_cursor_open(txn, t->sums, from->len ? from->bytes : NULL, from->len, &c);
 
 	if (err)
 		return err;
-	err = visit_sums(c, visit, arg);
+	err = visit_sums(c, from, d);
 	store_cursor_close(c);
 	return err;
+}
+
+int
+treemap_dirs(struct store_txn *txn, const struct treemap *t, const char *under,
+    int (*visit)(const char *dir, const struct treemap_sum *sum, void *arg), void *arg)
+{
+	const struct dirs d = {under, visit, arg};
+	struct key own = {.len = 0}, hashed = {.bytes = {HASHED}, .len = 1};
+	int err;
+
+	if (!*under)
+		return visit_range(txn, t, &own, &d);
+	/* Hashed ones lie anywhere among their like; there are few. */
+	err = visit_range(txn, t, &hashed, &d);
+	key_prefix(&own, under, strlen(under));
+	if (err || own.bytes[0] == HASHED)
+		return err;
+	err = visit_range(txn, t, &own, &d);
+	own.bytes[own.len - 1] = '/';
+	return err ? err : visit_range(txn, t, &own, &d);
 }

@@ -54,8 +54,8 @@ int treemap_total(struct store_txn *txn, const struct treemap *t, struct treemap
 int treemap_children(struct store_txn *txn, const struct treemap *t, const char *dir, const char *after,
     int (*visit)(const char *path, struct store_value value, void *arg), void *arg);
 
-/* Calls `visit` for every directory that has children, with its sum. */
-int treemap_dirs(struct store_txn *txn, const struct treemap *t,
+/* Calls `visit` for every directory at or below `under` ("" = all) that has children, with its sum. */
+int treemap_dirs(struct store_txn *txn, const struct treemap *t, const char *under,
     int (*visit)(const char *dir, const struct treemap_sum *sum, void *arg), void *arg);
 
 #endif

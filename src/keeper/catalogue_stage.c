@@ -129,12 +129,14 @@ stage_put(struct store_txn *txn, const struct index_fresh *fresh)
 	if (err < 0)
 		return err;
 	if (!err) {
-		bool older = old.kind == STAGED_ADD && old.blob.version > fresh->version;
+		/* By their order in the list: a folder has no versions that rise. */
+		bool older = old.kind == STAGED_ADD && old.blob.seq > fresh->seq;
+		bool other = old.kind == STAGED_ADD && old.blob.version != fresh->version;
 
-		if (old.kind == STAGED_ADD && old.blob.version < fresh->version)
+		if (other && !older)
 			err = supersede(txn, &old);
 		blob_row_fini(&old.blob);
-		if (err)
+		if (err || (older && !other))
 			return err;
 		if (older)
 			return supersede(txn, &row);

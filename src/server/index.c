@@ -437,7 +437,7 @@ index_dirs(struct index *ix, int (*visit)(const char *dir, const struct treemap_
 
 	if (err)
 		return err;
-	err = treemap_dirs(txn, &ix->tree, visit, arg);
+	err = treemap_dirs(txn, &ix->tree, "", visit, arg);
 	store_read_end(txn);
 	return err;
 }

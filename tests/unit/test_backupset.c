@@ -214,6 +214,64 @@ a_tombstone_does_not_take_the_version_that_came_after_it(void **state)
 	set_row_fini(&two);
 }
 
+/* A folder comes again as it was, so its row stays the same one. */
+static void
+a_folder_that_was_made_again_while_a_set_was_made_stays(void **state)
+{
+	struct index_node folder = {.entry = {.kind = ENTRY_DIR, .mode = 0751, .uid = getuid(), .gid = getgid()}, .version = 1};
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct set_row sets[4];
+	struct order o;
+	struct stat file;
+
+	(void)state;
+	stage_apply(&st, INDEX_PUT, "offiles/fd7", &folder);
+	sets[0] = stage_seal(&st, 20260213);
+	stage_t0(&st);
+	stage_apply(&st, INDEX_REMOVE, "offiles/fd7", NULL);
+	stage_apply(&st, INDEX_PUT, "offiles/fd7", &folder);
+	o = stage_order(&st, 20260214);
+	good(stage_seal_order(&st, &o, &task, &sets[1], &doubtful));
+	sets[2] = stage_seal(&st, 20260215); /* now the tombstone counts */
+	stage_apply(&st, INDEX_REMOVE, "offiles/fd7", NULL);
+	sets[3] = stage_seal(&st, 20260216);
+	for (int i = 0; i < 4; i++) {
+		int fd = restored(&sets[i]);
+
+		assert_int_equal(fsio_stat(fd, "offiles/fd7", &file), i < 3 ? 0 : -ERR_GONE);
+		close(fd);
+		set_row_fini(&sets[i]);
+	}
+}
+
+static void
+a_folder_takes_the_place_of_a_file_whatever_their_versions(void **state)
+{
+	struct index_node folder = {.entry = {.kind = ENTRY_DIR, .mode = 0751, .uid = getuid(), .gid = getgid()}, .version = 1};
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct set_row set;
+	struct order o;
+	struct stat file;
+	int fd;
+
+	(void)state;
+	stage_put(&st, "offiles/fd0/both", "first");
+	stage_put(&st, "offiles/fd0/both", "second");
+	stage_t0(&st);
+	stage_apply(&st, INDEX_REMOVE, "offiles/fd0/both", NULL); /* does not count, so only what follows says that it is no file */
+	stage_apply(&st, INDEX_PUT, "offiles/fd0/both", &folder);
+	o = stage_order(&st, 20260213);
+	good(stage_seal_order(&st, &o, &task, &set, &doubtful));
+	fd = restored(&set);
+	good(fsio_stat(fd, "offiles/fd0/both", &file));
+	assert_true(S_ISDIR(file.st_mode));
+	close(fd);
+	assert_int_equal(differences(&set), 0);
+	set_row_fini(&set);
+}
+
 static void
 a_second_set_of_a_day_has_a_number(void **state)
 {
@@ -633,6 +691,8 @@ main(void)
 		T(sealed_means_immutable),
 		T(a_removal_after_t0_does_not_count),
 		T(a_tombstone_does_not_take_the_version_that_came_after_it),
+		T(a_folder_that_was_made_again_while_a_set_was_made_stays),
+		T(a_folder_takes_the_place_of_a_file_whatever_their_versions),
 		T(a_second_set_of_a_day_has_a_number),
 		T(the_same_job_gets_the_same_set),
 		T(bytes_that_differ_are_named_and_nothing_is_left),

@@ -128,6 +128,39 @@ what_the_map_knows_is_not_found_again(void **state)
 }
 
 static void
+rows_that_no_row_leads_to_are_found(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_dir(&m, "offiles/fd2");
+	mapped_dir(&m, "offiles/fd2/sub");
+	mapped_file(&m, "offiles/fd2/sub/c", 3, 100);
+	mapped_believe(&m, "offiles/fd2/sub/c");
+	mapped_remove(&m, "offiles/fd2");
+	scan("offiles/fd1", false);
+	assert_string_equal(found, "");
+	scan("offiles/fd2", false);
+	assert_string_equal(found, "offiles/fd2/sub/c ");
+	scan("", false);
+	assert_string_equal(found, "offiles/fd2/sub/c ");
+	assert_string_equal(gone, "offiles/fd2/sub ");
+	assert_int_equal(error, 0);
+}
+
+static void
+a_directory_whose_own_row_is_on_its_way_is_no_stray(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_dir(&m, "offiles/fd2");
+	mapped_file(&m, "offiles/fd2/c", 3, 100);
+	mapped_believe(&m, "offiles/fd2/c");
+	scan("", false);
+	assert_string_equal(found, "offiles/fd2 ");
+	assert_string_equal(gone, "");
+}
+
+static void
 remember_stamp(const char *dir)
 {
 	int fd = mapped_path_fd(&m, dir, O_RDONLY);
@@ -283,6 +316,8 @@ main(void)
 		TEST(a_removed_file_is_found),
 		TEST(a_removed_directory_goes_after_what_lay_in_it),
 		TEST(a_rescan_of_a_vanished_directory_empties_it),
+		TEST(rows_that_no_row_leads_to_are_found),
+		TEST(a_directory_whose_own_row_is_on_its_way_is_no_stray),
 		TEST(a_vanished_area_is_held),
 		TEST(a_flight_mark_on_a_large_file_is_found),
 		TEST(a_changed_stat_and_a_link_are_found),

@@ -349,6 +349,21 @@ model_sum(const char *of, bool all)
 	return sum;
 }
 
+/* Of all that lies in directories at or below `top`. */
+static uint64_t
+model_count_under(const char *top)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < DIRS * NAMES; i++) {
+		char *of = strndup(model[i].path, relpath_dir_len(model[i].path));
+
+		n += model[i].weight && relpath_within(of, top);
+		free(of);
+	}
+	return n;
+}
+
 static int
 random_steps(struct store_txn *txn, void *arg)
 {
@@ -417,12 +432,15 @@ compare_with_model(void)
 	assert_int_equal(store_read_begin(store, &txn), 0);
 	assert_int_equal(treemap_total(txn, &map, &got), 0);
 	assert_true(sums_equal(&got, &want));
-	assert_int_equal(treemap_dirs(txn, &map, check_dir, &in_dirs), 0);
+	assert_int_equal(treemap_dirs(txn, &map, "", check_dir, &in_dirs), 0);
 	assert_int_equal(in_dirs, want.count);
 	for (size_t d = 0; d < DIRS; d++) {
 		struct walk *w = calloc(1, sizeof(*w));
 		char *of = strndup(model[d * NAMES].path, relpath_dir_len(model[d * NAMES].path));
 
+		in_dirs = 0;
+		assert_int_equal(treemap_dirs(txn, &map, of, check_dir, &in_dirs), 0);
+		assert_int_equal(in_dirs, model_count_under(of));
 		want = model_sum(of, false);
 		assert_int_equal(treemap_sum(txn, &map, of, &got), 0);
 		assert_true(sums_equal(&got, &want));

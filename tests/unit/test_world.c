@@ -288,6 +288,60 @@ an_empty_server_gets_everything_again(void **state)
 	world_close(&w);
 }
 
+/* ---- a folder that vanishes while names in it are on their way ---- */
+
+static void
+until_sent(enum wire_type type, uint64_t n)
+{
+	for (int turns = 0; w.peer.messages[type] < n; turns++) {
+		if (turns > 2000000)
+			fail_msg("message %d does not come", (int)type);
+		world_turns(&w, 1);
+	}
+}
+
+static void
+make_folder(const char *path)
+{
+	char full[400];
+
+	snprintf(full, sizeof full, "%s/%s", w.live, path);
+	assert_int_equal(mkdir(full, 0755), 0);
+}
+
+static void
+move_out(const char *path)
+{
+	char here[400], away[400];
+
+	snprintf(here, sizeof here, "%s/%s", w.live, path);
+	snprintf(away, sizeof away, "%s.away", w.live);
+	assert_int_equal(rename(here, away), 0);
+}
+
+static void
+names_on_their_way_leave_with_their_folder(void **state)
+{
+	uint64_t puts, removals;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	make_folder("offiles/going");
+	agree_and_compare();
+	puts = w.peer.messages[WIRE_PUT];
+	removals = w.peer.messages[WIRE_REMOVE];
+	w.peer.mute = true;
+	world_write(&w, false, "offiles/going/file", "1", 1);
+	until_sent(WIRE_PUT, puts + 1);
+	move_out("offiles/going"); /* the map knows of nothing in it yet */
+	until_sent(WIRE_REMOVE, removals + 1);
+	w.peer.mute = false;
+	world_write(&w, false, "offiles/fd0/next", "1", 1); /* what it is told of now tells of all before */
+	agree_and_compare();
+	world_close(&w);
+}
+
 /* ---- the job ---- */
 
 static struct { bool over; int err; char text[200]; } sealing;
@@ -608,6 +662,7 @@ main(void)
 		cmocka_unit_test(a_lost_map_costs_no_retransfer),
 		cmocka_unit_test(a_server_that_went_back_in_time_is_brought_forward),
 		cmocka_unit_test(an_empty_server_gets_everything_again),
+		cmocka_unit_test(names_on_their_way_leave_with_their_folder),
 		cmocka_unit_test(a_seal_says_what_the_server_holds_and_index_waits),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome),
 		cmocka_unit_test(a_vanished_area_is_no_mass_deletion),

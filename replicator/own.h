@@ -247,6 +247,7 @@ struct sweep *sweep_new(struct replicator *r, const char *dir); /* queued; NULL 
 void sweep_pump(struct replicator *r);
 void sweep_settled(struct replicator *r, struct work *w, bool good); /* what it found is over */
 void sweep_timers(struct replicator *r);
+void sweep_release_held(struct replicator *r); /* the root is there again */
 void sweep_fini(struct replicator *r);
 
 /* ---- barrier.c ---- */

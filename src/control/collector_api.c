@@ -421,7 +421,7 @@ check_profile(json_t *checks, const struct collector_profile_status *s)
 	else
 		tell_check(checks, VERDICT_OK, what, "connected to the server");
 	if (s->flow.root_gone)
-		tell_check(checks, VERDICT_FAIL, what, "the live tree %s is gone or not mounted: nothing is sent, and nothing is taken for deleted", s->path);
+		tell_check(checks, VERDICT_FAIL, what, "the live tree %s, or a file system in it, is gone or not mounted: nothing is taken for deleted; mount it again", s->path);
 	if (d->dbcopy_problem[0])
 		tell_check(checks, VERDICT_FAIL, what, "%s", d->dbcopy_problem);
 	else

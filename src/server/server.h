@@ -82,10 +82,14 @@ void server_facts(const struct server *s, struct server_facts *ret_facts);
 /* Stops the running job of a profile, in any phase.  -ERR_NOTFOUND: no such profile, or no job runs.  `who`: "user root". */
 int server_stop(struct server *s, const char *profile, const char *who);
 
-/* One enrolment string, good once and for `ttl_s` seconds; a name that is not known yet becomes a profile.  *Gives* the string. */
-int server_token_create(struct server *s, const char *profile, int64_t ttl_s, char **ret_token);
+/* Comes once when the call that was given it returned 0, at the latest from server_free.  `token` (borrowed) is NULL but for a
+ * token that was made. */
+typedef void server_granted(int err, const char *text, const char *token, void *arg);
+#define SERVER_TTL_MAX_S (30 * 86400)
+/* One enrolment string, good once and for `ttl_s` seconds; a name that is not known yet becomes a profile. */
+int server_token_create(struct server *s, const char *profile, int64_t ttl_s, server_granted *done, void *arg);
 /* Takes the certificate off the allow-list and closes its session.  -ERR_NOTFOUND when none was enrolled. */
-int server_revoke(struct server *s, const char *profile);
+int server_revoke(struct server *s, const char *profile, server_granted *done, void *arg);
 
 /* ---- orders to the keeper, answered as they are carried out ---- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * server_own - the server's own state, shared by server.c (life, connections), server_status.c (facts) and server_orders.c
- * (what the keeper is asked), and by nothing else.
+ * server_own - the server's own state, shared by server.c (life, connections), server_status.c (facts), server_enrol.c (who
+ * may come in) and server_orders.c (what the keeper is asked), and by nothing else.
  */
 #ifndef SERVER_SERVER_OWN_H
 #define SERVER_SERVER_OWN_H
@@ -74,6 +74,8 @@ struct server {
 	void *changed_arg;
 };
 
+/* Makes the profile known, and opens it; one that is known already is fine. */
+int server_add_tenant(struct server *s, const char *name);
 struct tenant *server_tenant(const struct server *s, const char *profile);
 int64_t server_now_ns(void);
 

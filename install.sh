@@ -15,7 +15,7 @@ for file in conf/*.conf; do
 done
 install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE src/wire/PROTOCOL.md "$doc"
 for unit in conf/*.service; do
-	sed "s#@BIN@#${PREFIX:-/usr/local}/bin#g" "$unit" >"$units/$(basename "$unit")"
+	sed "s#@BIN@#${PREFIX:-/usr/local}/bin#g; s#@DOC@#${PREFIX:-/usr/local}/share/doc/tidemark#g" "$unit" >"$units/$(basename "$unit")"
 	chmod 644 "$units/$(basename "$unit")"
 done
 echo "installed below ${DESTDIR:-}${PREFIX:-/usr/local}; write $conf/server.conf or $conf/collector.conf next (README.md)"

@@ -126,6 +126,7 @@ office_status(struct office *p, struct collector_profile_status *s)
 	uint64_t map;
 
 	*s = (struct collector_profile_status){.name = p->name, .path = p->config->path, .type = layout_type_name((enum layout_type)p->config->type)};
+	s->trouble = p->trouble;
 	s->enrolled = p->identity != NULL;
 	if (p->replicator)
 		replicator_status(p->replicator, &s->flow);

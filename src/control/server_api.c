@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/relpath.h"
@@ -412,6 +413,7 @@ on_doctor(struct api_request *req, void *arg)
 
 	server_facts(a->s, &facts);
 	tell_host_checks(checks, server_config_main(server_conf(a->s))->store);
+	tell_rights_check(checks, server_config_main(server_conf(a->s))->store, R_OK | W_OK | X_OK, "nothing can be stored");
 	if (facts.keeper_up)
 		tell_check(checks, VERDICT_OK, "keeper", "running");
 	else

@@ -8,7 +8,7 @@ conf=${DESTDIR:-}/etc/tidemark
 
 install -d "$bin" "$doc" "$units" "$conf"
 for program in tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy; do
-	install -m 755 "build/bin/$program" "$bin/$program"
+	install -m 755 "${BIN:-build/bin}/$program" "$bin/$program"
 done
 for file in conf/*.conf; do
 	install -m 644 "$file" "$doc/$(basename "$file").example"

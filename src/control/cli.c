@@ -218,7 +218,7 @@ verb_set_show(const struct cli *c)
 static int
 verb_verify(const struct cli *c)
 {
-	return ask_profile(c, "POST", "verify", json_pack("{s:s}", "set", cli_word(c, 1) ? cli_word(c, 1) : ""), show_lines, NULL);
+	return ask_profile(c, "POST", "verify", json_pack("{s:s}", "set", cli_word(c, 1) ? cli_word(c, 1) : ""), show_verified, NULL);
 }
 
 static int
@@ -245,7 +245,7 @@ verb_restore(const struct cli *c)
 	}
 	json_t *body = json_pack("{s:s, s:o, s:o}", "set", cli_word(c, 1), "to", api_name(to), "paths", paths);
 	free(to);
-	return ask_profile(c, "POST", "restore", body, show_lines, NULL);
+	return ask_profile(c, "POST", "restore", body, show_restored, NULL);
 }
 
 static int

@@ -242,6 +242,32 @@ show_lines(const json_t *object)
 	}
 }
 
+/* What was done, after the findings; the set's facts are the answer's last object. */
+static void
+show_done(const json_t *object, const char *what)
+{
+	const json_t *set = json_object_get(object, "set");
+	char bytes[32];
+
+	show_lines(object);
+	if (strcmp(text(object, "type"), "done") == 0 && json_is_object(set)) {
+		progress_end();
+		fprintf(stderr, "%s: %s (%lld files, %s in the set)\n", text(set, "name"), what, number(set, "files"), size(number(set, "bytes"), bytes));
+	}
+}
+
+void
+show_verified(const json_t *object)
+{
+	show_done(object, "every file is what was sealed");
+}
+
+void
+show_restored(const json_t *object)
+{
+	show_done(object, "restored, and compared with what was sealed");
+}
+
 /* ---- the rest ---- */
 
 void

@@ -387,6 +387,18 @@ on_keeper_up(void *arg)
 		tenant_learn_sets(s->seats[i].t, NULL, NULL);
 }
 
+void
+server_note_verified(struct server *s, const char *profile, const struct report_set *set)
+{
+	struct tenant *t = server_tenant(s, profile);
+
+	if (!t)
+		return;
+	if (set->verified == 2)
+		tenant_trouble(t, "failed", "a set differs from its manifest");
+	tenant_note_set(t, set);
+}
+
 static void
 on_scrub(const struct report *report, void *arg)
 {
@@ -396,13 +408,9 @@ on_scrub(const struct report *report, void *arg)
 		log_error("server.scrub", "%s", report->text ? report->text : "");
 	for (size_t i = 0; report->kind == REPORT_DONE && i < report->n_sets; i++) {
 		const struct report_set *set = &report->sets[i];
-		struct tenant *t = set->profile ? server_tenant(s, set->profile) : NULL;
 
-		if (!t)
-			continue;
-		if (set->verified == 2)
-			tenant_trouble(t, "failed", "a set differs from its manifest");
-		tenant_note_set(t, set);
+		if (set->profile)
+			server_note_verified(s, set->profile, set);
 	}
 }
 

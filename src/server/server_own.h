@@ -36,6 +36,7 @@ struct asked {
 	struct server *server;
 	uint64_t id;
 	char profile[64];
+	bool verify;             /* what it says of the set is news */
 	const struct server_order_events *events;
 	void *arg;
 };
@@ -78,6 +79,9 @@ struct server {
 int server_add_tenant(struct server *s, const char *name);
 struct tenant *server_tenant(const struct server *s, const char *profile);
 int64_t server_now_ns(void);
+
+/* A set was re-read: what was found decides the profile's state. */
+void server_note_verified(struct server *s, const char *profile, const struct report_set *set);
 
 /* server_status.c: true when the newest set is too old; `ret_reason` says so. */
 bool server_is_late(struct server *s, const struct tenant *t, char *reason, size_t size);

@@ -46,6 +46,17 @@ server_now_ns(void)
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
+int64_t server_connecting_ms = 60000;
+
+static int64_t
+monotonic_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
+}
+
 /* ---- tenants ---- */
 
 struct tenant *
@@ -290,6 +301,7 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int
 		return;
 	}
 	g->connecting = true;
+	g->since_ms = monotonic_ms();
 	s->connecting++;
 	g->next = s->guests;
 	s->guests = g;
@@ -439,8 +451,12 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (g = s->guests; g; g = g->next)
+	for (g = s->guests; g; g = g->next) {
 		session_check_pin(g->session);
+		/* A stranger who only stays would take the place of those who are let in. */
+		if (g->connecting && monotonic_ms() - g->since_ms > server_connecting_ms)
+			session_close(g->session, -ERR_TIMEOUT, "neither HELLO nor an enrolment came to its end in time");
+	}
 	for (size_t i = 0; i < s->n_seats; i++)
 		check_late(s, i);
 	notify_reap();

@@ -70,10 +70,13 @@ bool server_status(struct server *s, size_t i, struct server_profile_status *ret
 /* Index of a profile, or -ERR_NOTFOUND. */
 int server_find(const struct server *s, const char *profile);
 
+/* How long a connection may be without being a profile's session, enrolment included. */
+extern int64_t server_connecting_ms;
+
 struct server_facts {
 	bool keeper_up;
 	uint64_t keeper_restarts;
-	size_t sessions, connecting;   /* authenticated, and not yet */
+	size_t sessions, connecting;   /* one a profile; all others, who have a minute */
 	uint64_t refused;              /* connections turned away since the start */
 	const char *listen;            /* "0.0.0.0:7460", with the real port */
 };

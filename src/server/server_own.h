@@ -28,6 +28,7 @@ struct guest {
 	struct session *session;
 	uint8_t address[16]; /* of the peer, for the limit by source */
 	bool connecting, local;
+	int64_t since_ms;    /* monotonic */
 };
 
 /* One order given for somebody outside. */

@@ -290,6 +290,7 @@ on_hello(struct session *s, struct wire_msg *m)
 	} else if (s->t->session) {
 		session_close(s, -ERR_BUSY, "another collector of this profile is connected");
 	} else {
+		s->host->authenticated(s, s->host->arg);
 		s->t->session = s;
 		s->layout = m->u.hello.layout;
 		s->state = STARTING;
@@ -629,7 +630,6 @@ on_opened(struct wire_conn *c, const char *profile, void *arg)
 {
 	struct session *s = arg;
 
-	s->host->authenticated(s, s->host->arg);
 	if (!*profile) {
 		s->state = ENROLLING;
 		return;

@@ -714,6 +714,38 @@ a_revoked_certificate_ends_its_session(void **state)
 	assert_int_equal(server_revoke(w.server, "po1", on_granted, &g), -ERR_NOTFOUND);
 }
 
+/* Whoever is not a profile's session has one of few places, and not for long: strangers, and a certificate without a HELLO. */
+static void
+who_only_stays_counts_as_connecting_and_is_sent_away(void **state)
+{
+	struct collector stranger = {0};
+	struct identity_token token;
+	struct server_facts facts;
+	char *text = make_token();
+
+	(void)state;
+	assert_int_equal(identity_token_parse(text, &token), 0);
+	free(text);
+	assert_int_equal(identity_open_enrolling(token.pin, sizeof token.pin, &stranger.identity), 0);
+	dial(&stranger);
+	dial(&w.c);
+	do {
+		turn();
+		server_facts(w.server, &facts);
+	} while (facts.connecting + facts.sessions < 2);
+	assert_int_equal(facts.connecting, 2);
+	server_connecting_ms = -1;
+	await_end(&stranger);
+	await_end(&w.c);
+	server_connecting_ms = 60000;
+	hang_up(&stranger);
+	identity_close(stranger.identity);
+	hang_up(&w.c);
+	connect_live(&w.c);
+	server_facts(w.server, &facts);
+	assert_int_equal(facts.sessions, 1);
+}
+
 static void
 a_token_that_the_server_has_no_time_for_is_told(void **state)
 {
@@ -767,6 +799,7 @@ main(int argc, char **argv)
 		TEST(doubtful_files_lose_their_rows),
 		TEST(a_collector_that_goes_away_does_not_cancel_the_seal),
 		TEST(a_revoked_certificate_ends_its_session),
+		TEST(who_only_stays_counts_as_connecting_and_is_sent_away),
 		TEST(a_token_that_the_server_has_no_time_for_is_told),
 		TEST(a_restart_keeps_the_job_and_what_was_durable),
 	};

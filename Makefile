@@ -58,7 +58,7 @@ all: programs		## build the programs into build/bin
 programs: $(MAINS:%=$(B)/bin/%) $(B)/bin/gwsim tools
 
 help:			## this text
-	@awk -F':.*## *' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## *' '/^[a-z -]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo:			## the whole backup on real programs, in a fresh folder; PO=DIR for a tree of yours
 	@./install-deps.sh test && $(MAKE) -s all && PO='$(PO)' tests/demo.sh

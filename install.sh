@@ -8,14 +8,14 @@ conf=${DESTDIR:-}/etc/tidemark
 
 install -d "$bin" "$doc" "$units" "$conf"
 for program in tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy; do
-	install -m 755 "build/bin/$program" "$bin/$program"
+	install -m 755 "${BIN:-build/bin}/$program" "$bin/$program"
 done
 for file in conf/*.conf; do
 	install -m 644 "$file" "$doc/$(basename "$file").example"
 done
 install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE src/wire/PROTOCOL.md "$doc"
 for unit in conf/*.service; do
-	sed "s#@BIN@#${PREFIX:-/usr/local}/bin#g" "$unit" >"$units/$(basename "$unit")"
+	sed "s#@BIN@#${PREFIX:-/usr/local}/bin#g; s#@DOC@#${PREFIX:-/usr/local}/share/doc/tidemark#g" "$unit" >"$units/$(basename "$unit")"
 	chmod 644 "$units/$(basename "$unit")"
 done
 echo "installed below ${DESTDIR:-}${PREFIX:-/usr/local}; write $conf/server.conf or $conf/collector.conf next (README.md)"

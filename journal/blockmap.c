@@ -40,7 +40,7 @@ blockmap_open(const char *dir, const char *profile, struct blockmap **ret_map, b
 	if (snprintf(path, sizeof path, "%s/blockmap", dir) >= (int)sizeof path)
 		err = err_set(ERR_LIMIT, "path is too long");
 	else
-		err = store_open(path, &who, table_names, TABLES, 0, &m->store, &found);
+		err = store_open(path, &who, table_names, TABLES, STORE_DERIVED, &m->store, &found);
 	if (err) {
 		free(m);
 		return err_prefix(err, "block map");

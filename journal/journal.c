@@ -169,7 +169,7 @@ open_in(int dirfd, const char *dir, const char *profile, struct journal *j, bool
 		return err;
 	if (snprintf(path, sizeof path, "%s/journal", dir) >= (int)sizeof path)
 		return err_set(ERR_LIMIT, "path of the journal is too long");
-	err = store_open(path, &who, table_names, TABLES, 0, &j->store, &birth.found);
+	err = store_open(path, &who, table_names, TABLES, STORE_DERIVED, &j->store, &birth.found);
 	if (!err)
 		err = store_write(j->store, complete, &birth);
 	if (!err && ret_rebuilt)

@@ -255,6 +255,7 @@ void sweep_pump(struct replicator *r);
 void sweep_settled(struct replicator *r, struct work *w, bool good); /* what it found is over */
 void sweep_retry_now(struct replicator *r);
 void sweep_timers(struct replicator *r);
+void sweep_release_held(struct replicator *r); /* the root is there again */
 void sweep_fini(struct replicator *r);
 
 /* ---- barrier.c ---- */

@@ -233,10 +233,12 @@ on_root(struct errand *e, bool cancelled)
 	r->root_busy = false;
 	if (!cancelled && gone != r->status.root_gone) {
 		r->status.root_gone = gone;
-		if (gone)
+		if (gone) {
 			log_error("replicator.root", "%s: deletions are held", k->text);
-		else
+		} else {
 			log_info("replicator.root", "root and areas are there again");
+			sweep_release_held(r);
+		}
 		state_changed(r);
 	}
 	free(k);

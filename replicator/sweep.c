@@ -378,6 +378,21 @@ drive(struct replicator *r, struct sweep *sw)
 		end_good(r, sw);
 }
 
+/* What says that a barrier cannot pass is old; and nobody need wait for the retry. */
+void
+sweep_release_held(struct replicator *r)
+{
+	struct sweep *sw;
+
+	TAILQ_FOREACH(sw, &r->sweeps, link)
+		if (sw->held && !sw->busy) {
+			sw->held = false;
+			sw->attempts = 0;
+			sw->due_ms = now_ms(r);
+		}
+	pump_wake(r);
+}
+
 static bool
 scans(const struct sweep *sw)
 {

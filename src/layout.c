@@ -168,6 +168,23 @@ layout_canonical(enum layout_type type, char *path)
 		canonical_head(types[type].rows[i].dir, path);
 }
 
+size_t
+layout_fixed_len(enum layout_type type, const char *path)
+{
+	size_t longest = 0;
+
+	for (size_t i = 0; i < types[type].n; i++) {
+		const char *rest = path;
+		size_t len;
+
+		(void)eat_dir(types[type].rows[i].dir, &rest);
+		len = (size_t)(rest - path);
+		len -= len && path[len - 1] == '/';
+		longest = len > longest ? len : longest;
+	}
+	return longest;
+}
+
 bool
 layout_is_database(const char *path)
 {

@@ -48,6 +48,9 @@ enum layout_watch layout_watch(enum layout_type type, const char *dir);
 /* Lower-cases the fixed directory names at the head of a live path, in place, giving its set path. */
 void layout_canonical(enum layout_type type, char *path);
 
+/* How many bytes at the head of a set path are fixed directories: "offiles/fd1/x" has 7, "gwdms/lib1/docs/x" 15, "x.db" 0. */
+size_t layout_fixed_len(enum layout_type type, const char *path);
+
 /* True for a database: what a set cannot do without. */
 bool layout_is_database(const char *path);
 

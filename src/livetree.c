@@ -2,21 +2,21 @@
 /*
  * livetree - the one place that knows how the fixed directories are spelled on disk.
  *
- * The spelling is read once into a sorted table (set path -> live path) and only looked up afterwards, so that any
- * thread may translate paths.  A volume mounted below the root is unmounted without a word to whoever holds the root, and
- * leaves an empty directory that looks like a mass deletion; therefore the table also remembers on which device each
- * required directory lay.
+ * The spelling is read into a sorted table (set path -> live path).  A table never changes: a refresh puts a new one in
+ * its place and keeps the old one until the tree is closed, so that any thread may look up without a lock.  A name that is
+ * not where the table says makes a look-up read it anew once.  A volume mounted below the root is unmounted without a word
+ * to whoever holds the root, and leaves an empty directory that looks like a mass deletion; therefore the table also
+ * remembers on which device each directory lay that is required or has a file system of its own.
  *
  * No descriptor of the tree is kept between two calls: it would forbid unmounting the tree.  So every call opens the root
  * anew and compares its identity (3 system calls, about two microseconds).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -24,258 +24,24 @@
 #include "base/fsio.h"
 #include "base/relpath.h"
 #include "livetree.h"
+#include "spelling.h"
 
-#define FIXED_DEPTH 3 /* components of the deepest row */
-
-struct fixed {
-	char *set, *live;
-	dev_t dev;
-	bool required;
-};
-
-struct names {
-	struct fixed *fixed; /* sorted by `set` once complete */
-	size_t n, cap;
-	char *database;      /* live name of the root database */
+/* What changes behind a tree that is const to its users. */
+struct current {
+	_Atomic(struct spelling *) now;
 };
 
 struct livetree {
 	char *root;
 	enum layout_type type;
 	struct livetree_id id;
-	dev_t dev;
-	struct names names;
+	struct current *spelling;
 };
 
-static void
-names_fini(struct names *names)
+static const struct spelling *
+spelling_of(const struct livetree *t)
 {
-	for (size_t i = 0; i < names->n; i++) {
-		free(names->fixed[i].set);
-		free(names->fixed[i].live);
-	}
-	free(names->fixed);
-	free(names->database);
-	*names = (struct names){0};
-}
-
-/* Compares a table key with the first `len` bytes of `path`. */
-static int
-compare_head(const char *set, const char *path, size_t len)
-{
-	int order = strncmp(set, path, len);
-
-	return order ? order : set[len] != '\0';
-}
-
-static const struct fixed *
-names_find(const struct names *names, const char *path, size_t len)
-{
-	size_t low = 0, high = names->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int order = compare_head(names->fixed[mid].set, path, len);
-
-		if (order == 0)
-			return &names->fixed[mid];
-		if (order < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return NULL;
-}
-
-static int
-names_add(struct names *names, const char *set, const char *live, dev_t dev, bool required)
-{
-	for (size_t i = 0; i < names->n; i++)
-		if (strcmp(names->fixed[i].set, set) == 0) {
-			names->fixed[i].required |= required;
-			return 0;
-		}
-	if (names->n == names->cap) {
-		size_t cap = names->cap ? names->cap * 2 : 16;
-		struct fixed *grown = realloc(names->fixed, cap * sizeof *grown);
-
-		if (!grown)
-			return err_set(ERR_NOMEM, "names of the fixed directories");
-		names->fixed = grown;
-		names->cap = cap;
-	}
-	struct fixed f = {strdup(set), strdup(live), dev, required};
-	if (!f.set || !f.live) {
-		free(f.set);
-		free(f.live);
-		return err_set(ERR_NOMEM, "names of the fixed directories");
-	}
-	names->fixed[names->n++] = f;
-	return 0;
-}
-
-static int
-by_set_path(const void *a, const void *b)
-{
-	return strcmp(((const struct fixed *)a)->set, ((const struct fixed *)b)->set);
-}
-
-static int
-open_list(int root, const char *live, DIR **ret_list)
-{
-	int fd = fsio_open_dir(root, live);
-
-	if (fd < 0)
-		return fd;
-	*ret_list = fdopendir(fd);
-	if (!*ret_list) {
-		int err = err_sys("list %s", live);
-
-		close(fd);
-		return err;
-	}
-	return 0;
-}
-
-/* A real directory; a link to one is none, it cannot be opened beneath the root. */
-static bool
-is_directory(DIR *list, const struct dirent *entry)
-{
-	struct stat st;
-
-	if (entry->d_type != DT_UNKNOWN)
-		return entry->d_type == DT_DIR;
-	return fstatat(dirfd(list), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* Of two names that differ in case only, the exact lower case wins, then the first in byte order: never a matter of luck. */
-static bool
-better(const char *name, const char *best, const char *want)
-{
-	return !*best || strcmp(name, want) == 0 || (strcmp(best, want) != 0 && strcmp(name, best) < 0);
-}
-
-/* 0 found, 1 absent, negative error. */
-static int
-find_name(int root, const char *live, const char *want, size_t want_len, bool want_dir, char ret_name[RELNAME_MAX + 1])
-{
-	char wanted[RELNAME_MAX + 1], best[RELNAME_MAX + 1] = "";
-	struct dirent *entry;
-	DIR *list;
-	int err = open_list(root, live, &list);
-
-	if (err)
-		return err;
-	snprintf(wanted, sizeof wanted, "%.*s", (int)want_len, want);
-	while ((errno = 0, entry = readdir(list)))
-		if (strcasecmp(entry->d_name, wanted) == 0 && is_directory(list, entry) == want_dir &&
-		    better(entry->d_name, best, wanted))
-			snprintf(best, sizeof best, "%s", entry->d_name);
-	err = errno ? err_sys("list %s", live) : !*best;
-	closedir(list);
-	if (err == 0)
-		snprintf(ret_name, RELNAME_MAX + 1, "%s", best);
-	return err;
-}
-
-static int collect(int root, struct names *names, const char *set, const char *live, const char *rest, bool required);
-
-/* One step down: `set_name` is called `live_name` on disk. */
-static int
-collect_below(int root, struct names *names, const char *set, const char *set_name, const char *live, const char *live_name,
-    const char *rest, bool required)
-{
-	char *set_child = relpath_join(set, set_name), *live_child = relpath_join(live, live_name);
-	struct stat st;
-	int err = 0;
-
-	if (!set_child || !live_child)
-		err = err_set(ERR_NOMEM, "names of the fixed directories");
-	else if (fsio_stat(root, live_child, &st) == 0) { /* else it vanished between list and look: absent */
-		err = names_add(names, set_child, live_child, st.st_dev, required && !*rest);
-		if (!err)
-			err = collect(root, names, set_child, live_child, rest, required);
-	}
-	free(set_child);
-	free(live_child);
-	return err;
-}
-
-static int
-collect_any(int root, struct names *names, const char *set, const char *live, const char *rest, bool required)
-{
-	struct dirent *entry;
-	DIR *list;
-	int err = open_list(root, live, &list);
-
-	if (err)
-		return err == -ERR_GONE ? 0 : err;
-	while (!err && (entry = readdir(list)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && is_directory(list, entry))
-			err = collect_below(root, names, set, entry->d_name, live, entry->d_name, rest, required);
-	closedir(list);
-	return err;
-}
-
-/* Adds what exists of the fixed directory `rest` below `live`.  As deep as the layout's rows: FIXED_DEPTH. */
-static int
-collect(int root, struct names *names, const char *set, const char *live, const char *rest, bool required)
-{
-	char name[RELNAME_MAX + 1], want[RELNAME_MAX + 1];
-	size_t n = strcspn(rest, "/");
-	const char *deeper = rest + n + (rest[n] == '/');
-	int err;
-
-	if (!n)
-		return 0;
-	if (n == 1 && *rest == '*')
-		return collect_any(root, names, set, live, deeper, required);
-	err = find_name(root, live, rest, n, true, name);
-	if (err)
-		return err == 1 || err == -ERR_GONE ? 0 : err;
-	snprintf(want, sizeof want, "%.*s", (int)n, rest);
-	return collect_below(root, names, set, want, live, name, deeper, required);
-}
-
-/* Says everything that is missing, not only the first. */
-static int
-names_complete(const struct names *names, enum layout_type type)
-{
-	char missing[512] = "";
-	size_t n, used = 0;
-	const struct layout_row *rows = layout_rows(type, &n);
-
-	if (!names->database)
-		used += (size_t)snprintf(missing, sizeof missing, " file %s", layout_root_database(type));
-	for (size_t i = 0; i < n && used < sizeof missing; i++)
-		if (rows[i].required && *rows[i].dir && !names_find(names, rows[i].dir, strlen(rows[i].dir)))
-			used += (size_t)snprintf(missing + used, sizeof missing - used, "%s directory %s", used ? "," : "", rows[i].dir);
-	return used ? err_set(ERR_CONFIG, "not a %s: missing%s", layout_type_name(type), missing) : 0;
-}
-
-static int
-names_read(int root, enum layout_type type, struct names *ret_names)
-{
-	struct names names = {0};
-	char database[RELNAME_MAX + 1];
-	size_t n;
-	const struct layout_row *rows = layout_rows(type, &n);
-	const char *want = layout_root_database(type);
-	int err = find_name(root, "", want, strlen(want), false, database);
-
-	if (err == 0 && !(names.database = strdup(database)))
-		err = err_set(ERR_NOMEM, "name of the root database");
-	for (size_t i = 0; i < n && err >= 0; i++)
-		err = collect(root, &names, "", "", rows[i].dir, rows[i].required);
-	if (names.n)
-		qsort(names.fixed, names.n, sizeof *names.fixed, by_set_path);
-	if (err >= 0)
-		err = names_complete(&names, type);
-	if (err)
-		names_fini(&names);
-	else
-		*ret_names = names;
-	return err;
+	return atomic_load(&t->spelling->now);
 }
 
 static int
@@ -286,9 +52,7 @@ identify(int fd, struct livetree_id *ret_id, dev_t *ret_dev)
 
 	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
 		return err_sys("identity of the root");
-	uint64_t fsid = 0;
-	memcpy(&fsid, &fs.f_fsid, sizeof fsid < sizeof fs.f_fsid ? sizeof fsid : sizeof fs.f_fsid);
-	*ret_id = (struct livetree_id){fsid, st.st_ino};
+	*ret_id = (struct livetree_id){spelling_fsid_of(&fs), st.st_ino};
 	*ret_dev = st.st_dev;
 	return 0;
 }
@@ -307,23 +71,26 @@ int
 livetree_open(const char *root, enum layout_type type, struct livetree **ret_tree)
 {
 	struct livetree *t = calloc(1, sizeof *t);
+	struct spelling *names = NULL;
+	dev_t dev;
 	int fd, err;
 
-	if (!t || !(t->root = strdup(root))) {
-		free(t);
+	if (!t || !(t->root = strdup(root)) || !(t->spelling = calloc(1, sizeof *t->spelling))) {
+		livetree_close(t);
 		return err_set(ERR_NOMEM, "live tree");
 	}
 	t->type = type;
 	fd = open_root(root);
-	err = fd < 0 ? fd : identify(fd, &t->id, &t->dev);
+	err = fd < 0 ? fd : identify(fd, &t->id, &dev);
 	if (!err)
-		err = err_prefix(names_read(fd, type, &t->names), "%s", root);
+		err = err_prefix(spelling_read(fd, dev, type, &names), "%s", root);
 	if (fd >= 0)
 		close(fd);
 	if (err) {
 		livetree_close(t);
 		return err;
 	}
+	atomic_store(&t->spelling->now, names);
 	*ret_tree = t;
 	return 0;
 }
@@ -331,9 +98,18 @@ livetree_open(const char *root, enum layout_type type, struct livetree **ret_tre
 void
 livetree_close(struct livetree *t)
 {
+	struct spelling *names;
+
 	if (!t)
 		return;
-	names_fini(&t->names);
+	names = t->spelling ? atomic_load(&t->spelling->now) : NULL;
+	while (names) {
+		struct spelling *older = names->older;
+
+		spelling_free(names);
+		names = older;
+	}
+	free(t->spelling);
 	free(t->root);
 	free(t);
 }
@@ -367,7 +143,7 @@ open_same_root(const struct livetree *t, dev_t *ret_dev)
 		return fd;
 	err = identify(fd, &id, ret_dev);
 	/* A file system without an identity (0) is only known by its device. */
-	if (!err && (id.inode != t->id.inode || id.fsid != t->id.fsid || (!id.fsid && *ret_dev != t->dev)))
+	if (!err && (id.inode != t->id.inode || id.fsid != t->id.fsid || (!id.fsid && *ret_dev != spelling_of(t)->root_dev)))
 		err = err_set(ERR_GONE, "%s: another directory lies there now", t->root);
 	if (err) {
 		close(fd);
@@ -378,51 +154,116 @@ open_same_root(const struct livetree *t, dev_t *ret_dev)
 
 /* The root database, looked for again when its spelling changed. */
 static int
-check_database(const struct livetree *t, int root)
+check_database(const struct livetree *t, const struct spelling *names, int root)
 {
 	const char *want = layout_root_database(t->type);
 	char name[RELNAME_MAX + 1];
 	struct stat st;
 
-	if (fsio_stat(root, t->names.database, &st) == 0 && !S_ISDIR(st.st_mode))
+	if (fsio_stat(root, names->database, &st) == 0 && !S_ISDIR(st.st_mode))
 		return 0;
-	return find_name(root, "", want, strlen(want), false, name) == 0
+	return spelling_look_for(root, "", want, strlen(want), false, name) == 0
 	    ? 0 : err_set(ERR_GONE, "%s: its %s is gone", t->root, want);
 }
 
-/* The device a directory should lie on follows the root's own: a root mounted again has a new one. */
-static int
-check_device(const struct livetree *t, dev_t root_dev, const struct fixed *f, dev_t dev)
+/* A directory without which nothing may be believed about what is absent. */
+static bool
+counts(const struct fixed *f)
 {
-	if (dev == (f->dev == t->dev ? root_dev : f->dev))
-		return 0;
-	return err_set(ERR_GONE, "%s/%s: not on the file system it lay on", t->root, f->live);
+	return f->required || f->volume;
 }
 
+/* Whether `live` is still on the file system on which `was` lay.  That follows the root's own, which has a new device when
+ * it was mounted again; a volume that was mounted again has one too, and is known by its file system. */
 static int
-check_required(const struct livetree *t, int root, dev_t root_dev, const struct fixed *f)
+check_place(const struct livetree *t, const struct spelling *names, int root, dev_t root_dev, const struct fixed *was, const char *live)
 {
 	struct stat st;
-	int err = fsio_stat(root, f->live, &st);
+	int err = fsio_stat(root, live, &st);
 
 	if (err)
-		return err_prefix(err, "%s/%s", t->root, f->live);
-	return S_ISDIR(st.st_mode) ? check_device(t, root_dev, f, st.st_dev) : err_set(ERR_GONE, "%s/%s: no directory", t->root, f->live);
+		return err_prefix(err, "%s/%s", t->root, live);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(ERR_GONE, "%s/%s: no directory", t->root, live);
+	if (st.st_dev == (was->dev == names->root_dev ? root_dev : was->dev) || (was->fsid && spelling_fsid(root, live) == was->fsid))
+		return 0;
+	return err_set(ERR_GONE, "%s/%s: not on the file system it lay on; is it mounted?", t->root, live);
 }
 
+/* 1: what need not be there lies on another device now; it may have become a volume. */
 static int
 check_root(const struct livetree *t, int root, dev_t root_dev)
 {
-	int err = check_database(t, root);
+	const struct spelling *names = spelling_of(t);
+	int err = check_database(t, names, root);
+	bool moved = false;
+	struct stat st;
 
-	for (size_t i = 0; i < t->names.n && !err; i++)
-		if (t->names.fixed[i].required)
-			err = check_required(t, root, root_dev, &t->names.fixed[i]);
+	for (size_t i = 0; i < names->n && !err; i++) {
+		const struct fixed *f = &names->fixed[i];
+
+		if (counts(f))
+			err = check_place(t, names, root, root_dev, f, f->live);
+		else if (fsio_stat(root, f->live, &st) == 0)
+			moved |= st.st_dev != (f->dev == names->root_dev ? root_dev : f->dev);
+	}
+	return err ? err : moved;
+}
+
+/* Reads the names at `root` and makes sure that what counts lies where it lay, however it is spelled now. */
+static int
+names_again(const struct livetree *t, int root, dev_t root_dev, struct spelling **ret_names)
+{
+	const struct spelling *old = spelling_of(t);
+	struct spelling *names;
+	int err = spelling_read(root, root_dev, t->type, &names);
+
+	if (err)
+		return err == -ERR_CONFIG ? err_set(ERR_GONE, "%s: no longer complete", t->root) : err;
+	for (size_t i = 0; i < old->n && !err; i++) {
+		const struct fixed *was = &old->fixed[i];
+		const struct fixed *is = counts(was) ? spelling_find(names, was->set, strlen(was->set)) : NULL;
+
+		if (is)
+			err = check_place(t, old, root, root_dev, was, is->live);
+		else if (counts(was))
+			err = err_set(ERR_GONE, "%s/%s is gone, which was a file system of its own", t->root, was->live);
+	}
+	if (err)
+		spelling_free(names);
+	else
+		*ret_names = names;
 	return err;
+}
+/* The old table stays behind the new one; of two threads that bring one, one is enough.  1: it was put. */
+static int
+put_names(const struct livetree *t, struct spelling *names)
+{
+	struct spelling *old = atomic_load(&t->spelling->now);
+
+	names->older = old;
+	if (!spelling_same(old, names) && atomic_compare_exchange_strong(&t->spelling->now, &old, names))
+		return 1;
+	spelling_free(names);
+	return 0;
 }
 
 int
-livetree_check(const struct livetree *t)
+livetree_refresh(const struct livetree *t)
+{
+	struct spelling *names;
+	dev_t dev;
+	int fd = open_same_root(t, &dev), err;
+
+	if (fd < 0)
+		return fd;
+	err = names_again(t, fd, dev, &names);
+	close(fd);
+	return err ? err : put_names(t, names);
+}
+
+static int
+check_once(const struct livetree *t)
 {
 	dev_t dev;
 	int fd = open_same_root(t, &dev), err;
@@ -434,75 +275,33 @@ livetree_check(const struct livetree *t)
 	return err;
 }
 
-/* Reads the names at `root` and makes sure that what is required lies where it lay, however it is spelled now. */
-static int
-names_again(const struct livetree *t, int root, dev_t root_dev, struct names *ret_names)
-{
-	struct names names;
-	int err = names_read(root, t->type, &names);
-
-	if (err)
-		return err == -ERR_CONFIG ? err_set(ERR_GONE, "%s: no longer complete", t->root) : err;
-	for (size_t i = 0; i < t->names.n && !err; i++) {
-		const struct fixed *was = &t->names.fixed[i];
-		const struct fixed *is = was->required ? names_find(&names, was->set, strlen(was->set)) : NULL;
-
-		if (is)
-			err = check_device(t, root_dev, was, is->dev);
-	}
-	if (err)
-		names_fini(&names);
-	else
-		*ret_names = names;
-	return err;
-}
-
 int
-livetree_refresh(struct livetree *t)
+livetree_check(const struct livetree *t)
 {
-	struct names names;
-	dev_t dev;
-	int fd = open_same_root(t, &dev), err;
+	const struct spelling *names = spelling_of(t);
+	int err = check_once(t);
 
-	if (fd < 0)
-		return fd;
-	err = names_again(t, fd, dev, &names);
-	close(fd);
-	if (err)
-		return err;
-	t->dev = dev;
-	names_fini(&t->names);
-	t->names = names;
-	return 0;
+	/* A required directory may only be spelled anew. */
+	if ((err == -ERR_GONE || err == 1) && livetree_refresh(t) >= 0 && spelling_of(t) != names)
+		err = check_once(t);
+	return err < 0 ? err : 0;
 }
 
+size_t
+livetree_volumes(const struct livetree *t, struct livetree_volume *volumes, size_t max)
+{
+	const struct spelling *names = spelling_of(t);
+	size_t n = 0;
+
+	for (size_t i = 0; i < names->n && n < max; i++)
+		if (names->fixed[i].volume)
+			volumes[n++] = (struct livetree_volume){names->fixed[i].set, names->fixed[i].fsid};
+	return n;
+}
 char *
 livetree_live_path(const struct livetree *t, const char *path)
 {
-	const struct fixed *best = NULL;
-	size_t best_len = 0, end = 0;
-
-	for (int depth = 0; depth < FIXED_DEPTH && path[end]; depth++) {
-		size_t len = end + (end ? 1 : 0);
-
-		len += strcspn(path + len, "/");
-		const struct fixed *f = names_find(&t->names, path, len);
-		if (f) {
-			best = f;
-			best_len = len;
-		}
-		end = len;
-	}
-	if (!best)
-		return strdup(path);
-
-	size_t head = strlen(best->live), tail = strlen(path + best_len);
-	char *live = malloc(head + tail + 1);
-	if (live) {
-		memcpy(live, best->live, head);
-		memcpy(live + head, path + best_len, tail + 1);
-	}
-	return live;
+	return spelling_live_path(spelling_of(t), path);
 }
 
 /* The root for one call.  Never ERR_GONE, which would say that the path is gone: its caller would take it for deleted. */
@@ -513,7 +312,7 @@ hold_root(const struct livetree *t)
 	dev_t dev;
 	int fd = open(t->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == t->dev && st.st_ino == t->id.inode)
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == spelling_of(t)->root_dev && st.st_ino == t->id.inode)
 		return fd;
 	if (fd >= 0)
 		close(fd);
@@ -522,9 +321,36 @@ hold_root(const struct livetree *t)
 	return fd == -ERR_GONE || fd == -ERR_UNSAFE ? err_set(ERR_IO, "%s is gone or not mounted", t->root) : fd;
 }
 
-/* Opens a set path beneath the root, in one call. */
+/* Whether the table may be the reason that a path is not there: its fixed directory came, or is spelled anew. */
+static bool
+is_stale(const struct livetree *t, const struct spelling *names, const char *path)
+{
+	size_t len = layout_fixed_len(t->type, path);
+	const struct fixed *f = len ? spelling_find(names, path, len) : NULL;
+	struct stat st;
+	bool stale = len > 0;
+	int root;
+
+	if (!f)
+		return stale;
+	root = hold_root(t);
+	stale = root >= 0 && (fsio_stat(root, f->live, &st) != 0 || !S_ISDIR(st.st_mode));
+	if (root >= 0)
+		close(root);
+	return stale;
+}
+
+/* True when the path was looked for under a name that has changed: look again. */
+static bool
+spelled_anew(const struct livetree *t, const char *path, int err)
+{
+	const struct spelling *names = spelling_of(t);
+
+	return err == -ERR_GONE && is_stale(t, names, path) && livetree_refresh(t) >= 0 && spelling_of(t) != names;
+}
+
 static int
-open_beneath(const struct livetree *t, const char *path, int flags)
+open_once(const struct livetree *t, const char *path, int flags)
 {
 	int root = hold_root(t), fd;
 	char *live;
@@ -541,6 +367,15 @@ open_beneath(const struct livetree *t, const char *path, int flags)
 	return fd;
 }
 
+/* Opens a set path beneath the root, in one call. */
+static int
+open_beneath(const struct livetree *t, const char *path, int flags)
+{
+	int fd = open_once(t, path, flags);
+
+	return spelled_anew(t, path, fd) ? open_once(t, path, flags) : fd;
+}
+
 int
 livetree_open_file(const struct livetree *t, const char *path, int flags)
 {
@@ -553,8 +388,8 @@ livetree_open_dir(const struct livetree *t, const char *path)
 	return open_beneath(t, path, O_RDONLY | O_DIRECTORY);
 }
 
-int
-livetree_stat(const struct livetree *t, const char *path, struct stat *ret_st)
+static int
+stat_once(const struct livetree *t, const char *path, struct stat *ret_st)
 {
 	int root = hold_root(t), err;
 	char *live;
@@ -571,4 +406,12 @@ livetree_stat(const struct livetree *t, const char *path, struct stat *ret_st)
 	free(live);
 	close(root);
 	return err;
+}
+
+int
+livetree_stat(const struct livetree *t, const char *path, struct stat *ret_st)
+{
+	int err = stat_once(t, path, ret_st);
+
+	return spelled_anew(t, path, err) ? stat_once(t, path, ret_st) : err;
 }

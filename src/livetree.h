@@ -4,7 +4,7 @@
  * beneath its root, and knows whether the root is still the one we knew.  Nothing is held open between two calls, so a tree
  * can be unmounted at any time.  Collector side only.
  *
- * Threads: after livetree_open all functions but livetree_refresh may be called from any thread.
+ * Threads: after livetree_open any function but livetree_close may be called from any thread.
  */
 #ifndef LIVETREE_H
 #define LIVETREE_H
@@ -30,14 +30,23 @@ const char *livetree_root(const struct livetree *t);
 enum layout_type livetree_type(const struct livetree *t);
 struct livetree_id livetree_id(const struct livetree *t);
 
-/* 0 when the path of the root still leads to the same root, its root database is there, and every required directory still
- * lies on the file system it lay on; -ERR_GONE when the root or such a directory vanished, was unmounted, emptied or
- * replaced.  Nothing below may then be taken for deleted. */
+/* 0 when the path of the root still leads to the same root, its root database is there, and every fixed directory that is
+ * required, or that lay on a file system of its own, still lies on the file system it lay on; -ERR_GONE when the root or
+ * such a directory vanished, was unmounted, emptied or replaced.  Nothing below may then be taken for deleted. */
 int livetree_check(const struct livetree *t);
 
-/* Looks at the names of the fixed directories again; call when one came, went or is spelled anew, or when livetree_check
- * fails.  No other thread may be inside.  -ERR_GONE: the root or a required directory is gone; nothing was changed. */
-int livetree_refresh(struct livetree *t);
+/* Looks at the names of the fixed directories again; call when one came or went.  A look-up that finds nothing does so by
+ * itself when the fixed directory is not where it was.  1: a name, or the device a directory lies on, is another than before;
+ * 0: none is; -ERR_GONE: as livetree_check, nothing was changed. */
+int livetree_refresh(const struct livetree *t);
+
+/* A fixed directory that lies on a file system of its own. */
+struct livetree_volume {
+	const char *dir; /* set path; lives as long as the tree */
+	uint64_t fsid;   /* survives a reboot; 0 = its file system has no identity */
+};
+/* Gives up to `max` of them, in the order of their names, and how many. */
+size_t livetree_volumes(const struct livetree *t, struct livetree_volume *volumes, size_t max);
 
 /* Opens a set path beneath the root (O_NOFOLLOW, never crossing links).  Descriptor or negative error: -ERR_GONE, the path is
  * not there; -ERR_IO, the root itself is gone, unmounted or another, so nothing is known of the path. */

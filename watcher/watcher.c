@@ -135,7 +135,7 @@ walk_all(struct watcher *w)
 
 	if (err == -ERR_NOMEM)
 		return err;
-	if (err)
+	if (err < 0)
 		return lose_root(w);
 	w->figures.root_gone = false;
 	forget_tree(w, "");
@@ -368,14 +368,13 @@ watcher_poll(struct watcher *w, int64_t now_ns)
 	w->now_ns = now_ns;
 	if (w->cookie_watch < 0)
 		err = watch_cookies(w);
-	if (err == 0 && w->figures.root_gone) {
-		err = walk_all(w);
-	} else if (err == 0 && livetree_check(w->tree) != 0) {
-		err = lose_root(w);
-	} else if (err == 0) {
-		err = poll_unwatched(w);
-	}
-	return err;
+	if (err)
+		return err;
+	if (w->figures.root_gone)
+		return walk_all(w);
+	/* A file system that is mounted or unmounted below the root sends no event. */
+	err = livetree_refresh(w->tree);
+	return err < 0 ? lose_root(w) : err ? walk_all(w) : poll_unwatched(w);
 }
 
 bool

@@ -176,6 +176,39 @@ show_key(const struct conf_section *s, const struct conf_key *key, const char *o
 	}
 }
 
+static void
+tell_key(const struct conf_section *s, const struct conf_key *key, const char *origin,
+    void (*each)(const struct conf_section *s, const char *key, const char *value, const char *origin, void *arg), void *arg)
+{
+	const void *field = conf_field(s, key);
+	size_t n = conf_value_count(key, field);
+
+	if (n == 0)
+		each(s, key->key, NULL, origin, arg);
+	for (size_t i = 0; i < n; i++) {
+		char *value = NULL;
+		size_t len;
+		FILE *out = open_memstream(&value, &len);
+
+		if (out) {
+			conf_value_print(key, field, i, out);
+			fclose(out);
+		}
+		each(s, key->key, value, origin, arg);
+		free(value);
+	}
+}
+
+void
+conf_each(const struct conf *c,
+    void (*each)(const struct conf_section *s, const char *key, const char *value, const char *origin, void *arg), void *arg)
+{
+	for (size_t i = 0; i < c->n; i++)
+		for (size_t k = 0; k < c->table->n_keys; k++)
+			if (strcmp(c->table->keys[k].section, c->sections[i]->section) == 0)
+				tell_key(c->sections[i], &c->table->keys[k], c->sections[i]->origins[k], each, arg);
+}
+
 void
 conf_show(const struct conf *c, FILE *out)
 {

@@ -80,6 +80,10 @@ size_t conf_count(const struct conf *c, const char *section);
 /* The i-th instance of a section, in file order; NULL past the end. */
 const struct conf_section *conf_nth(const struct conf *c, const char *section, size_t i);
 
+/* Calls `each` for every key and, of a list, every item: its section, the value as it would be written, and "file:line" or NULL
+ * for a default.  A list that is empty is one call with a NULL value.  Strings are borrowed for the call. */
+void conf_each(const struct conf *c,
+    void (*each)(const struct conf_section *s, const char *key, const char *value, const char *origin, void *arg), void *arg);
 /* Prints every key with its value and, as a comment, where it comes from. */
 void conf_show(const struct conf *c, FILE *out);
 /* Prints a commented file with every key at its default.  Statements nobody can write for the user begin with "#": keys

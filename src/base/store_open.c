@@ -8,8 +8,10 @@
  * when any descriptor of the file is closed.)
  */
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,7 @@
 #define UUID_BYTES 16
 #define REASON_BYTES 512
 #define QUARANTINE_TRIES 100
+#define QUARANTINE_KEPT 3 /* STORE_DERIVED */
 
 /* Where a store lies: the held directory above it, and its name there. */
 struct place {
@@ -367,6 +370,37 @@ quarantine(const struct place *p, char moved[256])
 	return err;
 }
 
+/* The oldest of those moved aside, and how many there are; their names begin with the time. */
+static unsigned
+oldest_aside(const struct place *p, char ret_oldest[NAME_MAX + 1])
+{
+	int fd = fsio_open_dir(p->parent, "");
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	char head[NAME_MAX + 16];
+	struct dirent *e;
+	unsigned n = 0;
+
+	snprintf(head, sizeof head, "%s.quarantine-", p->name);
+	while (list && (e = readdir(list)))
+		if (strncmp(e->d_name, head, strlen(head)) == 0 && (n++ == 0 || strcmp(e->d_name, ret_oldest) < 0))
+			snprintf(ret_oldest, NAME_MAX + 1, "%s", e->d_name);
+	if (list)
+		closedir(list);
+	else if (fd >= 0)
+		close(fd);
+	return n;
+}
+
+/* A disk that damages one after the other must not be filled by them.  What cannot be removed stays. */
+static void
+thin_out(const struct place *p)
+{
+	char oldest[NAME_MAX + 1];
+
+	while (oldest_aside(p, oldest) > QUARANTINE_KEPT && fsio_remove_tree(p->parent, oldest) == 0)
+		;
+}
+
 static int
 rebuild(struct store *s, const struct place *p, const struct request *r, char reason[REASON_BYTES])
 {
@@ -378,6 +412,8 @@ rebuild(struct store *s, const struct place *p, const struct request *r, char re
 	err = quarantine(p, moved);
 	if (err)
 		return err_prefix(err, "%s; and it cannot be moved aside", reason);
+	if (r->flags & STORE_DERIVED)
+		thin_out(p);
 	err = open_once(s, p, r, &created);
 	if (!err)
 		snprintf(reason + strlen(reason), REASON_BYTES - strlen(reason), "; moved to %s", moved);

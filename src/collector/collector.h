@@ -41,6 +41,7 @@ struct collector_profile_status {
 	const char *name, *type, *path;
 	enum profile_state state;
 	char reason[512];              /* why not ok: what happened, what it means, what to do; "" = ok */
+	const char *trouble;           /* why the tree cannot be used; "" = it can */
 	bool enrolled;
 	struct replicator_status flow;
 	const struct job_record *job;  /* running, or NULL */

@@ -17,7 +17,7 @@
 #include "collector/shellwords.h"
 #include "jobs.h"
 
-#define LIMIT_S 60
+long hook_limit_s = 60;
 
 struct hook {
 	char what[32];
@@ -47,7 +47,7 @@ on_child(evutil_socket_t fd, short what, void *arg)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		log_info("hook.done", "what=%s", h->what);
 	else
-		log_warn("hook.failed", "what=%s status=%d: the set is good, but the command was not carried out; run it by hand", h->what,
+		log_warn("hook.failed", "what=%s status=%d: the backup's result stands, but the command was not carried out; run it by hand", h->what,
 		    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	hook_free(h);
 }
@@ -111,14 +111,19 @@ spawn(struct hook *h, char **words, char **env)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
+	sigset_t pipe;
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, 2, 1);
 	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-	errno = posix_spawn(&h->pid, words[0], &actions, &attributes, words, env);
+	/* We ignore SIGPIPE; a script in a pipe would not expect to inherit that. */
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	posix_spawnattr_setsigdefault(&attributes, &pipe);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
+	errno = posix_spawnp(&h->pid, words[0], &actions, &attributes, words, env);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	return errno ? err_sys("starting %s", words[0]) : 0;
@@ -127,7 +132,7 @@ spawn(struct hook *h, char **words, char **env)
 void
 hook_run(struct event_base *base, const char *what, const char *command, const char *argument, const struct job_record *job)
 {
-	struct timeval limit = {LIMIT_S, 0};
+	struct timeval limit = {hook_limit_s, 0};
 	struct hook *h;
 	char **words, **env;
 	size_t n, own;

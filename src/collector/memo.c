@@ -10,10 +10,13 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
+#include "base/relpath.h"
 #include "base/workpool.h"
 #include "collector/memo.h"
 
 #define FORM "tidemark-memo 1 paused=%d last_slot=%" SCNd64 " last_dbcopy=%" SCNd64 " root=%" SCNx64 ".%" SCNx64 "\n"
+
+#define TEXT_MAX (256u + MEMO_VOLUMES_MAX * (4u * MEMO_DIR_MAX + 32u))
 
 struct memo {
 	struct workpool *pool;
@@ -33,14 +36,57 @@ destroy(struct memo *m)
 	free(m);
 }
 
+/* The first line, then one a volume: "volume=<file system> <directory>".  *Gives*; NULL when out of memory. */
+static char *
+format(const struct memo_facts *f)
+{
+	char *text = malloc(TEXT_MAX);
+	int n = text ? snprintf(text, TEXT_MAX, FORM, f->paused, f->last_slot_s, f->last_dbcopy_ns, f->fsid, f->inode) : 0;
+
+	for (size_t i = 0; text && i < f->n_volumes; i++) {
+		char *dir = relpath_escape(f->volumes[i].dir);
+
+		if (dir)
+			n += snprintf(text + n, TEXT_MAX - (size_t)n, "volume=%" PRIx64 " %s\n", f->volumes[i].fsid, dir);
+		free(dir);
+	}
+	return text;
+}
+
+/* False: it is not a memo. */
+static bool
+parse(char *text, struct memo_facts *ret_facts)
+{
+	struct memo_facts f = {0};
+	char *save = NULL;
+	int paused, at = 0;
+
+	if (sscanf(text, FORM "%n", &paused, &f.last_slot_s, &f.last_dbcopy_ns, &f.fsid, &f.inode, &at) != 5 || !at)
+		return false;
+	f.paused = paused;
+	for (char *line = strtok_r(text + at, "\n", &save); line && f.n_volumes < MEMO_VOLUMES_MAX; line = strtok_r(NULL, "\n", &save)) {
+		struct memo_volume *v = &f.volumes[f.n_volumes];
+		int name = 0;
+		char *dir;
+
+		if (sscanf(line, "volume=%" SCNx64 " %n", &v->fsid, &name) != 1 || !name || !(dir = relpath_unescape(line + name)))
+			continue;
+		snprintf(v->dir, sizeof v->dir, "%s", dir);
+		free(dir);
+		f.n_volumes++;
+	}
+	*ret_facts = f;
+	return true;
+}
+
 static void
 write_run(struct job *job)
 {
 	struct memo *m = (struct memo *)((char *)job - offsetof(struct memo, job));
-	char text[256];
-	int n = snprintf(text, sizeof text, FORM, m->written.paused, m->written.last_slot_s, m->written.last_dbcopy_ns, m->written.fsid, m->written.inode);
+	char *text = format(&m->written);
 
-	m->err = fsio_replace_file(m->dir, "memo", text, (size_t)n, 0600, "memo.store");
+	m->err = text ? fsio_replace_file(m->dir, "memo", text, strlen(text), 0600, "memo.store") : err_set(ERR_NOMEM, "writing the profile's memo");
+	free(text);
 }
 
 static void
@@ -65,7 +111,6 @@ memo_open(const char *dir, struct workpool *pool, int lane, struct memo **ret_me
 	struct memo *m = calloc(1, sizeof *m);
 	char *text = NULL;
 	size_t len;
-	int paused;
 
 	if (!m)
 		return err_set(ERR_NOMEM, "reading the profile's memo");
@@ -76,13 +121,8 @@ memo_open(const char *dir, struct workpool *pool, int lane, struct memo **ret_me
 	}
 	m->pool = pool;
 	m->lane = lane;
-	if (fsio_read_file(m->dir, "memo", 4096, &text, &len) == 0) {
-		struct memo_facts f = {0};
-
-		if (sscanf(text, FORM, &paused, &f.last_slot_s, &f.last_dbcopy_ns, &f.fsid, &f.inode) == 5) {
-			f.paused = paused;
-			m->facts = f;
-		}
+	if (fsio_read_file(m->dir, "memo", TEXT_MAX, &text, &len) == 0) {
+		(void)parse(text, &m->facts);
 		free(text);
 	}
 	*ret_memo = m;

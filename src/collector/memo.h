@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * memo - the few facts of a profile that outlive a restart of the collector: paused, the slot that ran last, the root we knew.
+ * memo - the few facts of a profile that outlive a restart of the collector: paused, the slot that ran last, the root we knew
+ * and the file systems that were mounted in it.
  *
  * Threads: loop thread only; the file follows in a lane.
  */
@@ -8,16 +9,28 @@
 #define COLLECTOR_MEMO_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct memo;
 struct workpool;
+
+#define MEMO_VOLUMES_MAX 16u
+#define MEMO_DIR_MAX 300u
+
+/* A directory of the tree that has a file system of its own. */
+struct memo_volume {
+	char dir[MEMO_DIR_MAX];   /* set path */
+	uint64_t fsid;
+};
 
 struct memo_facts {
 	bool paused;
 	int64_t last_slot_s;      /* due time of the last scheduled slot that was started; 0 = none */
 	int64_t last_dbcopy_ns;   /* end of the last good DBCOPY */
 	uint64_t fsid, inode;     /* of the root that was backed up; 0,0 = none yet */
+	struct memo_volume volumes[MEMO_VOLUMES_MAX];
+	size_t n_volumes;
 };
 
 /* Reads <dir>/memo; absent or damaged: all zero, which is safe - at worst one run is skipped or the root is accepted anew. */

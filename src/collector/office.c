@@ -105,37 +105,6 @@ static const struct watcher_link_events watcher_events = {.poke = on_poke, .chan
 /* ---- opening what is missing ---- */
 
 static int
-open_tree(struct office *p)
-{
-	struct memo_facts *known = memo_facts(p->memo);
-	struct livetree_id id;
-	int err = livetree_open(p->config->path, (enum layout_type)p->config->type, &p->tree);
-
-	if (err) {
-		if (strcmp(p->trouble, err_text()) != 0)
-			log_error("profile.tree", "profile=%s: %s: nothing is sent until it is there", p->name, err_text());
-		snprintf(p->trouble, sizeof p->trouble, "%s", err_text());
-		return err;
-	}
-	id = livetree_id(p->tree);
-	if ((known->fsid || known->inode) && (known->fsid != id.fsid || known->inode != id.inode)) {
-		p->other_root = true;
-		snprintf(p->trouble, sizeof p->trouble,
-		    "another tree lies at %s than the one that was backed up: nothing is sent; if it is right, `tidemark resume %s` accepts it",
-		    p->config->path, p->name);
-		log_error("profile.root", "profile=%s: %s", p->name, p->trouble);
-		return 0;
-	}
-	if (!known->inode) {
-		known->fsid = id.fsid;
-		known->inode = id.inode;
-		memo_store(p->memo);
-	}
-	p->trouble[0] = '\0';
-	return 0;
-}
-
-static int
 open_replicator(struct office *p)
 {
 	struct replicator_setup setup = {
@@ -184,7 +153,7 @@ office_try(struct office *p)
 	if (p->ended || p->replicator)
 		return;
 	if (!p->tree)
-		open_tree(p);
+		office_open_tree(p);
 	if (!p->identity && identity_open_collector(p->identity_dir, p->name, &p->identity) != 0)
 		p->identity = NULL;
 	if (p->tree && p->identity && !p->other_root && open_replicator(p) != 0)
@@ -259,8 +228,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (p->ended)
 		return;
 	office_try(p);
-	if (p->replicator)
+	if (p->replicator) {
+		office_learn_volumes(p);
 		replicator_poke(p->replicator);
+	}
 	keep_schedule(p);
 	evtimer_add(p->tick, &tick_every);
 }
@@ -488,15 +459,9 @@ office_pause(struct office *p, bool paused)
 {
 	struct memo_facts *memo = memo_facts(p->memo);
 
-	if (!paused && p->other_root) {
-		struct livetree_id id = livetree_id(p->tree);
-
-		log_warn("profile.root", "profile=%s: the tree at %s was accepted by an operator", p->name, p->config->path);
-		memo->fsid = id.fsid;
-		memo->inode = id.inode;
-		p->other_root = false;
-		p->trouble[0] = '\0';
-	}
+	/* A pause that ends says nothing about the tree. */
+	if (!paused && !memo->paused)
+		office_accept_tree(p);
 	memo->paused = paused;
 	memo_store(p->memo);
 	if (p->replicator)

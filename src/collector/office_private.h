@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* office_private - the parts of a profile, for profile.c and profile_state.c only. */
+/* office_private - the parts of a profile, for office*.c only. */
 #ifndef COLLECTOR_OFFICE_PRIVATE_H
 #define COLLECTOR_OFFICE_PRIVATE_H
 
@@ -30,10 +30,18 @@ struct office {
 	int64_t started_ns;
 	char trouble[512];      /* why the tree or the root is not usable; "" = it is */
 	bool other_root;        /* another tree lies at the path than the one we backed up */
+	bool volume_missing;    /* a file system that was mounted in the tree is not there: the tree is not used */
 	bool tried_slot_failed; /* the due slot could not be started yet; told once */
 	uint64_t free_bytes;
 	int64_t space_asked_s;
 };
+
+/* office_tree.c: opens the tree when it is the one that was backed up, whole; else says in `trouble` what it is. */
+void office_open_tree(struct office *p);
+/* Remembers what is mounted in the tree. */
+void office_learn_volumes(struct office *p);
+/* An operator says that the tree is right as it lies there now. */
+void office_accept_tree(struct office *p);
 
 static inline int64_t
 office_now_ns(void)

@@ -77,7 +77,8 @@ judge_all(const struct office *p, struct collector_profile_status *s)
 	if (*p->trouble)
 		judge(s, PROFILE_FAILED, "%s", p->trouble);
 	if (f->root_gone)
-		judge(s, PROFILE_FAILED, "%s is gone or not mounted: nothing is sent and nothing is taken for deleted; mount it again", p->config->path);
+		judge(s, PROFILE_FAILED, "%s, or a file system in it, is gone or not mounted: nothing is taken for deleted; mount it again (the log names it; "
+		    "was it removed on purpose, restart the collector)", p->config->path);
 	if (f->refused)
 		judge(s, PROFILE_FAILED, "%s", f->why);
 	if (s->last_job && s->last_job->result == JOB_FAILED && s->last_job->started_ns > f->last_sealed_ns)
@@ -125,6 +126,7 @@ office_status(struct office *p, struct collector_profile_status *s)
 	uint64_t map;
 
 	*s = (struct collector_profile_status){.name = p->name, .path = p->config->path, .type = layout_type_name((enum layout_type)p->config->type)};
+	s->trouble = p->trouble;
 	s->enrolled = p->identity != NULL;
 	if (p->replicator)
 		replicator_status(p->replicator, &s->flow);

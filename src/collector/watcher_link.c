@@ -151,6 +151,16 @@ ask(struct watcher_link *l, const char *line)
 		go_down(l);
 }
 
+/* One that serves something else than we want ends, and we start another at once. */
+static void
+replace(struct watcher_link *l)
+{
+	ask(l, "quit\n");
+	l->start_after_s = 0;
+	if (l->fd >= 0)
+		go_down(l);
+}
+
 static void
 on_hello(struct watcher_link *l, const char *line)
 {
@@ -163,10 +173,7 @@ on_hello(struct watcher_link *l, const char *line)
 	}
 	if (version != 1 || strcmp(fingerprint, l->fingerprint) != 0) {
 		log_info("watcher.replace", "profile=%s pid=%d serves another configuration or version", l->profile, pid);
-		ask(l, "quit\n");
-		l->start_after_s = 0;
-		if (l->fd >= 0)
-			go_down(l);
+		replace(l);
 		return;
 	}
 	l->greeted = true;
@@ -335,6 +342,13 @@ watcher_link_free(struct watcher_link *l)
 	free(l->socket_path);
 	free(l->fingerprint);
 	free(l);
+}
+
+void
+watcher_link_replace(struct watcher_link *l)
+{
+	if (l->fd >= 0)
+		replace(l);
 }
 
 void

@@ -40,6 +40,9 @@ int watcher_link_new(struct event_base *base, const struct conf *conf, const cha
 /* The watcher lives on. */
 void watcher_link_free(struct watcher_link *l);
 
+/* The watcher is to begin anew: it is told to end, and another is started. */
+void watcher_link_replace(struct watcher_link *l);
+
 void watcher_link_status(const struct watcher_link *l, struct watcher_link_status *ret_status);
 
 #endif

@@ -218,7 +218,7 @@ verb_set_show(const struct cli *c)
 static int
 verb_verify(const struct cli *c)
 {
-	return ask_profile(c, "POST", "verify", json_pack("{s:s}", "set", cli_word(c, 1) ? cli_word(c, 1) : ""), show_lines, NULL);
+	return ask_profile(c, "POST", "verify", json_pack("{s:s}", "set", cli_word(c, 1) ? cli_word(c, 1) : ""), show_verified, NULL);
 }
 
 static int
@@ -228,7 +228,7 @@ verb_restore(const struct cli *c)
 	char *to = NULL;
 
 	for (size_t i = 2; cli_word(c, i); i++)
-		json_array_append_new(paths, json_string(cli_word(c, i)));
+		json_array_append_new(paths, api_name(cli_word(c, i)));
 	if (c->to && *c->to != '/') {
 		char here[4096];
 
@@ -243,9 +243,9 @@ verb_restore(const struct cli *c)
 		err_set(ERR_USAGE, "restore needs --to DIR, an empty or new directory");
 		return cli_failed(c, -ERR_USAGE);
 	}
-	json_t *body = json_pack("{s:s, s:s, s:o}", "set", cli_word(c, 1), "to", to, "paths", paths);
+	json_t *body = json_pack("{s:s, s:o, s:o}", "set", cli_word(c, 1), "to", api_name(to), "paths", paths);
 	free(to);
-	return ask_profile(c, "POST", "restore", body, show_lines, NULL);
+	return ask_profile(c, "POST", "restore", body, show_restored, NULL);
 }
 
 static int
@@ -310,9 +310,24 @@ static const struct verb verbs[] = {
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 
 static int
+help_json(void)
+{
+	json_t *o = api_object("help"), *list = json_array();
+
+	for (size_t i = 0; i < N_VERBS; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "verb", verbs[i].words, "arguments", verbs[i].arguments, "help", verbs[i].help));
+	json_object_set_new(o, "verbs", list);
+	json_dumpf(o, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(o);
+	return 0;
+}
+
+static int
 verb_help(const struct cli *c)
 {
-	(void)c;
+	if (c->json)
+		return help_json();
 	puts("tidemark status                                  is everything safe?\n"
 	     "tidemark backup po1 --wait                       a Standard backup now\n"
 	     "tidemark restore po1 latest --to /restore/po1    the newest set, whole\n"

@@ -9,6 +9,7 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "collector/config.h"
+#include "control/api.h"
 #include "control/cli.h"
 #include "server/config.h"
 
@@ -105,7 +106,7 @@ cli_find_socket(const struct cli *c, enum cli_side side, int *ret_err)
 
 /* The files a verb is about: --config's, or the defaults that exist, or the one that is named. */
 static int
-each_file(const struct cli *c, int (*verb)(const char *file, enum cli_side side))
+each_file(const struct cli *c, int (*verb)(const struct cli *c, const char *file, enum cli_side side))
 {
 	static const enum cli_side sides[] = {CLI_COLLECTOR, CLI_SERVER};
 	const char *named = cli_word(c, 0);
@@ -117,13 +118,13 @@ each_file(const struct cli *c, int (*verb)(const char *file, enum cli_side side)
 	}
 	if (c->config) {
 		enum cli_side side = named ? (strcmp(named, "server") == 0 ? CLI_SERVER : CLI_COLLECTOR) : side_of(c->config);
-		int err = verb(c->config, side == CLI_NONE ? CLI_COLLECTOR : side);
+		int err = verb(c, c->config, side == CLI_NONE ? CLI_COLLECTOR : side);
 
 		return err ? cli_failed(c, err) : 0;
 	}
 	for (size_t i = 0; i < 2; i++) {
 		bool wanted = named ? strcmp(named, sides[i] == CLI_SERVER ? "server" : "collector") == 0 : access(default_file(sides[i]), F_OK) == 0;
-		int err = wanted ? verb(default_file(sides[i]), sides[i]) : 0;
+		int err = wanted ? verb(c, default_file(sides[i]), sides[i]) : 0;
 
 		n += wanted;
 		if (err)
@@ -136,8 +137,33 @@ each_file(const struct cli *c, int (*verb)(const char *file, enum cli_side side)
 	return worst;
 }
 
+static const char *
+side_name(enum cli_side side)
+{
+	return side == CLI_SERVER ? "server" : "collector";
+}
+
+/* Prints the object; takes it. */
+static void
+print_json(json_t *o)
+{
+	json_dumpf(o, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(o);
+}
+
+static json_t *
+about_file(const char *file, enum cli_side side)
+{
+	json_t *o = api_object("config");
+
+	json_object_set_new(o, "file", api_name(file));
+	json_object_set_new(o, "side", json_string(side_name(side)));
+	return o;
+}
+
 static int
-validate(const char *file, enum cli_side side)
+validate(const struct cli *c, const char *file, enum cli_side side)
 {
 	struct conf *conf;
 	int err = load(file, side, &conf);
@@ -145,19 +171,47 @@ validate(const char *file, enum cli_side side)
 	if (err)
 		return err;
 	conf_free(conf);
-	fprintf(stderr, "%s: good\n", file);
+	if (c->json) {
+		json_t *o = about_file(file, side);
+
+		json_object_set_new(o, "good", json_true());
+		print_json(o);
+	} else {
+		fprintf(stderr, "%s: good\n", file);
+	}
 	return 0;
 }
 
+static void
+tell_value(const struct conf_section *s, const char *key, const char *value, const char *origin, void *arg)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "section", json_string(s->section));
+	json_object_set_new(o, "name", s->name ? api_text(s->name) : json_null());
+	json_object_set_new(o, "key", json_string(key));
+	json_object_set_new(o, "value", value ? api_text(value) : json_null());
+	json_object_set_new(o, "origin", origin ? api_text(origin) : json_string("default"));
+	json_array_append_new(arg, o);
+}
+
 static int
-show(const char *file, enum cli_side side)
+show(const struct cli *c, const char *file, enum cli_side side)
 {
 	struct conf *conf;
 	int err = load(file, side, &conf);
 
 	if (err)
 		return err;
-	conf_show(conf, stdout);
+	if (c->json) {
+		json_t *o = about_file(file, side), *values = json_array();
+
+		conf_each(conf, tell_value, values);
+		json_object_set_new(o, "values", values);
+		print_json(o);
+	} else {
+		conf_show(conf, stdout);
+	}
 	conf_free(conf);
 	return 0;
 }
@@ -178,14 +232,31 @@ int
 cli_config_generate(const struct cli *c)
 {
 	const char *side = cli_word(c, 0);
+	bool server = strcmp(side, "server") == 0;
+	char *text = NULL;
+	size_t len;
+	FILE *out;
 
-	if (strcmp(side, "server") == 0) {
-		conf_generate(&server_conf_table, "tidemark server", stdout);
-	} else if (strcmp(side, "collector") == 0) {
-		conf_generate(&collector_conf_table, "tidemark collector", stdout);
-	} else {
+	if (!server && strcmp(side, "collector") != 0) {
 		err_set(ERR_USAGE, "\"%s\" is neither collector nor server", side);
 		return cli_failed(c, -ERR_USAGE);
 	}
+	out = open_memstream(&text, &len);
+	if (!out) {
+		err_set(ERR_NOMEM, "out of memory");
+		return cli_failed(c, -ERR_NOMEM);
+	}
+	conf_generate(server ? &server_conf_table : &collector_conf_table, server ? "tidemark server" : "tidemark collector", out);
+	fclose(out);
+	if (c->json) {
+		json_t *o = api_object("config");
+
+		json_object_set_new(o, "side", json_string(side));
+		json_object_set_new(o, "text", json_string(text));
+		print_json(o);
+	} else {
+		fputs(text, stdout);
+	}
+	free(text);
 	return 0;
 }

@@ -86,6 +86,18 @@ show_flow(const json_t *p)
 		    size(number(p, "pending_bytes"), bytes), json_is_true(json_object_get(p, "connected")) ? "connected" : "not connected");
 }
 
+/* When DBCOPY last ended well, and what space there is: of local staging, or of the store. */
+static void
+show_resources(const json_t *p)
+{
+	const char *space = json_object_get(p, "staging_free_bytes") ? "staging_free_bytes" : "free_bytes";
+	char when[48], bytes[32];
+
+	if (json_object_get(p, "last_dbcopy"))
+		printf("  dbcopy %s", moment(text(p, "last_dbcopy"), when));
+	printf("  free %s", size(number(p, space), bytes));
+}
+
 static void
 show_profile(const json_t *p)
 {
@@ -99,6 +111,7 @@ show_profile(const json_t *p)
 		    json_is_true(json_object_get(set, "verified")) ? ", verified" : "");
 	else
 		printf("  no set yet");
+	show_resources(p);
 	if (json_is_object(job))
 		printf("  job %lld: %s (%s)", number(job, "id"), text(job, "phase"), text(job, "origin"));
 	else if (*text(p, "next_run"))
@@ -227,6 +240,32 @@ show_lines(const json_t *object)
 		progress_end();
 		fprintf(stderr, "%s\n", text(object, "text"));
 	}
+}
+
+/* What was done, after the findings; the set's facts are the answer's last object. */
+static void
+show_done(const json_t *object, const char *what)
+{
+	const json_t *set = json_object_get(object, "set");
+	char bytes[32];
+
+	show_lines(object);
+	if (strcmp(text(object, "type"), "done") == 0 && json_is_object(set)) {
+		progress_end();
+		fprintf(stderr, "%s: %s (%lld files, %s in the set)\n", text(set, "name"), what, number(set, "files"), size(number(set, "bytes"), bytes));
+	}
+}
+
+void
+show_verified(const json_t *object)
+{
+	show_done(object, "every file is what was sealed");
+}
+
+void
+show_restored(const json_t *object)
+{
+	show_done(object, "restored, and compared with what was sealed");
 }
 
 /* ---- the rest ---- */

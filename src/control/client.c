@@ -18,12 +18,13 @@
 #include "control/client.h"
 
 #define LINE_MAX_BYTES (16u * 1024u * 1024u)
+#define BODY_END 256 /* beside every byte */
 
 struct client {
 	int fd;
 	char buf[65536];
 	size_t have, pos;
-	bool chunked;
+	bool chunked, answered; /* answered: one object at least has come */
 	size_t chunk_left;
 	char *line; /* the JSON line being gathered */
 	size_t line_len, line_cap;
@@ -74,7 +75,9 @@ header_line(struct client *c, char *out, size_t size)
 		if (byte != '\r' && n + 1 < size)
 			out[n++] = (char)byte;
 	out[n] = '\0';
-	return byte < 0 ? err_set(ERR_UNREACHABLE, "the daemon closed the connection in the middle of an answer") : 0;
+	if (byte < 0)
+		return byte == -ERR_UNREACHABLE ? err_set(ERR_UNREACHABLE, "the daemon closed the connection before it answered; see its log") : byte;
+	return 0;
 }
 
 static int
@@ -91,24 +94,34 @@ read_headers(struct client *c)
 	return err;
 }
 
-/* The next byte of the body; 256 at its end. */
+/* A stream that ends without its last chunk is a daemon that died: nothing may be taken for done. */
+static int
+cut_short(void)
+{
+	return err_set(ERR_UNREACHABLE, "the daemon ended in the middle of its answer: it is not known whether this was carried out; "
+	    "see its log, start it again and ask again");
+}
+
+/* The next byte of the body; BODY_END at its end. */
 static int
 body_byte(struct client *c)
 {
 	char line[64];
+	int byte;
 
 	if (c->chunked && c->chunk_left == 0) {
 		do {
-			if (header_line(c, line, sizeof line) != 0)
-				return 256;
+			byte = header_line(c, line, sizeof line);
+			if (byte != 0)
+				return byte == -ERR_UNREACHABLE ? cut_short() : byte;
 		} while (!*line);
 		c->chunk_left = strtoul(line, NULL, 16);
 		if (c->chunk_left == 0)
-			return 256;
+			return BODY_END;
 	}
-	int byte = next_byte(c);
+	byte = next_byte(c);
 	if (byte == -ERR_UNREACHABLE)
-		return 256;
+		return c->chunked || !c->answered ? cut_short() : BODY_END;
 	if (c->chunked)
 		c->chunk_left--;
 	return byte;
@@ -148,11 +161,11 @@ read_body(struct client *c, int (*line)(const json_t *object, void *arg))
 {
 	int byte = 0, err = 0, stop = 0;
 
-	while (err == 0 && !stop && byte != 256) {
+	while (err == 0 && !stop && byte != BODY_END) {
 		byte = body_byte(c);
 		if (byte < 0)
 			return byte;
-		if (byte != 256 && byte != '\n') {
+		if (byte != BODY_END && byte != '\n') {
 			err = gather(c, byte);
 			continue;
 		}
@@ -161,6 +174,7 @@ read_body(struct client *c, int (*line)(const json_t *object, void *arg))
 		json_t *object = json_loadb(c->line, c->line_len, 0, NULL);
 		c->line_len = 0;
 		err = object ? error_of(object) : err_set(ERR_PEER, "the daemon's answer is not JSON");
+		c->answered = true;
 		if (err == 0)
 			stop = line(object, c->arg);
 		json_decref(object);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "collector/collector.h"
@@ -417,11 +418,14 @@ check_profile(json_t *checks, const struct collector_profile_status *s)
 	if (!s->enrolled)
 		tell_check(checks, VERDICT_FAIL, what, "not enrolled: on the server `tidemark token create %s`, then here `tidemark enrol %s TOKEN`", s->name, s->name);
 	else if (!s->flow.connected)
-		tell_check(checks, VERDICT_FAIL, what, "the server is not connected: %s", s->flow.why);
+		tell_check(checks, VERDICT_FAIL, what, "the server is not connected (%s): changes are remembered and sent later", *s->flow.why ? s->flow.why : "not tried yet");
 	else
 		tell_check(checks, VERDICT_OK, what, "connected to the server");
-	if (s->flow.root_gone)
-		tell_check(checks, VERDICT_FAIL, what, "the live tree %s is gone or not mounted: nothing is sent, and nothing is taken for deleted", s->path);
+	tell_rights_check(checks, s->path, R_OK | X_OK, "the tree cannot be read");
+	if (s->trouble[0])
+		tell_check(checks, VERDICT_FAIL, what, "%s", s->trouble);
+	else if (s->flow.root_gone)
+		tell_check(checks, VERDICT_FAIL, what, "the live tree %s, or a file system in it, is gone or not mounted: nothing is taken for deleted; mount it again", s->path);
 	if (d->dbcopy_problem[0])
 		tell_check(checks, VERDICT_FAIL, what, "%s", d->dbcopy_problem);
 	else

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
+#include "base/relpath.h"
 #include "control/api.h"
 #include "control/server_api.h"
 #include "control/tell.h"
@@ -253,28 +255,37 @@ on_verify(struct api_request *req, void *arg)
 		asking_given(k, server_verify(a->s, api_part(req, 0), set ? set : "", &order_events, k));
 }
 
+/* The reverse of api_name: *gives* the bytes; NULL when it is none. */
+static char *
+bytes_of(const json_t *name)
+{
+	return json_is_string(name) ? relpath_unescape(json_string_value(name)) : NULL;
+}
+
 static void
 on_restore(struct api_request *req, void *arg)
 {
 	struct server_api *a = arg;
 	const char *set = json_string_value(json_object_get(api_body(req), "set"));
-	const char *to = json_string_value(json_object_get(api_body(req), "to"));
+	char *to = bytes_of(json_object_get(api_body(req), "to"));
 	const json_t *wanted = json_object_get(api_body(req), "paths");
-	size_t n = json_array_size(wanted);
-	const char **paths;
-	struct asking *k;
+	size_t n = json_array_size(wanted), got = 0;
+	char **paths = n <= PATHS_MAX ? calloc(n + 1, sizeof *paths) : NULL;
+	struct asking *k = NULL;
 
-	if (!set || !to || *to != '/' || n > PATHS_MAX) {
-		api_fail(req, -ERR_USAGE, "a restore needs a set and an absolute target directory");
-		return;
-	}
-	paths = calloc(n + 1, sizeof *paths);
-	k = paths ? asking_begin(a, req, false) : NULL;
-	for (size_t i = 0; k && i < n; i++)
-		paths[i] = json_string_value(json_array_get(wanted, i)) ? json_string_value(json_array_get(wanted, i)) : "";
+	/* A path that cannot be read must not become "everything". */
+	while (paths && got < n && (paths[got] = bytes_of(json_array_get(wanted, got))))
+		got++;
+	if (!set || !to || *to != '/' || !paths || got < n)
+		api_fail(req, -ERR_USAGE, "a restore needs a set, an absolute target directory, and at most 4096 paths of the set");
+	else
+		k = asking_begin(a, req, false);
 	if (k)
-		asking_given(k, server_restore(a->s, api_part(req, 0), set, to, paths, n, &order_events, k));
+		asking_given(k, server_restore(a->s, api_part(req, 0), set, to, (const char *const *)paths, n, &order_events, k));
+	for (size_t i = 0; i < got; i++)
+		free(paths[i]);
 	free(paths);
+	free(to);
 }
 
 /* ---- plain orders ---- */
@@ -297,11 +308,44 @@ on_stop(struct api_request *req, void *arg)
 }
 
 static void
+granted(int err, const char *text, const char *token, void *arg)
+{
+	struct asking *k = arg;
+	json_t *o = api_object(token ? "token" : "done");
+
+	LIST_REMOVE(k, link);
+	if (token) {
+		json_object_set_new(o, "profile", json_string(api_part(k->req, 0)));
+		json_object_set_new(o, "token", json_string(token));
+	}
+	if (err) {
+		json_decref(o);
+		api_fail(k->req, err, text);
+	} else {
+		api_reply(k->req, o);
+	}
+	free(k);
+}
+
+/* What was asked for is under way, or refused here. */
+static void
+granting(struct asking *k, int err)
+{
+	if (!err)
+		return;
+	LIST_REMOVE(k, link);
+	api_fail(k->req, err, err_text());
+	free(k);
+}
+
+static void
 on_revoke(struct api_request *req, void *arg)
 {
 	struct server_api *a = arg;
+	struct asking *k = asking_begin(a, req, false);
 
-	answer(req, server_revoke(a->s, api_part(req, 0)));
+	if (k)
+		granting(k, server_revoke(a->s, api_part(req, 0), granted, k));
 }
 
 static void
@@ -309,19 +353,10 @@ on_token(struct api_request *req, void *arg)
 {
 	struct server_api *a = arg;
 	const json_t *ttl = json_object_get(api_body(req), "ttl_seconds");
-	char *token;
-	json_t *o;
-	int err = server_token_create(a->s, api_part(req, 0), json_is_integer(ttl) ? json_integer_value(ttl) : 3600, &token);
+	struct asking *k = asking_begin(a, req, false);
 
-	if (err) {
-		api_fail(req, err, err_text());
-		return;
-	}
-	o = api_object("token");
-	json_object_set_new(o, "profile", json_string(api_part(req, 0)));
-	json_object_set_new(o, "token", json_string(token));
-	free(token);
-	api_reply(req, o);
+	if (k)
+		granting(k, server_token_create(a->s, api_part(req, 0), json_is_integer(ttl) ? json_integer_value(ttl) : 3600, granted, k));
 }
 
 static const struct jobs *
@@ -378,6 +413,7 @@ on_doctor(struct api_request *req, void *arg)
 
 	server_facts(a->s, &facts);
 	tell_host_checks(checks, server_config_main(server_conf(a->s))->store);
+	tell_rights_check(checks, server_config_main(server_conf(a->s))->store, R_OK | W_OK | X_OK, "nothing can be stored");
 	if (facts.keeper_up)
 		tell_check(checks, VERDICT_OK, "keeper", "running");
 	else

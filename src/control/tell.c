@@ -150,6 +150,15 @@ check_descriptors(json_t *checks)
 }
 
 void
+tell_rights_check(json_t *checks, const char *path, int mode, const char *meaning)
+{
+	if (faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0)
+		tell_check(checks, VERDICT_OK, "rights", "%s", path);
+	else
+		tell_check(checks, VERDICT_FAIL, "rights", "%s: %s: %s; run the daemon as a user who may, or correct the rights", path, strerror(errno), meaning);
+}
+
+void
 tell_host_checks(json_t *checks, const char *path)
 {
 	uint64_t free_bytes, total, inodes;

@@ -33,6 +33,8 @@ json_t *tell_jobs(const struct jobs *(*nth)(void *arg, size_t i), void *arg, siz
 /* The job of an id, "" = the newest; answers the request. */
 void tell_job_reply(struct api_request *req, const struct jobs *(*nth)(void *arg, size_t i), void *arg, const char *id);
 
+/* Whether we may do `mode` (R_OK, W_OK, X_OK) at `path`; `meaning` says what cannot be done without. */
+void tell_rights_check(json_t *checks, const char *path, int mode, const char *meaning);
 /* Checks of the host that both sides make: clock, descriptors, space of the file system that holds `path`. */
 void tell_host_checks(json_t *checks, const char *path);
 

@@ -506,7 +506,8 @@ run(struct restore *r, const char *to)
 	if (!err)
 		err = check_found(r);
 	if (!err && r->differences)
-		err = err_set(ERR_DIFFERS, "%llu files are not what was sealed", (unsigned long long)r->differences);
+		err = err_set(ERR_DIFFERS, "%llu restored file(s) are not what was sealed; take those that were named from another set",
+		    (unsigned long long)r->differences);
 	return err;
 }
 

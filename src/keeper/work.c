@@ -137,6 +137,13 @@ seal(struct work *w, struct vault *v)
 }
 
 static int
+verdict(const struct set_row *set, uint64_t differences)
+{
+	return differences ? err_set(ERR_DIFFERS, "%" PRIu64 " difference(s): set %s is not what was sealed; restore from another, back up again, "
+	                             "and look at the disk that holds the store", differences, set->name) : 0;
+}
+
+static int
 verify(struct work *w, struct vault *v)
 {
 	struct set_row set;
@@ -146,7 +153,7 @@ verify(struct work *w, struct vault *v)
 	if (!err) {
 		err = verify_set(v, &set, VERIFY_ALL, &w->task, &differences);
 		if (!err)
-			report_done(w, differences ? err_set(ERR_DIFFERS, "%" PRIu64 " differences", differences) : 0, &set, 0);
+			report_done(w, verdict(&set, differences), &set, 0);
 		set_row_fini(&set);
 	}
 	if (err)
@@ -339,7 +346,7 @@ scrub(struct work *w, struct vault *v)
 	if (!err && differences)
 		log_error("keeper.scrub", "profile=%s set=%s %" PRIu64 " files are not what was sealed", w->profile, set.name, differences);
 	if (!err)
-		report_done(w, differences ? err_set(ERR_DIFFERS, "%" PRIu64 " differences", differences) : 0, &set, 0);
+		report_done(w, verdict(&set, differences), &set, 0);
 	set_row_fini(&set);
 	return err;
 }

@@ -46,6 +46,17 @@ server_now_ns(void)
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
+int64_t server_connecting_ms = 60000;
+
+static int64_t
+monotonic_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
+}
+
 /* ---- tenants ---- */
 
 struct tenant *
@@ -119,9 +130,8 @@ seat_tenant(struct server *s, struct tenant *t)
 	s->n_seats++;
 }
 
-/* Makes the profile known, and opens it; one that is known already is fine. */
-static int
-add_tenant(struct server *s, const char *name)
+int
+server_add_tenant(struct server *s, const char *name)
 {
 	struct tenant *t;
 	int err;
@@ -158,7 +168,7 @@ add_from(struct server *s, const char *place)
 		return fd < 0 ? fd : err_sys("listing the store");
 	while (err == 0 && (d = readdir(dir)))
 		if (identity_name_valid(d->d_name) && strcmp(d->d_name, "lost+found") != 0)
-			err = add_tenant(s, d->d_name);
+			err = server_add_tenant(s, d->d_name);
 	closedir(dir);
 	return err;
 }
@@ -170,7 +180,7 @@ add_configured(struct server *s)
 	int err = 0;
 
 	for (size_t i = 0; err == 0 && (section = conf_nth(s->conf, "profile", i)); i++)
-		err = add_tenant(s, section->name);
+		err = server_add_tenant(s, section->name);
 	return err;
 }
 
@@ -291,6 +301,7 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int
 		return;
 	}
 	g->connecting = true;
+	g->since_ms = monotonic_ms();
 	s->connecting++;
 	g->next = s->guests;
 	s->guests = g;
@@ -388,6 +399,18 @@ on_keeper_up(void *arg)
 		tenant_learn_sets(s->seats[i].t, NULL, NULL);
 }
 
+void
+server_note_verified(struct server *s, const char *profile, const struct report_set *set)
+{
+	struct tenant *t = server_tenant(s, profile);
+
+	if (!t)
+		return;
+	if (set->verified == 2)
+		tenant_trouble(t, "failed", "a set differs from its manifest");
+	tenant_note_set(t, set);
+}
+
 static void
 on_scrub(const struct report *report, void *arg)
 {
@@ -397,13 +420,9 @@ on_scrub(const struct report *report, void *arg)
 		log_error("server.scrub", "%s", report->text ? report->text : "");
 	for (size_t i = 0; report->kind == REPORT_DONE && i < report->n_sets; i++) {
 		const struct report_set *set = &report->sets[i];
-		struct tenant *t = set->profile ? server_tenant(s, set->profile) : NULL;
 
-		if (!t)
-			continue;
-		if (set->verified == 2)
-			tenant_trouble(t, "failed", "a set differs from its manifest");
-		tenant_note_set(t, set);
+		if (set->profile)
+			server_note_verified(s, set->profile, set);
 	}
 }
 
@@ -432,8 +451,12 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (g = s->guests; g; g = g->next)
+	for (g = s->guests; g; g = g->next) {
 		session_check_pin(g->session);
+		/* A stranger who only stays would take the place of those who are let in. */
+		if (g->connecting && monotonic_ms() - g->since_ms > server_connecting_ms)
+			session_close(g->session, -ERR_TIMEOUT, "neither HELLO nor an enrolment came to its end in time");
+	}
 	for (size_t i = 0; i < s->n_seats; i++)
 		check_late(s, i);
 	notify_reap();
@@ -613,63 +636,6 @@ server_stop(struct server *s, const char *profile, const char *who)
 	struct tenant *t = server_tenant(s, profile);
 
 	return t ? sealing_stop_here(t->sealing, who) : err_set(ERR_NOTFOUND, "there is no profile %s", profile);
-}
-
-static int
-reached_address(const struct server *s, char *out, size_t size)
-{
-	const char *address = server_config_main(s->conf)->address;
-	char host[200];
-
-	if (strcmp(address, "auto") != 0) {
-		snprintf(out, size, "%s", address);
-		return 0;
-	}
-	if (gethostname(host, sizeof host) != 0)
-		return err_sys("asking for the host's name");
-	host[sizeof host - 1] = '\0';
-	snprintf(out, size, "%s:%u", host, s->port);
-	return 0;
-}
-
-int
-server_token_create(struct server *s, const char *profile, int64_t ttl_s, char **ret_token)
-{
-	char address[256];
-	int err;
-
-	if (!identity_name_valid(profile))
-		return err_set(ERR_USAGE, "%s is not a profile's name (letters, digits, . _ -, at most %u, beginning with a letter or digit)", profile,
-		    IDENTITY_NAME_MAX);
-	err = reached_address(s, address, sizeof address);
-	if (err == 0)
-		err = add_tenant(s, profile);
-	if (err == 0)
-		err = identity_token_create(s->identity, profile, address, server_now_ns() / 1000000000, ttl_s, ret_token);
-	if (err == 0)
-		log_info("server.token", "profile=%s ttl=%llds", profile, (long long)ttl_s);
-	return err;
-}
-
-int
-server_revoke(struct server *s, const char *profile)
-{
-	struct server_profile_status st;
-	int i = server_find(s, profile), err;
-
-	if (i < 0)
-		return i;
-	(void)server_status(s, (size_t)i, &st);
-	if (!st.enrolled)
-		return err_set(ERR_NOTFOUND, "no certificate of %s is on the allow-list", profile);
-	err = identity_pin_remove(s->identity, profile);
-	if (err)
-		return err;
-	log_info("server.revoke", "profile=%s", profile);
-	if (s->seats[i].t->session)
-		session_check_pin(s->seats[i].t->session);
-	tenant_changed(s->seats[i].t);
-	return 0;
 }
 
 const struct jobs *

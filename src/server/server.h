@@ -70,10 +70,13 @@ bool server_status(struct server *s, size_t i, struct server_profile_status *ret
 /* Index of a profile, or -ERR_NOTFOUND. */
 int server_find(const struct server *s, const char *profile);
 
+/* How long a connection may be without being a profile's session, enrolment included. */
+extern int64_t server_connecting_ms;
+
 struct server_facts {
 	bool keeper_up;
 	uint64_t keeper_restarts;
-	size_t sessions, connecting;   /* authenticated, and not yet */
+	size_t sessions, connecting;   /* one a profile; all others, who have a minute */
 	uint64_t refused;              /* connections turned away since the start */
 	const char *listen;            /* "0.0.0.0:7460", with the real port */
 };
@@ -82,10 +85,14 @@ void server_facts(const struct server *s, struct server_facts *ret_facts);
 /* Stops the running job of a profile, in any phase.  -ERR_NOTFOUND: no such profile, or no job runs.  `who`: "user root". */
 int server_stop(struct server *s, const char *profile, const char *who);
 
-/* One enrolment string, good once and for `ttl_s` seconds; a name that is not known yet becomes a profile.  *Gives* the string. */
-int server_token_create(struct server *s, const char *profile, int64_t ttl_s, char **ret_token);
+/* Comes once when the call that was given it returned 0, at the latest from server_free.  `token` (borrowed) is NULL but for a
+ * token that was made. */
+typedef void server_granted(int err, const char *text, const char *token, void *arg);
+#define SERVER_TTL_MAX_S (30 * 86400)
+/* One enrolment string, good once and for `ttl_s` seconds; a name that is not known yet becomes a profile. */
+int server_token_create(struct server *s, const char *profile, int64_t ttl_s, server_granted *done, void *arg);
 /* Takes the certificate off the allow-list and closes its session.  -ERR_NOTFOUND when none was enrolled. */
-int server_revoke(struct server *s, const char *profile);
+int server_revoke(struct server *s, const char *profile, server_granted *done, void *arg);
 
 /* ---- orders to the keeper, answered as they are carried out ---- */
 

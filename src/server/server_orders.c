@@ -14,6 +14,8 @@ end(struct asked *a, const struct report *report)
 	void *arg = a->arg;
 	int err = report->code > 0 ? -report->code : report->code;
 
+	if (a->verify && report->kind == REPORT_DONE && report->n_sets == 1)
+		server_note_verified(a->server, a->profile, &report->sets[0]);
 	TAILQ_REMOVE(&a->server->asked, a, link);
 	free(a);
 	events->done(err, report->text ? report->text : "", report->sets, report->n_sets, arg);
@@ -60,6 +62,7 @@ ask(struct server *s, const char *profile, struct order *order, const struct ser
 	a->server = s;
 	a->events = events;
 	a->arg = arg;
+	a->verify = order->kind == ORDER_VERIFY;
 	snprintf(a->profile, sizeof a->profile, "%s", profile);
 	order->profile = a->profile;
 	a->id = keeper_link_order(s->keeper, order, on_report, a);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * server_own - the server's own state, shared by server.c (life, connections), server_status.c (facts) and server_orders.c
- * (what the keeper is asked), and by nothing else.
+ * server_own - the server's own state, shared by server.c (life, connections), server_status.c (facts), server_enrol.c (who
+ * may come in) and server_orders.c (what the keeper is asked), and by nothing else.
  */
 #ifndef SERVER_SERVER_OWN_H
 #define SERVER_SERVER_OWN_H
@@ -28,6 +28,7 @@ struct guest {
 	struct session *session;
 	uint8_t address[16]; /* of the peer, for the limit by source */
 	bool connecting, local;
+	int64_t since_ms;    /* monotonic */
 };
 
 /* One order given for somebody outside. */
@@ -36,6 +37,7 @@ struct asked {
 	struct server *server;
 	uint64_t id;
 	char profile[64];
+	bool verify;             /* what it says of the set is news */
 	const struct server_order_events *events;
 	void *arg;
 };
@@ -74,8 +76,13 @@ struct server {
 	void *changed_arg;
 };
 
+/* Makes the profile known, and opens it; one that is known already is fine. */
+int server_add_tenant(struct server *s, const char *name);
 struct tenant *server_tenant(const struct server *s, const char *profile);
 int64_t server_now_ns(void);
+
+/* A set was re-read: what was found decides the profile's state. */
+void server_note_verified(struct server *s, const char *profile, const struct report_set *set);
 
 /* server_status.c: true when the newest set is too old; `ret_reason` says so. */
 bool server_is_late(struct server *s, const struct tenant *t, char *reason, size_t size);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/conf.h"
 #include "base/fsio.h"
 #include "keeper/order.h"
 #include "server/config.h"
@@ -110,6 +111,18 @@ fill_flow(struct server_profile_status *st, const struct tenant *t)
 	}
 }
 
+/* An operator wrote a section for it, so somebody expects its sets. */
+static bool
+is_configured(const struct server *s, const char *profile)
+{
+	const struct conf_section *section;
+
+	for (size_t i = 0; (section = conf_nth(s->conf, "profile", i)); i++)
+		if (strcmp(section->name, profile) == 0)
+			return true;
+	return false;
+}
+
 static void
 judge(struct server *s, struct server_profile_status *st, const struct tenant *t)
 {
@@ -128,7 +141,9 @@ judge(struct server *s, struct server_profile_status *st, const struct tenant *t
 		st->state = SERVER_DEGRADED;
 	if (*st->reason)
 		return;
-	if (!keeper_link_up(s->keeper))
+	if (!st->enrolled && is_configured(s, st->name))
+		snprintf(st->reason, sizeof st->reason, "no collector is enrolled: nothing is backed up; `tidemark token create %s` gives the string it needs", st->name);
+	else if (!keeper_link_up(s->keeper))
 		snprintf(st->reason, sizeof st->reason, "the keeper is not running; it is started again by itself (see the log)");
 	else if (st->enrolled && !st->connected && away_s > AWAY_S)
 		snprintf(st->reason, sizeof st->reason, "no collector for %" PRId64 " minutes; see its host", away_s / 60);

@@ -302,6 +302,7 @@ on_hello(struct session *s, struct wire_msg *m)
 	} else if (another_lives(s)) {
 		session_close(s, -ERR_BUSY, "another collector of this profile is connected");
 	} else {
+		s->host->authenticated(s, s->host->arg);
 		s->t->session = s;
 		s->layout = m->u.hello.layout;
 		s->state = STARTING;
@@ -641,7 +642,6 @@ on_opened(struct wire_conn *c, const char *profile, void *arg)
 {
 	struct session *s = arg;
 
-	s->host->authenticated(s, s->host->arg);
 	if (!*profile) {
 		s->state = ENROLLING;
 		return;

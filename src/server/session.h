@@ -29,7 +29,7 @@ struct session_host {
 	struct identity *identity;
 	/* A profile by its name; NULL when there is none. */
 	struct tenant *(*tenant)(const char *profile, void *arg);
-	/* It counts no longer as connecting. */
+	/* It is the one session of a profile; before, and while it enrols, it counts as connecting. */
 	void (*authenticated)(struct session *s, void *arg);
 	/* Its connection is over, and it is freed after this. */
 	void (*over)(struct session *s, void *arg);

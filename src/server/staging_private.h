@@ -28,7 +28,7 @@
 #define SLICES 2u
 #define SLICE_MIN 64u         /* changes below which one thread writes them all */
 #define DIRS_OPEN 256u        /* a slice */
-#define TRANSFERS_MAX 64u
+#define TRANSFERS_MAX WIRE_OPEN_MAX
 #define ARMED_MAX 4096u
 #define FILE_SIZE_MAX (1ull << 44)
 #define PARTIAL_DIR "state/partial"

@@ -42,10 +42,15 @@ for side in server collector; do
 		skip "conf/$side.conf is what config generate prints" "no conf folder yet"
 	fi
 done
+expect 0 '"good":true' "config validate --json" tm --json config validate
+expect 0 '"key":"path","value":"/[^}]*"origin":"[^"]*collector.conf:' "config show --json tells where values come from" tm --json config show
+expect 0 '"type":"config"' "config generate --json" "$T" --json config generate server
+expect 0 '"verb":"backup"' "help --json" "$T" --json help
 expect 2 '' "config validate fails on a wrong file" "$T" --config "$W/none.conf" config validate
 
 # --- a world ---------------------------------------------------------------------------------------------------------------
 server_start
+expect 4 'no collector is enrolled.*token create po1' "a profile that is configured and has no collector is not green" tms status po1
 expect 0 '^tm1|^[A-Za-z0-9_.:-]{40,}' "token create prints one string" tms token create po1 --ttl 2h
 same "and nothing else" 1 "$(wc -l <"$W/.out")"
 expect 2 'not a duration' "a wrong --ttl" tms token create po1 --ttl soon
@@ -104,6 +109,13 @@ expect 2 'needs --to' "restore without --to" tms restore po1 latest
 expect 0 '' "restore into a relative folder" env -C "$W" "$T" --config "$W/server.conf" restore po1 latest --to relative
 check "it lies where the caller stood" test -f "$W/relative/wphost.db"
 json "restore --json" "type" tms --json restore po1 latest --to "$W/r2"
+expect 0 'files, .* in the set' "verify tells what it read" tms verify po1
+expect 10 '' "restore of a path that is not UTF-8 and not in the set is not a restore of everything" tms restore po1 latest --to "$W/r3" $'ofuser/\xff\xfe'
+echo strange >"$PO/offiles/fd0/"$'s\xff\n'
+sync_wait && backup
+expect 0 '' "restore of a path that is not UTF-8" tms restore po1 latest --to "$W/r4" $'offiles/fd0/s\xff\n'
+check "gives that file" cmp "$PO/offiles/fd0/"$'s\xff\n' "$W/r4/offiles/fd0/"$'s\xff\n'
+same "and no other" 1 "$(find "$W/r4" -type f -print0 | tr -dc '\0' | wc -c)"
 json "doctor --json" "verdict checks.0.verdict checks.0.what checks.0.text" tm --json doctor
 tm doctor >"$W/.out"; code=$?
 note "doctor: exit status $code"
@@ -146,6 +158,10 @@ kill -HUP "${PID[collector]}"
 until grep -q 'old configuration stays' "$W/collector.log" || [ $((n = ${n:-0} + 1)) -gt 200 ]; do sleep 0.05; done
 check "SIGHUP: a wrong configuration changes nothing" grep -q 'old configuration stays' "$W/collector.log"
 PROFILE_KEYS='' write_collector_conf collector
+chmod u+w "$STORE/po1/backups/weeknow/$SET/wphost.db"
+printf 'X' | dd of="$STORE/po1/backups/weeknow/$SET/wphost.db" bs=1 seek=9000 conv=notrunc status=none
+expect 14 'look at the disk' "verify of a damaged set says what to do" tms verify po1
+expect 1 'differs from its manifest' "and the server's status is red from then on" tms status po1
 expect 0 '' "revoke" tms revoke po1
 start=$(date +%s)
 collector_stop && server_stop

@@ -139,6 +139,22 @@ only_fixed_names_are_lower_cased(void **state)
 }
 
 static void
+the_fixed_head_of_a_path_is_known(void **state)
+{
+	(void)state;
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, ""), 0);
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, "wphost.db"), 0);
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, "offiles"), 7);
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, "offiles/fd1/x"), 7);
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, "ofuser/a.db"), 6);
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, "ofuser/index/a.idx"), 12);
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, "gwdms/lib1"), 10);
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, "gwdms/lib1/docs/x"), 15);
+	assert_int_equal(layout_fixed_len(LAYOUT_POST_OFFICE, "ofwork/x"), 0);
+	assert_int_equal(layout_fixed_len(LAYOUT_DOMAIN, "offiles/x"), 0);
+}
+
+static void
 databases_are_known_by_their_name(void **state)
 {
 	(void)state;
@@ -188,6 +204,7 @@ main(void)
 		cmocka_unit_test(a_directory_belongs_to_the_area_it_is_the_top_of),
 		cmocka_unit_test(every_directory_above_a_live_area_is_watched_for_names),
 		cmocka_unit_test(only_fixed_names_are_lower_cased),
+		cmocka_unit_test(the_fixed_head_of_a_path_is_known),
 		cmocka_unit_test(databases_are_known_by_their_name),
 		cmocka_unit_test(types_go_by_their_words),
 		cmocka_unit_test(days_are_named_as_administrators_know_them),

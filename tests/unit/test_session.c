@@ -315,6 +315,35 @@ connect_live(struct collector *c)
 	c->op = c->durable = 0;
 }
 
+struct grant {
+	bool over;
+	int err;
+	char *token;
+};
+
+static void
+on_granted(int err, const char *text, const char *token, void *arg)
+{
+	struct grant *g = arg;
+
+	(void)text;
+	*g = (struct grant){true, err, token ? strdup(token) : NULL};
+}
+
+/* Files are written in a lane: nothing is known when the call returns. */
+static char *
+make_token(void)
+{
+	struct grant g = {0};
+
+	assert_int_equal(server_token_create(w.server, "po1", 60, on_granted, &g), 0);
+	assert_false(g.over);
+	while (!g.over)
+		turn();
+	assert_int_equal(g.err, 0);
+	return g.token;
+}
+
 static void
 enrol(struct collector *c)
 {
@@ -323,10 +352,9 @@ enrol(struct collector *c)
 	struct identity_token token;
 	uint8_t exporter[32];
 	const uint8_t *csr;
-	char *text, dir[96];
+	char *text = make_token(), dir[96];
 	size_t len;
 
-	assert_int_equal(server_token_create(w.server, "po1", 60, &text), 0);
 	assert_int_equal(identity_token_parse(text, &token), 0);
 	free(text);
 	assert_int_equal(identity_open_enrolling(token.pin, sizeof token.pin, &c->identity), 0);
@@ -695,17 +723,67 @@ a_collector_that_goes_away_does_not_cancel_the_seal(void **state)
 static void
 a_revoked_certificate_ends_its_session(void **state)
 {
+	struct grant g = {0};
+
 	(void)state;
 	connect_live(&w.c);
-	assert_int_equal(server_revoke(w.server, "po1"), 0);
+	assert_int_equal(server_revoke(w.server, "po1", on_granted, &g), 0);
+	assert_false(g.over);
 	await_end(&w.c);
+	assert_true(g.over && g.err == 0);
 	hang_up(&w.c);
 	dial(&w.c);
 	if (!w.c.closed) {
 		hello(&w.c);
 		await_end(&w.c);
 	}
-	assert_int_equal(server_revoke(w.server, "po1"), -ERR_NOTFOUND);
+	assert_int_equal(server_revoke(w.server, "po1", on_granted, &g), -ERR_NOTFOUND);
+}
+
+/* Whoever is not a profile's session has one of few places, and not for long: strangers, and a certificate without a HELLO. */
+static void
+who_only_stays_counts_as_connecting_and_is_sent_away(void **state)
+{
+	struct collector stranger = {0};
+	struct identity_token token;
+	struct server_facts facts;
+	char *text = make_token();
+
+	(void)state;
+	assert_int_equal(identity_token_parse(text, &token), 0);
+	free(text);
+	assert_int_equal(identity_open_enrolling(token.pin, sizeof token.pin, &stranger.identity), 0);
+	dial(&stranger);
+	dial(&w.c);
+	do {
+		turn();
+		server_facts(w.server, &facts);
+	} while (facts.connecting + facts.sessions < 2);
+	assert_int_equal(facts.connecting, 2);
+	server_connecting_ms = -1;
+	await_end(&stranger);
+	await_end(&w.c);
+	server_connecting_ms = 60000;
+	hang_up(&stranger);
+	identity_close(stranger.identity);
+	hang_up(&w.c);
+	connect_live(&w.c);
+	server_facts(w.server, &facts);
+	assert_int_equal(facts.sessions, 1);
+}
+
+static void
+a_token_that_the_server_has_no_time_for_is_told(void **state)
+{
+	struct grant g = {0};
+
+	(void)state;
+	assert_int_equal(server_token_create(w.server, "po1", 0, on_granted, &g), -ERR_USAGE);
+	assert_int_equal(server_token_create(w.server, "po1", 60, on_granted, &g), 0);
+	server_free(w.server);
+	w.server = NULL;
+	assert_true(g.over);
+	free(g.token);
 }
 
 static void
@@ -748,6 +826,8 @@ main(int argc, char **argv)
 		TEST(doubtful_files_lose_their_rows),
 		TEST(a_collector_that_goes_away_does_not_cancel_the_seal),
 		TEST(a_revoked_certificate_ends_its_session),
+		TEST(who_only_stays_counts_as_connecting_and_is_sent_away),
+		TEST(a_token_that_the_server_has_no_time_for_is_told),
 		TEST(a_restart_keeps_the_job_and_what_was_durable),
 	};
 

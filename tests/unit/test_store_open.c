@@ -160,6 +160,20 @@ a_store_killed_while_it_was_made_is_made_again(void **state)
 }
 
 static void
+of_what_is_moved_aside_the_newest_three_are_kept_when_it_can_be_made_again(void **state)
+{
+	static const struct store_identity other = {"journal", 1, "po2"};
+
+	(void)state;
+	for (unsigned i = 1; i <= 8; i++)
+		assert_int_equal(open_as(i % 2 ? &other : &who, STORE_DERIVED, NULL), 0);
+	assert_int_equal(quarantined(), 3); /* of seven */
+	for (unsigned i = 1; i <= 3; i++)
+		assert_int_equal(open_as(i % 2 ? &other : &who, 0, NULL), 0);
+	assert_int_equal(quarantined(), 6);
+}
+
+static void
 another_owner_kind_or_version_is_foreign(void **state)
 {
 	static const struct store_identity foreign[] = {
@@ -526,6 +540,7 @@ main(void)
 		with_dir(a_new_store_is_private_and_then_ours),
 		with_dir(a_store_killed_while_it_was_made_is_made_again),
 		with_dir(another_owner_kind_or_version_is_foreign),
+		with_dir(of_what_is_moved_aside_the_newest_three_are_kept_when_it_can_be_made_again),
 		with_dir(a_rebuilt_store_has_another_identity_and_no_rows),
 		with_dir(an_environment_of_a_stranger_is_foreign),
 		with_dir(a_file_that_is_no_environment_is_set_aside),

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -584,6 +585,26 @@ a_library_that_appears_later_is_watched_in_its_documents_only(void **state)
 }
 
 static void
+a_library_that_is_mounted_without_an_event_is_found_by_the_poll(void **state)
+{
+	char gwdms[300];
+
+	(void)state;
+	sh("mkdir gwdms");
+	start();
+	snprintf(gwdms, sizeof gwdms, "%s/gwdms", po);
+	if (mount("tmpfs", gwdms, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m") != 0)
+		skip();
+	sh("mkdir -p gwdms/lib1/docs");
+	assert_string_equal(poll_now(60 * S), "R ");
+	assert_true(watch_on("gwdms/lib1/docs"));
+	assert_string_equal(poll_now(120 * S), "");
+	assert_int_equal(umount(gwdms), 0);
+	poll_now(180 * S);
+	assert_true(figures().root_gone);
+}
+
+static void
 a_link_to_a_directory_is_not_followed(void **state)
 {
 	(void)state;
@@ -674,6 +695,7 @@ main(void)
 	    T(offiles_that_went_is_a_lost_root_and_may_come_back_under_another_case),
 	    T(a_fixed_directory_that_changes_its_case_is_watched_under_the_new_one),
 	    T(a_library_that_appears_later_is_watched_in_its_documents_only),
+	    T(a_library_that_is_mounted_without_an_event_is_found_by_the_poll),
 	    T(a_link_to_a_directory_is_not_followed),
 	    T(the_cookie_folder_is_watched_again_when_it_was_made_anew),
 	    T(what_is_drained_while_an_append_is_under_way_folds),

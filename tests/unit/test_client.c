@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* client - an answer that ends too early is never taken for a good one, and ^C is told apart from both. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "control/client.h"
+#include "tests/lib/scratch.h"
+
+#define HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define LINE "9\r\n{\"n\":123}\r\n1\r\n\n\r\n"
+#define END "0\r\n\r\n"
+
+static struct scratch scratch;
+static char path[256];
+static unsigned lines;
+
+static int
+on_line(const json_t *object, void *arg)
+{
+	(void)arg;
+	assert_int_equal(json_integer_value(json_object_get(object, "n")), 123);
+	lines++;
+	return 0;
+}
+
+/* A daemon that answers one request with these bytes and closes; or, when `interrupt` is set, stays and signals us. */
+static pid_t
+serve(const char *bytes, bool interrupt)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	char request[4096];
+
+	assert_true(strlen(path) < sizeof address.sun_path);
+	strcpy(address.sun_path, path);
+	unlink(path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	pid_t pid = fork();
+	if (pid != 0) {
+		close(fd);
+		return pid;
+	}
+	int peer = accept(fd, NULL, NULL);
+	if (read(peer, request, sizeof request) <= 0 || write(peer, bytes, strlen(bytes)) != (ssize_t)strlen(bytes))
+		_exit(1);
+	/* Again and again: the first may come before it waits. */
+	while (interrupt && kill(getppid(), SIGINT) == 0 && recv(peer, request, 1, MSG_DONTWAIT) != 0)
+		usleep(1000);
+	_exit(0);
+}
+
+static void
+on_interrupt(int signal_number)
+{
+	(void)signal_number;
+}
+
+static int
+ask(const char *bytes, bool interrupt)
+{
+	int status, err;
+	pid_t pid = serve(bytes, interrupt);
+
+	lines = 0;
+	err = client_ask(path, "GET", "/v1/status", NULL, on_line, NULL, NULL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	return err;
+}
+
+static void
+a_stream_that_ends_is_good(void **state)
+{
+	(void)state;
+	assert_int_equal(ask(HEAD LINE LINE END, false), 0);
+	assert_int_equal(lines, 2);
+	assert_int_equal(ask("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{\"n\":123}\n", false), 0);
+	assert_int_equal(lines, 1);
+}
+
+static void
+a_daemon_that_dies_in_its_answer_leaves_the_outcome_unknown(void **state)
+{
+	static const char *const cut[] = {HEAD LINE, HEAD, HEAD "9\r\n{\"n\":", HEAD LINE "9", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{\"n\":", "HTTP/1.1 200 OK\r\nConten", ""};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cut / sizeof *cut; i++)
+		if (ask(cut[i], false) != -ERR_UNREACHABLE)
+			fail_msg("answer %zu is taken for whole", i);
+}
+
+static void
+an_error_in_a_stream_is_the_answer(void **state)
+{
+	(void)state;
+	assert_int_equal(ask(HEAD LINE "37\r\n{\"v\":1,\"type\":\"error\",\"code\":\"BUSY\",\"text\":\"not today\"}\n\r\n" END, false), -ERR_BUSY);
+	assert_string_equal(err_text(), "not today");
+}
+
+static void
+an_interrupt_while_waiting_is_told_as_one(void **state)
+{
+	struct sigaction action = {.sa_handler = on_interrupt};
+
+	(void)state;
+	sigaction(SIGINT, &action, NULL);
+	assert_int_equal(ask(HEAD LINE, true), -ERR_INTERRUPTED);
+	assert_int_equal(ask("", true), -ERR_INTERRUPTED);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	scratch_open(&scratch);
+	scratch_path(&scratch, "s", path);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	scratch_close(&scratch);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stream_that_ends_is_good),
+		cmocka_unit_test(a_daemon_that_dies_in_its_answer_leaves_the_outcome_unknown),
+		cmocka_unit_test(an_error_in_a_stream_is_the_answer),
+		cmocka_unit_test(an_interrupt_while_waiting_is_told_as_one),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

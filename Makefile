@@ -51,7 +51,7 @@ UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
 GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
-.PHONY: all help demo test unit integration chaos lint analyze fuzz asan tsan bench install clean programs
+.PHONY: all help demo test unit integration chaos lint analyze crash fuzz asan tsan bench install clean programs
 .SECONDARY:
 
 all: programs		## build the programs into build/bin
@@ -76,6 +76,8 @@ lint:			## layers, libraries known to one file, shell scripts
 	@tests/lint/layers.sh
 analyze:		## clang-tidy and cppcheck at zero findings
 	@./install-deps.sh analyze && tests/lint/analyze.sh
+crash:			## every program killed at every call that changes something; STRIDE=5 SEED=7: a fifth of them
+	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/crash.sh
 fuzz:			## libFuzzer on every decoder, T seconds each (60); ONLY=part of a name
 	@./install-deps.sh fuzz && $(MAKE) -s all && $(MAKE) -s -j$$(nproc) FLAVOUR=fuzz CC=clang fuzzers && tests/fuzz/run.sh '$(or $(T),60)' '$(ONLY)'
 asan tsan:		## the tests under a sanitizer

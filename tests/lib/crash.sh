@@ -65,17 +65,17 @@ crash_rename() {
 crash_backup() {
 	printf 'blob of round %d' $round >"$PO/offiles/fd1/backup$round"
 	"$GWSIM" churn "$PO" --fraction 5% --seed $round >/dev/null
-	timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait >"$W/.set" 2>"$W/.backup"
+	timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait 
 }
 
 # The day's set is replaced by the next one, and blobs that no set names any more go.
 crash_rotate() {
 	rm -f "$PO"/offiles/fd1/backup* "$PO"/offiles/fd*/rotate*
 	printf 'blob of round %d' $round >"$PO/offiles/fd2/rotate$round"
-	timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait >"$W/.set" 2>"$W/.backup"
+	timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait 
 }
 
-crash_lostmap() { sync_wait 40; }
+crash_lostmap() { crash_all_up && sync_wait 40; }
 
 # Its beginning, which cannot run beside us: the collector comes back without what it knew.
 crash_lose_map() {	# crash_lose_map N MODE
@@ -117,7 +117,7 @@ crash_await() {
 	while read -r -t 120 line <&"$HEAR"; do
 		case $line in
 		killed*) KILLED=$line; return ;;
-		finished*) return ;;
+		"finished $round "*) DONE=${line##* }; return ;; # that of an earlier round may still lie there
 		esac
 	done
 	KILLED="hung: neither finished nor killed"
@@ -130,9 +130,13 @@ crash_revive() {	# crash_revive [N MODE]
 	crash_carrier_start "$@"
 }
 
+# A sync that is asked for before the watcher watches waits for its second cookie, ten seconds later.
+crash_all_up() { wait_status 60 'p["connected"] and p["watcher"]'; }
+
 # A set, and what is restored from it, is the live tree: by rsync, by SHA-256, and by the office's own check.
 crash_check() {
 	local tries
+	crash_all_up || { echo "not everything comes up again"; return 1; }
 	sync_wait 60 || { echo "sync does not end"; return 1; }
 	for tries in 1 2 3; do	# a job that the kill left is ended first, and says so
 		backup >"$W/.backup" 2>&1 && break
@@ -148,7 +152,7 @@ crash_check() {
 
 # Two kills of a child within a minute double the pause before its next start: it would soon be waited for longest.
 crash_forget_pauses() {
-	case $VICTIM in keeper|watcher) daemon_end "$CARRIER" KILL && crash_carrier_start ;; esac
+	case $VICTIM in keeper|watcher) daemon_end "$CARRIER" KILL && crash_carrier_start && crash_all_up ;; esac
 }
 
 # crash_point WORKLOAD N MODE [M]: with M, the way back is cut short at its M-th call, too.  Status 1: the workload has no
@@ -157,10 +161,16 @@ crash_point() {
 	local workload=$1 n=$2 mode=$3 again=${4:-} first
 	round=$((round + 1)) ANSWER=''
 	if [ "$workload" = lostmap ]; then crash_lose_map "$n" "$mode"; else crash_ask arm "$n" "$mode"; fi
-	{ "crash_$workload" >"$W/.workload" 2>&1; echo finished >&"$HEAR"; } &
+	{ "crash_$workload" >"$W/.workload" 2>&1; echo "finished $round $?" >&"$HEAR"; } &
 	WORK=$!
 	crash_await
-	[ -n "$KILLED" ] || { crash_ask disarm; [ -n "$KILLED" ] || return 1; }
+	[ -n "$KILLED" ] || crash_ask disarm
+	if [ -z "$KILLED" ]; then
+		[ "$DONE" = 0 ] && return 1
+		violations=$((violations + 1))
+		not_ok "crash: $VICTIM, $workload: it fails although nobody was killed" "$W/.workload"
+		return 2
+	fi
 	first=$KILLED
 	if [ -n "$again" ] && [ "$VICTIM" = "$CARRIER" ]; then
 		crash_revive "$again" "$mode"

@@ -18,6 +18,8 @@ OPT.release := -O2 -g -D_FORTIFY_SOURCE=2
 # (-Wno: instrumented, the compiler no longer sees that a fixed pack_out is never grown)
 OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-free-nonheap-object
 OPT.tsan    := -O1 -g -fsanitize=thread
+# (-Wno: clang counts tables that only sizeof sees, and does not read the comments that say "falls through")
+OPT.fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unneeded-internal-declaration -Wno-implicit-fallthrough
 OPT         := $(OPT.$(FLAVOUR))
 
 CPPFLAGS += -I. -Isrc -D_GNU_SOURCE -DTIDEMARK_VERSION='"$(VERSION)"'
@@ -49,7 +51,7 @@ UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
 GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
-.PHONY: all help demo test unit integration chaos lint analyze asan tsan bench install clean programs
+.PHONY: all help demo test unit integration chaos lint analyze crash fuzz asan tsan bench install clean programs
 .SECONDARY:
 
 all: programs		## build the programs into build/bin
@@ -74,6 +76,10 @@ lint:			## layers, libraries known to one file, shell scripts
 	@tests/lint/layers.sh
 analyze:		## clang-tidy and cppcheck at zero findings
 	@./install-deps.sh analyze && tests/lint/analyze.sh
+crash:			## every program killed at every call that changes something; STRIDE=5 SEED=7: a fifth of them
+	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/crash.sh
+fuzz:			## libFuzzer on every decoder, T seconds each (60); ONLY=part of a name
+	@./install-deps.sh fuzz && $(MAKE) -s all && $(MAKE) -s -j$$(nproc) FLAVOUR=fuzz CC=clang fuzzers && tests/fuzz/run.sh '$(or $(T),60)' '$(ONLY)'
 asan tsan:		## the tests under a sanitizer
 	@./install-deps.sh test && $(MAKE) -s FLAVOUR=$@ programs && FLAVOUR=$@ tests/run.sh unit integration
 bench:			## speed figures beside rsync, in one run
@@ -112,8 +118,23 @@ $(B)/bin/gwsim: $(GWSIM)
 $(B)/unit/%: $(B)/tests/unit/%.o $(TESTLIB) $(LIBS)
 	@mkdir -p $(@D)
 	@echo '  LD $@'
-	@$(CC) $(LDFLAGS) -o $@ $< $(TESTLIB) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK) -lm
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK) -lm
 units: $(UNIT:%=$(B)/unit/%)
+
+# A fuzz harness is a program of libFuzzer's in the flavour fuzz; in any other one it is a function of test_fuzz_corpus,
+# under the harness's name.
+FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZRIG := $(call objs,tests/fuzz/rig.c tests/lib/scratch.c)
+$(B)/fuzz/%: $(B)/tests/fuzz/fuzz_%.o $(FUZZRIG) $(LIBS)
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZRIG) -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
+fuzzers: $(FUZZ:%=$(B)/fuzz/%)
+ifneq ($(FLAVOUR),fuzz)
+$(B)/tests/fuzz/fuzz_%.o: CPPFLAGS += -DLLVMFuzzerTestOneInput=$(notdir $*)
+endif
+$(B)/tests/unit/test_fuzz_corpus.o: CPPFLAGS += -DFUZZ_TARGETS='$(foreach t,$(FUZZ),X($(t)))'
+$(B)/unit/test_fuzz_corpus: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%.o) $(call objs,tests/fuzz/rig.c)
 
 # Small programs that tests of the real programs look with.
 TOOLS := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))

@@ -4,7 +4,7 @@
  *
  * A request ends in one of three ways: api_reply, api_fail, or - once a stream was begun - api_stream_end or the client's
  * going.  evhttp frees a request only after its reply was sent, so a handler may keep the pointer until then; the close
- * callback covers the client that leaves before.
+ * callback covers the client that leaves before: evhttp has then taken the request off its connection and left it to us.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -79,7 +79,9 @@ on_closed(struct evhttp_connection *conn, void *arg)
 	void *gone_arg = req->gone_arg;
 
 	(void)conn;
-	/* evhttp frees the request itself while it closes the connection. */
+	/* One that still hangs on the connection (evhttp_free) goes with it. */
+	if (!evhttp_request_get_connection(req->http))
+		evhttp_request_free(req->http);
 	req->http = NULL;
 	if (!req->streaming)
 		return; /* the handler still holds it; its reply will find no connection */

@@ -4,27 +4,23 @@
  *
  * Besides not crashing, a message that was taken must pack again, and to bytes that are taken again.
  */
-#include <stdlib.h>
-
+#include "tests/fuzz/fuzz.h"
 #include "wire/wire.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void
 repack(const struct wire_msg *msg)
 {
-	struct pack_out o = {0};
+	struct pack_out o = {0}, p = {0};
 	struct wire_msg again;
 	struct pack_in i;
 
 	wire_pack(&o, msg);
-	if (o.failed)
-		abort();
+	MUST(!o.failed);
 	i = pack_in(o.data, o.len);
-	if (wire_unpack(&i, wire_type_class(msg->type), &again) != 1 || !unpack_done(&i))
-		abort();
+	MUST(wire_unpack(&i, wire_type_class(msg->type), &again) == 1 && unpack_done(&i));
+	wire_pack(&p, &again);
 	wire_msg_fini(&again);
-	pack_out_fini(&o);
+	fuzz_same(&o, &p);
 }
 
 static void

@@ -4,6 +4,7 @@
 #   ./install-deps.sh build     compiler and libraries
 #   ./install-deps.sh test      the same, and what the tests need
 #   ./install-deps.sh analyze   the same, and the analyzers
+#   ./install-deps.sh bench     what the tests need, and the systems that tidemark is measured beside
 #
 # Does nothing when everything is there, so that it can be called every time.
 set -eu
@@ -11,12 +12,14 @@ set -eu
 BUILD="gcc make pkgconf libc6-dev libevent-dev libinotifytools0-dev libxxhash-dev liblmdb-dev libssl-dev libzstd-dev libjansson-dev"
 TEST="$BUILD tzdata libcmocka-dev rsync python3 strace faketime xfsprogs util-linux procps"
 ANALYZE="$TEST clang-tidy cppcheck"
+BENCH="$TEST iproute2 e2fsprogs openssh-client openssh-server lsyncd syncthing restic borgbackup rsnapshot"
 
 case ${1:-build} in
 build)   want=$BUILD ;;
 test)    want=$TEST ;;
 analyze) want=$ANALYZE ;;
-*)       echo "usage: $0 build|test|analyze" >&2; exit 2 ;;
+bench)   want=$BENCH ;;
+*)       echo "usage: $0 build|test|analyze|bench" >&2; exit 2 ;;
 esac
 
 missing=

@@ -7,6 +7,7 @@
 
 #include "bench/gwsim/agent.h"
 #include "bench/gwsim/die.h"
+#include "bench/gwsim/quickfinder.h"
 
 struct churn {
 	struct agent agent;
@@ -164,6 +165,11 @@ churn_office(struct office *office, double fraction, uint64_t seed, struct churn
 	for (int role = ROLES - 1; role >= 0 && fraction > 0; role--)
 		for (size_t i = 0; i < office_count(office, (enum role)role); i++)
 			churn_database(&churn, office_database(office, (enum role)role, i), role == ROLE_MESSAGES, fraction);
+	if (fraction > 0) {
+		quickfinder_churn(churn.agent.index, &churn.agent.rng, fraction, &ret_churned->index_files,
+			&ret_churned->index_bytes);
+		ret_churned->log_bytes = guardian_log(office, &churn.agent.rng);
+	}
 	agent_fini(&churn.agent);
 	for (size_t i = 0; i < office->count; i++) {
 		uint32_t pages = database_tracked(&office->databases[i]);
@@ -171,4 +177,10 @@ churn_office(struct office *office, double fraction, uint64_t seed, struct churn
 		ret_churned->changed_databases += pages > 0;
 		ret_churned->changed_db_pages += pages;
 	}
+}
+
+uint64_t
+churned_bytes(const struct churned *churned)
+{
+	return churned->changed_db_pages * PAGE_BYTES + churned->new_blob_bytes + churned->index_bytes + churned->log_bytes;
 }

@@ -68,7 +68,7 @@ prepare() {
 timed() {
 	local metric=$1 x=$2 verb=$3 start wire
 	shift 3
-	sync
+	[ "$SETTLE" = no ] || sync
 	wire=$(wire_now)
 	start=$(now)
 	"sys_$verb" "$@" >>"$S/$verb.log" 2>&1 || { lost "$verb failed"; return 1; }

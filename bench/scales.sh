@@ -13,6 +13,7 @@ choose() {	# choose NAME TINY QUICK FULL
 	esac
 }
 
+choose SETTLE         no       yes             yes           # sync the disk before each clock
 choose ROUNDS         1        3               5
 choose OFFICE_BLOBS   300      20000           270000        # office: mean 20 KiB, 12 % databases: 7 MB, 0.5 GB, 6 GB
 choose OFFICE_USERS   12       100             300

@@ -13,7 +13,8 @@ sys_prepare() {
 	port=$(proc port)
 	mkdir -p /run/sshd "$S/m"
 	ssh-keygen -q -t ed25519 -N '' -f "$S/host" && ssh-keygen -q -t ed25519 -N '' -f "$S/key" && cp "$S/key.pub" "$S/allowed" || return
-	"$SSHD" -D -e -f /dev/null -p "$port" -h "$S/host" -o ListenAddress=127.0.0.1 -o UsePAM=no -o StrictModes=no -o PidFile=none \
+	# SHLVL: bash reads the .bashrc of the one who runs it when it believes to be the first shell below sshd.  Not ours to measure.
+	"$SSHD" -D -e -f /dev/null -p "$port" -h "$S/host" -o ListenAddress=127.0.0.1 -o UsePAM=no -o StrictModes=no -o PidFile=none -o SetEnv=SHLVL=3 \
 		-o PermitRootLogin=prohibit-password -o AuthorizedKeysFile="$S/allowed" >"$S/sshd.log" 2>&1 &
 	STARTED+=("$!")
 	echo $! >"$S/daemon"

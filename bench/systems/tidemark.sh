@@ -7,7 +7,8 @@ sys_available() { [ -x "$BIN/tidemark-collector" ]; }
 sys_version() { "$BIN/tidemark" version; }
 sys_durability() { echo "all of it on stable storage before the answer, sets too"; }
 
-# What lies in the live areas is moved in only when the flow is paused: nothing of it travels before the clock runs.
+# Enrolled while the live areas are empty, then everything of the post office's host is ended: nothing travels before the clock runs,
+# and the first sync is one look at the whole tree, as after an installation.
 sys_prepare() {
 	local W=$S area
 	PORT=$(proc port) PO=$OFFICE STORE=${STORE_DIR:-$S}/store STATE=$S/state
@@ -17,16 +18,22 @@ sys_prepare() {
 	sed -i 's/^log-level = debug/log-level = info/; s/^index-poll = 1s/index-poll = 5m/' "$S"/*.conf
 	for area in offiles ofuser/index; do mkdir -p "$OFFICE.away/$area" && mv "$OFFICE/$area"/* "$OFFICE.away/$area/" || return; done
 	world_start
-	tm pause po1 || return
+	collector_gone
 	for area in offiles ofuser/index; do mv "$OFFICE.away/$area"/* "$OFFICE/$area/" || return; done
 	rm -rf "$OFFICE.away"
+}
+
+collector_gone() {
+	local pid
+	collector_stop
+	pid=$(watcher_pid) && kill -KILL "$pid" && proc gone "$pid" 10
 }
 
 sys_hold() { local W=$S; tm pause po1; }
 sys_go() { local W=$S; tm resume po1; }
 sys_settle() { local W=$S; tm sync po1 --wait; }
 
-sys_first() { sys_go && sys_again; }
+sys_first() { local W=$S; collector_start && sys_again; }
 sys_again() {	# the flow durable; the databases too means: a sealed set
 	local W=$S start
 	start=$(now)
@@ -53,8 +60,7 @@ sys_away() { local W=$S; server_stop; }
 sys_back() { local W=$S; server_start; }
 
 sys_stop() {
-	local W=$S pid
-	collector_stop
-	pid=$(watcher_pid) && kill -KILL "$pid" && proc gone "$pid" 10
+	local W=$S
+	collector_gone
 	server_stop
 }

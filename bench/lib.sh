@@ -6,6 +6,7 @@
 # folder of the system that is spoken to, SOURCE what it shall replicate: OFFICE whole, or OFFICE/offiles alone (PART).
 . tests/integration/lib.sh
 
+declare -A STANDING=()	# systems that were prepared and not ended: the folder of their scene
 declare -A LOST=()	# systems that failed in this scenario, and are left out of the rest of it
 SYSTEM='' FS='' ROUND=1
 
@@ -61,6 +62,7 @@ turns() {
 prepare() {
 	become "$1"
 	mkdir -p "$S"
+	STANDING[$1]=$W
 	sys_prepare >>"$S/prepare.log" 2>&1 || lost "it could not be prepared"
 }
 
@@ -80,10 +82,11 @@ timed() {
 end_all() {	# end_all SYSTEM...: of those that were prepared
 	local each
 	for each in "$@"; do
-		[ -d "$W/$each" ] || continue
+		[ -n "${STANDING[$each]:-}" ] || continue
 		become "$each"
 		sys_stop >>"$S/stop.log" 2>&1
 		rm -rf "$S"
+		unset "STANDING[$each]"
 	done
 }
 
@@ -103,14 +106,14 @@ scene_in() {	# scene_in DIR [PART]: DIR may be on another file system
 	WORLDS+=("$W")
 }
 
-scene_end() {	# scene_end SYSTEM...
-	end_all "$@"
+scene_end() {
+	end_all "${!STANDING[@]}"
 	rm -rf "${W:?}"/*
 }
 
 office() { rm -rf "$OFFICE" && "$GWSIM" make "$OFFICE" --profile custom --seed "${OFFICE_SEED:-2}" "$@" >"$W/gwsim.log" 2>&1 || { cat "$W/gwsim.log" >&2; exit 1; }; }
 
-churn() { "$GWSIM" churn "$OFFICE" --fraction "$1" --seed "$2" >"$W/churn.json"; }	# churn FRACTION SEED
+churn() { "$GWSIM" churn "$OFFICE" --fraction "$1" --seed "$2" "${@:3}" >"$W/churn.json"; }	# churn FRACTION SEED [OPTION...]
 churned() { q "$1" <"$W/churn.json"; }	# churned FIELD
 
 new_blobs() { build/release/tools/burst "$OFFICE/offiles" "$1" "$2" 0 4096 >/dev/null; }	# new_blobs TAG COUNT
@@ -119,11 +122,12 @@ until_equal() { "$PYTHON" bench/until.py equal "$1" "$2" "${3:-600}"; }	# until_
 
 percent() { awk "BEGIN { printf \"%.9g\", $1 / $2 }"; }	# percent A B: the plain quotient
 
-sampling() {	# sampling PID...: the greatest private memory of all together, until sampled; sys_pids of the present system
+sampling() {	# the greatest private memory of all sys_pids of the present system together, until sampled, which leaves it in MEMORY
 	rm -f "$W/sampled"
 	(
+		trap - EXIT
 		most=0
-		while [ ! -e "$W/sampled" ]; do
+		while [ ! -e "$W/sampled" ] && [ -d "$S" ]; do
 			# shellcheck disable=SC2046 # a list of numbers
 			m=$(proc memory $(sys_pids) 2>/dev/null) && [ "$m" -gt $most ] && most=$m && echo "$most" >"$W/memory"
 			sleep 0.2	# a sample a fifth of a second; nothing tells when memory grows
@@ -131,4 +135,4 @@ sampling() {	# sampling PID...: the greatest private memory of all together, unt
 	) &
 	SAMPLER=$!
 }
-sampled() { touch "$W/sampled"; wait "$SAMPLER"; cat "$W/memory"; }
+sampled() { touch "$W/sampled"; wait "$SAMPLER"; MEMORY=$(cat "$W/memory"); }

@@ -3,6 +3,7 @@
 #ifndef GWSIM_CHURN_H
 #define GWSIM_CHURN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bench/gwsim/office.h"
@@ -22,6 +23,9 @@ struct churned {
  * at work. Every byte of a file that this changes is counted: pages of databases whole, since they are written whole.
  */
 void churn_office(struct office *office, double fraction, uint64_t seed, struct churned *ret_churned);
+
+/* The same for one database alone, neither index nor log. False: the office has none of this name. */
+bool churn_one(struct office *office, const char *name, double fraction, uint64_t seed, struct churned *ret_churned);
 
 /* All of it: what a copy must receive to be equal again. Deleting costs names, not bytes. */
 uint64_t churned_bytes(const struct churned *churned);

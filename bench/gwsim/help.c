@@ -82,6 +82,8 @@ static const struct {
 "No agents may be at work.\n"
 "\n"
 "  --fraction F    1% or 0.01\n"
+"  --only NAME     this database alone, such as ofmsg/msg0.db; neither index nor log;\n"
+"                  new blobs change wphost.db too, which gives out their numbers\n"
 "  --seed S        default 1\n" },
 { "copy",
 "  gwsim copy po copy\n"

@@ -137,12 +137,13 @@ verb_check(int argc, char **argv)
 static int
 verb_churn(int argc, char **argv)
 {
+	const char *only = NULL;
 	double fraction = 0;
 	uint64_t seed = 1;
 	bool given = false;
 	const struct option_spec specs[] = {
 		{ "fraction", OPTION_FRACTION, &fraction, &given }, { "seed", OPTION_NUMBER, &seed, NULL },
-		{ NULL, OPTION_FLAG, NULL, NULL },
+		{ "only", OPTION_TEXT, &only, NULL }, { NULL, OPTION_FLAG, NULL, NULL },
 	};
 	const char *dir = options_parse(argc, argv, "churn", specs);
 	struct churned churned;
@@ -151,7 +152,10 @@ verb_churn(int argc, char **argv)
 	if (!given)
 		usage_error("churn", "which --fraction?");
 	open_for_work(&office, dir);
-	churn_office(&office, fraction, seed, &churned);
+	if (!only)
+		churn_office(&office, fraction, seed, &churned);
+	else if (!churn_one(&office, only, fraction, seed, &churned))
+		die("%s has no database %s", dir, only);
 	printf("{\"changed_databases\":%" PRIu64 ",\"changed_db_pages\":%" PRIu64 ",\"changed_db_bytes\":%" PRIu64
 		",\"new_blobs\":%" PRIu64 ",\"new_blob_bytes\":%" PRIu64 ",\"deleted_blobs\":%" PRIu64
 		",\"deleted_blob_bytes\":%" PRIu64 ",\"index_files\":%" PRIu64 ",\"index_bytes\":%" PRIu64

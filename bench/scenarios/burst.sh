@@ -22,7 +22,7 @@ for ROUND in $(seq "$ROUNDS"); do
 		! can slow || [ "$ROUND" -le "$SLOW_ROUNDS" ] || continue
 		scene offiles
 		office --users 2 --msgdbs 2 --blobs "$((BURST + BURST / 10))" --blob-bytes 4k --db-share 1%
-		prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end "$SYSTEM"; continue; }
+		prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end; continue; }
 		can settle || sys_settle() { sys_again; }
 		start=$(now)
 		new_blobs burst "$BURST"
@@ -36,6 +36,6 @@ for ROUND in $(seq "$ROUNDS"); do
 		elif can arrives && [ -z "${LOST[$SYSTEM]:-}" ]; then
 			result left_behind count "$(blobs_differ "$SOURCE" "$(sys_arrives)")" 2
 		fi
-		scene_end "$SYSTEM"
+		scene_end
 	done
 done

@@ -8,12 +8,12 @@
 for SYSTEM in $(turns tidemark lsyncd-0 syncthing); do
 	scene offiles
 	office --users 2 --msgdbs 2 --blobs "$SMALL_FILES" --blob-bytes 4k --db-share 1%
-	prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end "$SYSTEM"; continue; }
+	prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end; continue; }
 	for ROUND in $(seq "$ROUNDS"); do
 		# shellcheck disable=SC2046 # a list of numbers
 		result idle core "$("$PYTHON" bench/until.py cpu "$IDLE_SECONDS" $(sys_all_pids))"
 		# shellcheck disable=SC2046
 		result idle_memory B "$(proc memory $(sys_pids))"
 	done
-	scene_end "$SYSTEM"
+	scene_end
 done

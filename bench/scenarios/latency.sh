@@ -8,7 +8,7 @@
 for SYSTEM in $(turns tidemark lsyncd-0 lsyncd syncthing); do
 	scene offiles
 	office --users 2 --msgdbs 2 --blobs 300 --blob-bytes 4k
-	prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end "$SYSTEM"; continue; }
+	prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end; continue; }
 	for ROUND in $(seq "$ROUNDS"); do
 		! can slow || [ "$ROUND" -le "$SLOW_ROUNDS" ] || continue
 		for rate in $LATENCY_RATES; do
@@ -22,5 +22,5 @@ for SYSTEM in $(turns tidemark lsyncd-0 lsyncd syncthing); do
 			while read -r metric unit value; do result "$metric" "$unit" "$value" "$rate"; done <"$S/figures"
 		done
 	done
-	scene_end "$SYSTEM"
+	scene_end
 done

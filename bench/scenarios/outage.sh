@@ -9,7 +9,7 @@
 for SYSTEM in $(turns $LIVE_SYSTEMS); do
 	scene offiles
 	office --users 2 --msgdbs 2 --blobs 2000 --blob-bytes 4k
-	prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end "$SYSTEM"; continue; }
+	prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end; continue; }
 	sys_come_back() { sys_back && sys_settle; }
 	for ROUND in $(seq "$ROUNDS"); do
 		! can slow || [ "$ROUND" -le "$SLOW_ROUNDS" ] || continue
@@ -18,5 +18,5 @@ for SYSTEM in $(turns $LIVE_SYSTEMS); do
 		timed outage '' come_back || break
 		result outage_wire B/B "$(percent "$WIRE" "$((OUTAGE * 4096))")"
 	done
-	scene_end "$SYSTEM"
+	scene_end
 done

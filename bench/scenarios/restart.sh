@@ -20,4 +20,4 @@ for ROUND in $(seq "$ROUNDS"); do
 		timed "restart_$who" '' "restart_$who" || break 2
 	done
 done
-scene_end tidemark
+scene_end

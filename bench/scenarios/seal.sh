@@ -14,7 +14,7 @@ for ROUND in $(seq "$SERIES_ROUNDS"); do
 		build/release/bench/bench_seal "$W" "$fraction" $SEAL_SERIES >"$W/seal" || { lost "bench_seal failed"; break 2; }
 		while read -r blobs _ seal copy; do
 			result "seal_$fraction" s "$seal" "$blobs"
-			result "seal_beside_$fraction" s "$(awk "BEGIN { print $seal > $copy ? $seal - $copy : 0.0001 }")" "$blobs"
+			result "seal_beside_$fraction" s "$(awk "BEGIN { print ($seal > $copy + 0.0001) ? $seal - $copy : 0.0001 }")" "$blobs"
 		done <"$W/seal"
 	done
 done

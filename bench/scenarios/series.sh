@@ -16,15 +16,14 @@ for ROUND in $(seq "$SERIES_ROUNDS"); do
 			prepare "$SYSTEM" || continue
 			[ "$SYSTEM" != tidemark ] || sampling
 			timed grow_first "$files" first
-			[ "$SYSTEM" != tidemark ] || result grow_memory B "$(sampled)" "$files"
-			[ -z "${LOST[$SYSTEM]:-}" ] || continue
+			[ "$SYSTEM" != tidemark ] || { sampled; result grow_memory B "$MEMORY" "$files"; }
 			if [ "$SYSTEM" = tidemark ]; then
 				result grow_journal B "$(W=$S field journal_bytes)" "$files"
 				sys_scan() { local W=$S; watcher_kill; sys_settle; }
 			else
 				sys_scan() { sys_again; }
 			fi
-			timed grow_nothing "$files" scan
+			[ -n "${LOST[$SYSTEM]:-}" ] || timed grow_nothing "$files" scan
 			end_all "$SYSTEM"
 		done
 		scene_end

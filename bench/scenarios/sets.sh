@@ -35,10 +35,10 @@ for fs in ext4 xfs; do
 		before=EMPTY_${SYSTEM//-/_}
 		result disk_all B/B "$(percent "$(($(used "$STORE_DIR") - ${!before}))" "$bytes")" "$DAYS"
 	done
-	for SYSTEM in tidemark nightly restic borg rsnapshot; do
+	for SYSTEM in "${!STANDING[@]}"; do
 		STORE_DIR=$W/disk-$SYSTEM
 		end_all "$SYSTEM"
-		umount "$STORE_DIR" 2>/dev/null
+		umount "$STORE_DIR"
 	done
 	scene_end
 done

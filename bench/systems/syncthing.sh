@@ -14,7 +14,8 @@ sys_prepare() {
 	start_instance b
 }
 start_instance() {	# start_instance a|b
-	STNOUPGRADE=1 syncthing serve --home="$S/home-$1" --no-browser --no-restart --no-upgrade >>"$S/$1.log" 2>&1 &
+	# STMONITORED: one process instead of two, so that the pid is the one that works.
+	STMONITORED=yes STNOUPGRADE=1 syncthing serve --home="$S/home-$1" --no-browser --no-restart --no-upgrade >>"$S/$1.log" 2>&1 &
 	STARTED+=("$!")
 	echo $! >"$S/pid-$1"
 }

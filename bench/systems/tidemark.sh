@@ -33,7 +33,7 @@ sys_hold() { local W=$S; tm pause po1; }
 sys_go() { local W=$S; tm resume po1; }
 sys_settle() { local W=$S; tm sync po1 --wait; }
 
-sys_first() { local W=$S; collector_start && sys_again; }
+sys_first() { local W=$S; collector_start && echo "${PID[collector]}" >"$S/collector.pid" && sys_again; }
 sys_again() {	# the flow durable; the databases too means: a sealed set
 	local W=$S start
 	start=$(now)
@@ -53,7 +53,7 @@ sys_restore() {	# sys_restore DIR [PATH]
 
 sys_arrives() { echo "$S/store/po1/blobs/offiles"; }
 sys_disk() { echo "${STORE_DIR:-$S}/store"; }
-sys_pids() { local W=$S; echo "${PID[collector]}"; watcher_pid; }	# of the post office's host
+sys_pids() { local W=$S; cat "$S/collector.pid" && watcher_pid; }	# of the post office's host
 sys_all_pids() { local W=$S; sys_pids; echo "${PID[server]}"; keeper_pid; }
 
 sys_away() { local W=$S; server_stop; }

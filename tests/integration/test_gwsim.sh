@@ -236,6 +236,13 @@ expect 0 "\"index_files\":[1-9].*\"changed_bytes\":$((pages * 4096 + other + blo
 expect 0 'clean' "a churned office is clean" "$GWSIM" check po
 
 fresh
+"$GWSIM" churn po --fraction 20% --only "$user" >figures
+expect 0 '"changed_databases":1,.*"index_bytes":0,"log_bytes":0,' "one database can be churned alone" cat figures
+[ "$(cd po && find . -name '*.db' | sort | while read -r db; do cmp -s "../clean/$db" "$db" || echo "$db"; done)" = "./$user" ]
+report $? "and no other is touched"
+expect 1 'has no database ofmsg/none.db' "a database that is not there cannot be churned" "$GWSIM" churn po --fraction 1% --only ofmsg/none.db
+
+fresh
 "$GWSIM" run po --for 2s --processes 3 --every 1s --seed "$SEED" >totals 2>live
 code=$?
 [ $code = 0 ] && grep -q ' failed_processes=0$' totals && grep -q '^run: ' live

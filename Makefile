@@ -51,7 +51,7 @@ UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
 GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
-.PHONY: all help demo test unit integration chaos lint analyze crash fuzz asan tsan bench install clean programs
+.PHONY: all help demo test unit integration chaos lint analyze crash fuzz asan tsan bench bench-full benches install clean programs
 .SECONDARY:
 
 all: programs		## build the programs into build/bin
@@ -82,8 +82,10 @@ fuzz:			## libFuzzer on every decoder, T seconds each (60); ONLY=part of a name
 	@./install-deps.sh fuzz && $(MAKE) -s all && $(MAKE) -s -j$$(nproc) FLAVOUR=fuzz CC=clang fuzzers && tests/fuzz/run.sh '$(or $(T),60)' '$(ONLY)'
 asan tsan:		## the tests under a sanitizer
 	@./install-deps.sh test && $(MAKE) -s FLAVOUR=$@ programs && FLAVOUR=$@ tests/run.sh unit integration
-bench:			## speed figures beside rsync, in one run
-	@./install-deps.sh test && $(MAKE) -s all && bench/run.sh
+bench:			## speed beside other systems, in one run: about ten minutes
+	@./install-deps.sh bench && $(MAKE) -s all benches && bench/run.sh
+bench-full:		## the same with large trees and scale series: hours
+	@./install-deps.sh bench && $(MAKE) -s all benches && SCALE=full bench/run.sh
 install: all		## install into DESTDIR/PREFIX
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' ./install.sh
 clean:			## remove build/
@@ -143,5 +145,13 @@ $(B)/tools/%: $(B)/tests/tools/%.o $(LIBS)
 	@echo '  LD $@'
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
 tools: $(TOOLS:%=$(B)/tools/%)
+
+# Parts of the product alone, against the clock.
+BENCHES := $(patsubst bench/%.c,%,$(wildcard bench/bench_*.c))
+$(B)/bench/%: $(B)/bench/%.o $(LIBS)
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
+benches: $(BENCHES:%=$(B)/bench/%)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -5,6 +5,7 @@
 #   ./install-deps.sh test      the same, and what the tests need
 #   ./install-deps.sh analyze   the same, and the analyzers
 #   ./install-deps.sh fuzz      what the tests need, and clang with libFuzzer
+#   ./install-deps.sh bench     what the tests need, and the systems that tidemark is measured beside
 #
 # Does nothing when everything is there, so that it can be called every time.
 set -eu
@@ -13,13 +14,15 @@ BUILD="gcc make pkgconf libc6-dev libevent-dev libinotifytools0-dev libxxhash-de
 TEST="$BUILD tzdata libcmocka-dev rsync python3 strace faketime xfsprogs util-linux procps"
 ANALYZE="$TEST clang-tidy cppcheck"
 FUZZ="$TEST clang llvm libclang-rt-dev"
+BENCH="$TEST iproute2 e2fsprogs openssh-client openssh-server lsyncd syncthing restic borgbackup rsnapshot"
 
 case ${1:-build} in
 build)   want=$BUILD ;;
 test)    want=$TEST ;;
 analyze) want=$ANALYZE ;;
 fuzz)    want=$FUZZ ;;
-*)       echo "usage: $0 build|test|analyze|fuzz" >&2; exit 2 ;;
+bench)   want=$BENCH ;;
+*)       echo "usage: $0 build|test|analyze|fuzz|bench" >&2; exit 2 ;;
 esac
 
 missing=

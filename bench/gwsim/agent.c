@@ -67,7 +67,7 @@ void
 agent_init(struct agent *agent, struct office *office, struct figures *figures,
 	const volatile sig_atomic_t *stop, uint64_t seed, unsigned process, const char *graveyard)
 {
-	*agent = (struct agent){ .office = office, .figures = figures, .stop = stop, .indexer = process == 0 };
+	*agent = (struct agent){ .office = office, .figures = figures, .stop = stop, .caretaker = process == 0 };
 	rng_init(&agent->rng, seed, process);
 	blobs_open(&agent->blobs, office->offiles, office->run_id);
 	if (graveyard) {
@@ -266,13 +266,27 @@ agent_event(struct agent *agent)
 	else if (which < 90)
 		upkeep(agent);
 	else if (which < 95) {
-		quickfinder_event(agent->index, &agent->rng, agent->indexer);
+		quickfinder_day(agent->index, &agent->rng);
 		count(agent, FIGURE_INDEXED, 1);
 	} else {
 		queue_pass(agent->queue, &agent->rng);
 		count(agent, FIGURE_QUEUED, 1);
 	}
 	count(agent, FIGURE_EVENTS, 1);
+}
+
+void
+agent_night(struct agent *agent)
+{
+	size_t users = office_count(agent->office, ROLE_USER);
+
+	if (!agent->caretaker)
+		return;
+	quickfinder_night(agent->index, &agent->rng, agent->stop);
+	for (size_t i = 0; i < users && !*agent->stop; i++)
+		if (scribble(agent, office_database(agent->office, ROLE_USER, i), TRANSACTION_PAGES))
+			count(agent, FIGURE_UPKEEP, 1);
+	count(agent, FIGURE_NIGHTS, 1);
 }
 
 /* One transaction of the mass expiry, beginning at page *next. False: this database has no more. */

@@ -19,7 +19,7 @@
 /* What all processes of a run have done so far. In memory they share. */
 enum figure {
 	FIGURE_EVENTS, FIGURE_DELIVERED, FIGURE_READ, FIGURE_PURGED, FIGURE_UPKEEP, FIGURE_INDEXED, FIGURE_QUEUED,
-	FIGURE_ADMIN, FIGURE_TRANSACTIONS, FIGURE_PAGES, FIGURE_BLOBS, FIGURE_BLOB_BYTES, FIGURE_DELETED, FIGURES,
+	FIGURE_ADMIN, FIGURE_TRANSACTIONS, FIGURE_PAGES, FIGURE_BLOBS, FIGURE_BLOB_BYTES, FIGURE_DELETED, FIGURE_NIGHTS, FIGURES,
 };
 
 struct figures {
@@ -36,7 +36,7 @@ struct agent {
 	uint64_t number, number_end;	/* blob numbers this process may use */
 	uint64_t mean_blob_bytes;
 	char *index, *queue;		/* directories, NULL when absent */
-	bool indexer;			/* only one process rebuilds indexes */
+	bool caretaker;			/* the one process that does the night's work */
 };
 
 /*
@@ -49,6 +49,9 @@ void agent_fini(struct agent *agent);
 
 /* Let one event happen. Returns early, consistent, when *stop is raised while it waits for a lock. */
 void agent_event(struct agent *agent);
+
+/* The end of a day: indexes are combined, every user's database is kept up. Only the caretaker does anything. */
+void agent_night(struct agent *agent);
 
 /* Delete blobs until figures->expire_left is used up, *stop is raised or none is left. */
 void agent_expire(struct agent *agent);

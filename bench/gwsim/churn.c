@@ -4,9 +4,11 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/gwsim/agent.h"
 #include "bench/gwsim/die.h"
+#include "bench/gwsim/quickfinder.h"
 
 struct churn {
 	struct agent agent;
@@ -150,25 +152,69 @@ churn_database(struct churn *churn, struct database *db, bool messages, double f
 	append_pages(churn, db, &quota);
 }
 
-void
-churn_office(struct office *office, double fraction, uint64_t seed, struct churned *ret_churned)
+static void
+churn_begin(struct churn *churn, struct office *office, struct figures *figures, uint64_t seed, struct churned *figures_out)
 {
 	static const volatile sig_atomic_t never;
-	struct figures figures = { 0 };
-	struct churn churn = { .figures = ret_churned };
 
-	*ret_churned = (struct churned){ 0 };
+	*figures_out = (struct churned){ 0 };
+	*churn = (struct churn){ .figures = figures_out };
 	for (size_t i = 0; i < office->count; i++)
 		database_track(&office->databases[i]);
-	agent_init(&churn.agent, office, &figures, &never, seed, 0, NULL);
-	for (int role = ROLES - 1; role >= 0 && fraction > 0; role--)
-		for (size_t i = 0; i < office_count(office, (enum role)role); i++)
-			churn_database(&churn, office_database(office, (enum role)role, i), role == ROLE_MESSAGES, fraction);
-	agent_fini(&churn.agent);
+	agent_init(&churn->agent, office, figures, &never, seed, 0, NULL);
+}
+
+static void
+churn_end(struct churn *churn, const struct office *office)
+{
+	agent_fini(&churn->agent);
 	for (size_t i = 0; i < office->count; i++) {
 		uint32_t pages = database_tracked(&office->databases[i]);
 
-		ret_churned->changed_databases += pages > 0;
-		ret_churned->changed_db_pages += pages;
+		churn->figures->changed_databases += pages > 0;
+		churn->figures->changed_db_pages += pages;
 	}
+}
+
+void
+churn_office(struct office *office, double fraction, uint64_t seed, struct churned *ret_churned)
+{
+	struct figures figures = { 0 };
+	struct churn churn;
+
+	churn_begin(&churn, office, &figures, seed, ret_churned);
+	for (int role = ROLES - 1; role >= 0 && fraction > 0; role--)
+		for (size_t i = 0; i < office_count(office, (enum role)role); i++)
+			churn_database(&churn, office_database(office, (enum role)role, i), role == ROLE_MESSAGES, fraction);
+	if (fraction > 0) {
+		quickfinder_churn(churn.agent.index, &churn.agent.rng, fraction, &ret_churned->index_files,
+			&ret_churned->index_bytes);
+		ret_churned->log_bytes = guardian_log(office, &churn.agent.rng);
+	}
+	churn_end(&churn, office);
+}
+
+bool
+churn_one(struct office *office, const char *name, double fraction, uint64_t seed, struct churned *ret_churned)
+{
+	struct figures figures = { 0 };
+	struct churn churn;
+	size_t i = 0;
+
+	while (i < office->count && strcmp(office->databases[i].name, name) != 0)
+		i++;
+	if (i == office->count)
+		return false;
+	churn_begin(&churn, office, &figures, seed, ret_churned);
+	if (fraction > 0)
+		churn_database(&churn, &office->databases[i],
+			i >= office->first[ROLE_MESSAGES] && i < office->first[ROLE_MESSAGES + 1], fraction);
+	churn_end(&churn, office);
+	return true;
+}
+
+uint64_t
+churned_bytes(const struct churned *churned)
+{
+	return churned->changed_db_pages * PAGE_BYTES + churned->new_blob_bytes + churned->index_bytes + churned->log_bytes;
 }

@@ -57,7 +57,7 @@ verb_make(int argc, char **argv)
 		{ "blobs", OPTION_NUMBER, &wish.blobs, &blobs },
 		{ "blob-bytes", OPTION_NUMBER, &wish.blob_bytes, &bytes },
 		{ "db-share", OPTION_FRACTION, &wish.db_share, &share }, { "seed", OPTION_NUMBER, &wish.seed, NULL },
-		{ NULL, OPTION_FLAG, NULL, NULL },
+		{ "same-size", OPTION_FLAG, &wish.same_size, NULL }, { NULL, OPTION_FLAG, NULL, NULL },
 	};
 	struct made made;
 	double start = now();
@@ -74,6 +74,7 @@ verb_make(int argc, char **argv)
 	plan.blobs = blobs ? wish.blobs : plan.blobs;
 	plan.blob_bytes = bytes ? wish.blob_bytes : plan.blob_bytes;
 	plan.db_share = share ? wish.db_share : plan.db_share;
+	plan.same_size = wish.same_size;
 	limit_plan(&plan);
 	make_office(dir, &plan, &made);
 	printf("made: %s seed=%" PRIu64 " run=%016" PRIx64 " databases=%" PRIu64 " db_bytes=%" PRIu64 " blobs=%" PRIu64
@@ -96,11 +97,11 @@ open_for_work(struct office *office, const char *dir)
 static int
 verb_run(int argc, char **argv)
 {
-	struct run_plan plan = { .every = 2, .seed = 1, .processes = 2 };
+	struct run_plan plan = { .day = 10, .every = 2, .seed = 1, .processes = 2 };
 	uint64_t rate = 0;
 	const struct option_spec specs[] = {
 		{ "rate", OPTION_NUMBER, &rate, NULL }, { "for", OPTION_SECONDS, &plan.seconds, NULL },
-		{ "every", OPTION_SECONDS, &plan.every, NULL }, { "seed", OPTION_NUMBER, &plan.seed, NULL },
+		{ "day", OPTION_SECONDS, &plan.day, NULL }, { "every", OPTION_SECONDS, &plan.every, NULL }, { "seed", OPTION_NUMBER, &plan.seed, NULL },
 		{ "processes", OPTION_NUMBER, &plan.processes, NULL },
 		{ "mass-expiry", OPTION_NUMBER, &plan.expire, NULL },
 		{ "keep-deleted", OPTION_TEXT, &plan.graveyard, NULL }, { NULL, OPTION_FLAG, NULL, NULL },
@@ -110,6 +111,8 @@ verb_run(int argc, char **argv)
 	int code;
 
 	limit("run", "processes", plan.processes, 1, 256);
+	if (plan.day <= 0)
+		usage_error("run", "--day must be longer than nothing");
 	plan.rate = (double)rate;
 	open_for_work(&office, dir);
 	code = run_office(&office, &plan);
@@ -134,12 +137,13 @@ verb_check(int argc, char **argv)
 static int
 verb_churn(int argc, char **argv)
 {
+	const char *only = NULL;
 	double fraction = 0;
 	uint64_t seed = 1;
 	bool given = false;
 	const struct option_spec specs[] = {
 		{ "fraction", OPTION_FRACTION, &fraction, &given }, { "seed", OPTION_NUMBER, &seed, NULL },
-		{ NULL, OPTION_FLAG, NULL, NULL },
+		{ "only", OPTION_TEXT, &only, NULL }, { NULL, OPTION_FLAG, NULL, NULL },
 	};
 	const char *dir = options_parse(argc, argv, "churn", specs);
 	struct churned churned;
@@ -148,12 +152,17 @@ verb_churn(int argc, char **argv)
 	if (!given)
 		usage_error("churn", "which --fraction?");
 	open_for_work(&office, dir);
-	churn_office(&office, fraction, seed, &churned);
+	if (!only)
+		churn_office(&office, fraction, seed, &churned);
+	else if (!churn_one(&office, only, fraction, seed, &churned))
+		die("%s has no database %s", dir, only);
 	printf("{\"changed_databases\":%" PRIu64 ",\"changed_db_pages\":%" PRIu64 ",\"changed_db_bytes\":%" PRIu64
 		",\"new_blobs\":%" PRIu64 ",\"new_blob_bytes\":%" PRIu64 ",\"deleted_blobs\":%" PRIu64
-		",\"deleted_blob_bytes\":%" PRIu64 ",\"seed\":%" PRIu64 "}\n", churned.changed_databases,
-		churned.changed_db_pages, churned.changed_db_pages * PAGE_BYTES, churned.new_blobs, churned.new_blob_bytes,
-		churned.deleted_blobs, churned.deleted_blob_bytes, seed);
+		",\"deleted_blob_bytes\":%" PRIu64 ",\"index_files\":%" PRIu64 ",\"index_bytes\":%" PRIu64
+		",\"log_bytes\":%" PRIu64 ",\"changed_bytes\":%" PRIu64 ",\"seed\":%" PRIu64 "}\n",
+		churned.changed_databases, churned.changed_db_pages, churned.changed_db_pages * PAGE_BYTES,
+		churned.new_blobs, churned.new_blob_bytes, churned.deleted_blobs, churned.deleted_blob_bytes,
+		churned.index_files, churned.index_bytes, churned.log_bytes, churned_bytes(&churned), seed);
 	office_close(&office);
 	return 0;
 }

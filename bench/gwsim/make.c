@@ -124,7 +124,8 @@ make_messages(struct works *works, struct blobs *blobs, uint64_t i)
 		struct slot *slot = page->records.slots;
 
 		for (; done < count * p / pages; done++, slot++) {
-			uint64_t bytes = rng_size(&rng, (double)plan->blob_bytes, 1.1, least);
+			uint64_t bytes = plan->same_size ? plan->blob_bytes :
+				rng_size(&rng, (double)plan->blob_bytes, 1.1, least);
 
 			blobs_create(blobs, number + done, bytes, BLOB_DIRECT, slot);
 			slot->message_id = rng_next(&rng);
@@ -273,7 +274,7 @@ plan_run_id(const struct plan *plan)
 	id = mix2(id, plan->users);
 	id = mix2(id, plan->msgdbs);
 	id = mix2(id, plan->blobs);
-	id = mix2(id, plan->blob_bytes);
+	id = mix2(id, plan->blob_bytes + plan->same_size);
 	return mix2(id, (uint64_t)(plan->db_share * 1e6)) | 1;
 }
 

@@ -13,6 +13,7 @@ struct plan {
 	uint64_t blobs;
 	uint64_t blob_bytes;	/* on average */
 	double   db_share;	/* of all bytes, for databases and indexes */
+	bool     same_size;	/* every blob has exactly blob_bytes */
 	bool     domain;
 };
 

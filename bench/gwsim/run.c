@@ -76,17 +76,22 @@ static void
 live(struct run *run, unsigned process)
 {
 	const struct run_plan *plan = run->plan;
-	double end = end_of(run), step = plan->rate > 0 ? (double)plan->processes / plan->rate : 0, due;
+	double end = end_of(run), step = plan->rate > 0 ? (double)plan->processes / plan->rate : 0, due, night;
 	struct agent agent;
 
 	agent_init(&agent, run->office, run->figures, &stop_requested, plan->seed, process, plan->graveyard);
 	agent_expire(&agent);
 	due = now();
+	night = due + plan->day;
 	while (!stop_requested && now() < end) {
 		while (due > now() && !stop_requested && now() < end)
 			nap(due - now() < 1 ? due - now() : 1);
 		if (!stop_requested && now() < end)
 			agent_event(&agent);
+		if (now() >= night) {
+			agent_night(&agent);
+			night += plan->day;
+		}
 		due += step;
 	}
 	agent_fini(&agent);
@@ -164,7 +169,7 @@ print_totals(const struct run *run, double elapsed)
 {
 	static const char *const names[FIGURES] = {
 		"events", "delivered", "read", "purged", "upkeep", "indexed", "queued", "admin", "transactions",
-		"pages_written", "new_blobs", "new_blob_bytes", "deleted_blobs",
+		"pages_written", "new_blobs", "new_blob_bytes", "deleted_blobs", "nights",
 	};
 
 	printf("totals: seconds=%.2f processes=%llu seed=%llu", elapsed, (unsigned long long)run->plan->processes,

@@ -10,6 +10,7 @@
 struct run_plan {
 	double   rate;		/* events a second of all processes, 0: as fast as possible */
 	double   seconds;	/* 0: until SIGTERM or SIGINT, or until the mass expiry is done */
+	double   day;		/* seconds from one night to the next */
 	double   every;		/* seconds between two lines of figures on stderr, 0: none */
 	uint64_t seed;
 	uint64_t processes;

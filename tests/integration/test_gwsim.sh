@@ -223,7 +223,24 @@ new=$(diff -rq clean/offiles po/offiles | grep -c '^Only in po')
 gone=$(diff -rq clean/offiles po/offiles | grep -c '^Only in clean')
 expect 0 "\"changed_db_pages\":$pages,\"changed_db_bytes\":$((pages * 4096)),\"new_blobs\":$new,.*\"deleted_blobs\":$gone," \
 	"churn tells exactly what it changed" cat figures
+other=0
+for file in $(diff -rq clean po | sed -n 's/^Files clean\/\(.*\) and .* differ$/\1/p' | grep -v '\.db$'); do
+	case $file in
+	ngwguard.rfl) other=$((other + $(stat -c %s "po/$file") - $(stat -c %s "clean/$file"))) ;;
+	*) other=$((other + $(stat -c %s "po/$file"))) ;;
+	esac
+done
+blobs=$(diff -rq clean/offiles po/offiles | sed -n 's/^Only in po\(.*\): \(.*\)$/po\1\/\2/p' | xargs stat -c %s | awk '{ n += $1 } END { print n }')
+expect 0 "\"index_files\":[1-9].*\"changed_bytes\":$((pages * 4096 + other + blobs))," \
+	"the sum of churn is every byte that differs, indexes and logs too" cat figures
 expect 0 'clean' "a churned office is clean" "$GWSIM" check po
+
+fresh
+"$GWSIM" churn po --fraction 20% --only "$user" >figures
+expect 0 '"changed_databases":1,.*"index_bytes":0,"log_bytes":0,' "one database can be churned alone" cat figures
+[ "$(cd po && find . -name '*.db' | sort | while read -r db; do cmp -s "../clean/$db" "$db" || echo "$db"; done)" = "./$user" ]
+report $? "and no other is touched"
+expect 1 'has no database ofmsg/none.db' "a database that is not there cannot be churned" "$GWSIM" churn po --fraction 1% --only ofmsg/none.db
 
 fresh
 "$GWSIM" run po --for 2s --processes 3 --every 1s --seed "$SEED" >totals 2>live
@@ -231,6 +248,19 @@ code=$?
 [ $code = 0 ] && grep -q ' failed_processes=0$' totals && grep -q '^run: ' live
 report $? "agents work for the time given and print figures"
 expect 0 'clean' "an office at rest is clean" "$GWSIM" check po
+
+fresh
+index() { (cd "$1/ofuser/index" && ls *.inc 2>/dev/null; sha256sum *.idx) | sort; }
+"$GWSIM" run po --for 700ms --day 1h --every 0 --seed "$SEED" >totals
+grep -q ' nights=0 ' totals && ls po/ofuser/index/*.inc >/dev/null &&
+	[ "$(index clean)" = "$(index po | grep -v '\.inc$')" ]
+report $? "by day only .inc files grow"
+"$GWSIM" run po --for 1s --day 500ms --every 0 --seed "$SEED" >totals
+grep -q ' nights=[1-9]' totals && [ "$(index clean)" != "$(index po | grep -v '\.inc$')" ]
+report $? "at night the .idx files are written anew"
+"$GWSIM" make equal --profile custom --blobs 50 --blob-bytes 4k --same-size >/dev/null &&
+	[ "$(find equal/offiles -type f -size 4096c | wc -l)" = 50 ]
+report $? "blobs of one size are of that size"
 
 mkdir kept
 "$GWSIM" run po --processes 3 --every 0 --keep-deleted kept --seed "$((SEED + 1))" >totals &
@@ -271,6 +301,8 @@ expect 0 'clean' "the office after a mass expiry is clean" "$GWSIM" check po
 
 # --- a domain -----------------------------------------------------------------------------------------------------
 "$GWSIM" make domain --type domain --seed "$SEED" >/dev/null
+"$GWSIM" churn domain --fraction 5% >figures
+expect 0 '"changed_db_pages":[1-9].*"index_bytes":0,"log_bytes":0,' "a domain has neither index nor log to churn" cat figures
 expect 0 'clean; run .*, 1 databases' "a fresh domain is clean" "$GWSIM" check domain
 expect 0 ' admin=[1-9]' "a domain's database is worked on" "$GWSIM" run domain --for 300ms --every 0
 expect 0 'clean' "a domain that was worked on is clean" "$GWSIM" check domain

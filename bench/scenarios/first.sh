@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# First sync of a whole office, blobs and databases, to an empty other side; each system alone, the others not there.
+#
+#   first        s    until the system says it is done; tidemark: until the first set is sealed
+#   first_flow   s    tidemark alone: until every blob and index is durable
+
+SYSTEMS_HERE="tidemark rsync rsync-fsync rsync-ssh nightly tar lsyncd-0 syncthing restic borg rsnapshot"
+
+first_body() {	# first_body SYSTEM...
+	office --users "$OFFICE_USERS" --blobs "$OFFICE_BLOBS" --blob-bytes 20k --db-share 12%
+	for ROUND in $(seq "$ROUNDS"); do
+		for SYSTEM in $(turns "$@"); do
+			[ "$ROUND" = 1 ] || { become "$SYSTEM"; ! can slow; } || continue
+			prepare "$SYSTEM" && timed first '' first && [ "$SYSTEM" = tidemark ] && result first_flow s "$FLOW_TOOK"
+			end_all "$SYSTEM"
+		done
+	done
+}
+
+scene
+# shellcheck disable=SC2086 # a list of words
+first_body $SYSTEMS_HERE
+scene_end
+if mount_image "$W/xfs" xfs "$((OFFICE_BLOBS * 20 / 1024 * 5 + 1000))M"; then
+	scene_in "$W/xfs"
+	first_body tidemark rsync
+	scene_end
+else
+	say "  no XFS can be mounted: left out"
+fi

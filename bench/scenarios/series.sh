@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# How cost grows with the number of files: offices of blobs of exactly 4 KiB.
+#
+#   grow_first       s    first sync; tidemark: until each is durable
+#   grow_nothing     s    again, nothing changed; tidemark: from the death of the watcher to the answer of a sync, which holds
+#                         a scan of every folder (it cannot know what it missed)
+#   grow_memory      B    the greatest private memory on the post office's host during the first sync (collector and watcher)
+#   grow_journal     B    the journal afterwards
+
+for ROUND in $(seq "$SERIES_ROUNDS"); do
+	for files in $SERIES; do
+		scene offiles
+		office --users 2 --msgdbs 20 --blobs "$files" --blob-bytes 4k --same-size --db-share 1%
+		for SYSTEM in $(turns tidemark rsync); do
+			prepare "$SYSTEM" || continue
+			[ "$SYSTEM" != tidemark ] || sampling
+			timed grow_first "$files" first
+			[ "$SYSTEM" != tidemark ] || { sampled; result grow_memory B "$MEMORY" "$files"; }
+			if [ "$SYSTEM" = tidemark ]; then
+				result grow_journal B "$(W=$S field journal_bytes)" "$files"
+				sys_scan() { local W=$S; watcher_kill; sys_settle; }
+			else
+				sys_scan() { sys_again; }
+			fi
+			[ -n "${LOST[$SYSTEM]:-}" ] || timed grow_nothing "$files" scan
+			end_all "$SYSTEM"
+		done
+		scene_end
+	done
+done

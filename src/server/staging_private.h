@@ -17,6 +17,7 @@
 #include "base/block.h"
 #include "base/workpool.h"
 #include "server/dircache.h"
+#include "server/hashset.h"
 #include "server/index.h"
 #include "server/staging.h"
 #include "wire/wire.h"
@@ -33,17 +34,6 @@
 #define FILE_SIZE_MAX (1ull << 44)
 #define PARTIAL_DIR "state/partial"
 #define PARTIAL_NAME 40u      /* bytes of a name in it */
-
-/* ---- a set of 64-bit hashes ---- */
-
-struct hashset {
-	uint64_t *v;
-	size_t n, cap;
-};
-bool hashset_has(const struct hashset *s, uint64_t h);
-int hashset_add(struct hashset *s, uint64_t h);
-void hashset_clear(struct hashset *s);
-void hashset_fini(struct hashset *s);
 
 /* ---- frames ---- */
 
@@ -200,6 +190,8 @@ struct staging {
 
 /* staging_plan.c: takes the batch's messages from front and decides about each.  A negative error is the peer's or memory's. */
 int staging_plan(struct batch *b);
+/* staging_decide.c: what the change, whose path is on no other way, does.  A refusal is in it; an error ends the batch. */
+int staging_decide(struct batch *b, struct change *c);
 /* staging_write.c: carries out the changes of one slice. */
 void staging_write(struct batch *b, unsigned slice);
 /* staging_commit.c */
@@ -213,6 +205,7 @@ int staging_settle(struct staging *st);
 int staging_disarm(struct staging *st);
 void front_drop_frames(struct front *f);
 
+/* staging_change.c */
 void staging_change_fini(struct change *c);
 /* Refuses the change: it has no effect. */
 void change_refuse(struct change *c, int err, const char *text);

@@ -55,6 +55,11 @@ trees sums "$STORE/po1/backups/weeknow/$FIRST" >"$W/first.after"
 check "sealed_means_immutable: neither kills nor churn touched the first set" cmp "$W/first.before" "$W/first.after"
 check "and it is verified again" tms verify po1 "$FIRST"
 same "set_appears_by_one_rename: no kill left half a set" "" "$(half_state)"
+made=$(sets)
+server_stop
+rm -rf "${STORE:?}/po1/state/catalogue"
+server_start
+same "a catalogue made again from the ledger knows every set" "$made" "$(sets)"
 good=yes
 for name in $(sealed); do tms verify po1 "$name" >"$W/.verify" 2>&1 || { good=no; head -n 5 "$W/.verify" | sed "s/^/# $name: /"; }; done
 same "set_appears_by_one_rename: every set under weeknow is complete" yes $good

@@ -2,16 +2,35 @@
 /* catalogue - its store, the rows of sets, and how far the fresh list is in it. */
 #include "keeper/catalogue.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
+#include "base/fsio.h"
 #include "base/relpath.h"
 #include "keeper/catalogue_rows.h"
 
 #define CATALOGUE_VERSION 1u
 
 static const char *const table_names[CATALOGUE_TABLES] = {"sets", "blobs", "ended", "staged", "meta"};
+
+static int
+open_ledger(const char *state_dir, int *ret_fd)
+{
+	int fd, state = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*ret_fd = -1;
+	if (state < 0)
+		return err_sys("open %s", state_dir);
+	fd = fsio_make_dirs(state, "ledger", true);
+	close(state);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
 
 int
 catalogue_open(const char *state_dir, const char *profile, struct catalogue **ret_catalogue, bool *ret_rebuilt)
@@ -20,12 +39,16 @@ catalogue_open(const char *state_dir, const char *profile, struct catalogue **re
 	struct catalogue *c = calloc(1, sizeof *c);
 	char *dir = relpath_join(state_dir, "catalogue");
 	enum store_found found = STORE_OPENED;
-	int err = c && dir ? store_open(dir, &who, table_names, CATALOGUE_TABLES, 0, &c->store, &found)
-	                   : err_set(ERR_NOMEM, "opening the catalogue of %s", profile);
+	int err = c && dir ? open_ledger(state_dir, &c->ledger) : err_set(ERR_NOMEM, "opening the catalogue of %s", profile);
 
+	if (!err)
+		err = store_open(dir, &who, table_names, CATALOGUE_TABLES, 0, &c->store, &found);
 	free(dir);
+	/* Noted in it, so that a crash while it is made again does not leave half of it for the whole. */
+	if (!err && found != STORE_OPENED)
+		err = catalogue_meta_put(c, CATALOGUE_META_EMPTY, &(uint8_t){1}, 1);
 	if (err) {
-		free(c);
+		catalogue_close(c);
 		return err;
 	}
 	if (ret_rebuilt)
@@ -39,7 +62,10 @@ catalogue_close(struct catalogue *c)
 {
 	if (!c)
 		return;
-	store_close(c->store);
+	if (c->store)
+		store_close(c->store);
+	if (c->ledger >= 0)
+		close(c->ledger);
 	free(c);
 }
 

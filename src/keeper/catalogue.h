@@ -125,6 +125,21 @@ void blob_dead_free(struct blob_dead *dead, size_t n);
 /* Their files are durably gone: forgets the rows. */
 int catalogue_forget(struct catalogue *c, const struct blob_dead *dead, size_t n);
 
+/* ---- the ledger (ledger.h) ---- */
+
+struct catalogue_remade {
+	size_t sets;  /* taken from the ledger */
+	bool whole;   /* those are all, as of the newest seal */
+	char text[200];
+};
+/*
+ * Fills a catalogue that is new from the ledger: the sets whose name `is_there`, of which there are `n_there`, and their
+ * blobs.  1 when it is not new.  Without `whole` the next seal walks the whole index.  Rows that no set holds are left out: their files stay on the disk.
+ * Repeatable after a crash at any point.
+ */
+int catalogue_remake(struct catalogue *c, bool (*is_there)(const char *name, void *arg), void *arg, size_t n_there,
+    struct catalogue_remade *ret_remade);
+
 /* Small named values: 1 = absent or of another length. */
 int catalogue_meta_get(struct catalogue *c, const char *name, void *ret_value, size_t len);
 int catalogue_meta_put(struct catalogue *c, const char *name, const void *value, size_t len);

@@ -13,7 +13,13 @@ enum catalogue_table { SETS, BLOBS, ENDED, STAGED, META, CATALOGUE_TABLES };
 
 struct catalogue {
 	struct store *store;
+	int ledger; /* its folder */
 };
+
+#define META_LAST "last-number"
+#define META_SUM "open-sum" /* of the open rows */
+#define SUM_BYTES (16 + DIGEST_BYTES)
+#define CATALOGUE_META_EMPTY "empty" /* 1: it is new, and what the ledger holds is not in it yet */
 
 struct row_key {
 	uint8_t bytes[STORE_KEY_MAX];
@@ -48,6 +54,9 @@ void blob_row_fini(struct blob_row *row);
 void blob_sum_pack(struct pack_out *o, const struct blob_sum *sum);
 void blob_sum_unpack(struct pack_in *i, struct blob_sum *ret_sum);
 void blob_sum_sub(struct blob_sum *sum, const struct blob_row *row);
+
+/* Writes what the set's seal changed into the ledger, or everything when that is due.  The staging still holds it. */
+int catalogue_ledger(struct catalogue *c, const struct set_row *set);
 
 bool entries_equal(const struct entry *a, const struct entry *b);
 

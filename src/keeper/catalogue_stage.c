@@ -10,12 +10,10 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "keeper/catalogue_rows.h"
 
 #define MERGE_ROWS 1000u   /* a transaction */
-#define META_LAST "last-number"
-#define META_SUM "open-sum"
-#define SUM_BYTES (16 + DIGEST_BYTES)
 
 /* ---- staged rows ---- */
 
@@ -555,6 +553,10 @@ catalogue_merge(struct catalogue *c, int64_t sealed_ns, struct set_row *ret_set)
 		set.state = SET_SEALED;
 		set.sealed_ns = sealed_ns;
 		set.blobs = m.sum;
+		/* The set is good without it: the next seal writes all of it anew. */
+		if (catalogue_ledger(c, &set) < 0)
+			log_warn("catalogue.ledger", "set=%s was not written into the ledger, from which a damaged catalogue is made again: %s",
+			    set.name, err_text());
 		err = catalogue_put_set(c, &set);
 	}
 	if (!err)

@@ -40,6 +40,34 @@ open_dirs(struct vault *v)
 	return 0;
 }
 
+static bool
+is_sealed(const char *name, void *arg)
+{
+	const struct vault *v = arg;
+	struct stat st;
+
+	return fsio_stat(v->weeknow, name, &st) == 0;
+}
+
+static int
+count_name(const char *name, void *arg)
+{
+	(void)name;
+	++*(size_t *)arg;
+	return 0;
+}
+
+static int
+remake_catalogue(struct vault *v)
+{
+	size_t n = 0;
+	int err = vault_names(v->weeknow, count_name, &n);
+
+	if (!err)
+		err = catalogue_remake(v->catalogue, is_sealed, v, n, &v->remade);
+	return err < 0 ? err : 0;
+}
+
 static int
 open_profile(struct vault *v, const char *store)
 {
@@ -54,7 +82,9 @@ open_profile(struct vault *v, const char *store)
 	if (v->dir < 0)
 		return v->dir;
 	err = open_dirs(v);
-	return err ? err : catalogue_open(v->state_path, v->profile, &v->catalogue, &v->rebuilt);
+	if (!err)
+		err = catalogue_open(v->state_path, v->profile, &v->catalogue, &v->rebuilt);
+	return err ? err : remake_catalogue(v);
 }
 
 int

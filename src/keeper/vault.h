@@ -24,6 +24,7 @@ struct vault {
 	int creating, weeknow, dropping, manifests;
 	struct catalogue *catalogue;
 	bool rebuilt;                              /* the catalogue was damaged and is new */
+	struct catalogue_remade remade;            /* what it has from the ledger then */
 };
 
 /* -ERR_NOTFOUND when the store has no such profile. */

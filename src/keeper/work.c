@@ -360,9 +360,13 @@ recover(struct work *w, struct vault *v)
 		err = retention_recover(v);
 	if (!err)
 		err = retention_tick(v);
-	if (v->rebuilt)
-		log_error("keeper.catalogue", "profile=%s the catalogue was damaged and is new: what older sets hold of the blobs is not known; "
-		    "see the quarantined one beside it", w->profile);
+	if (*v->remade.text)
+		log_error("keeper.catalogue", "profile=%s the catalogue was damaged or gone, and the ledger gave %zu sets of it again (%s): what the "
+		    "others hold of the blobs is not known, and no blob leaves the disk; a damaged one lies beside it", w->profile,
+		    v->remade.sets, v->remade.text);
+	else if (v->rebuilt || v->remade.sets)
+		log_warn("keeper.catalogue", "profile=%s the catalogue was damaged or gone, and was made again from the ledger with %zu sets; a "
+		    "damaged one lies beside it", w->profile, v->remade.sets);
 	w->scrub_due = !err;
 	return err;
 }

@@ -486,7 +486,8 @@ fail(struct change *c, int err)
 {
 	struct transfer *t = c->transfer;
 
-	c->occupied = err == -ERR_BUSY && (c->act == ACT_CREATE || c->act == ACT_END_BLOB);
+	/* GONE: an older blob lies where the folder should be. */
+	c->occupied = (err == -ERR_BUSY || err == -ERR_GONE) && (c->act == ACT_CREATE || c->act == ACT_END_BLOB);
 	change_refuse(c, err, err_text());
 	if (t)
 		t->dead = true;

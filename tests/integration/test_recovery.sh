@@ -130,6 +130,27 @@ check "server set back: its set is restored" restore po1 latest "$W/r"
 check "server set back: it equals the live tree" compare_tree "$PO" "$W/r"
 rm -rf "$W/r"
 
+# --- a damaged catalogue ----------------------------------------------------------------------------------------------
+check "a set is made while a blob is there" backup
+OLD=$SET
+gone=$(find "$PO/offiles" -type f -printf '%P\n' -quit)
+cp "$PO/offiles/$gone" "$W/gone"
+rm "$PO/offiles/$gone"
+sync_wait >/dev/null
+check "another is made after it was deleted" backup
+server_stop
+dd if=/dev/urandom of="$STORE/po1/state/catalogue/data.mdb" bs=4096 count=2 conv=notrunc 2>/dev/null
+server_start
+check "catalogue damaged: it was made again from the ledger" grep -q 'made again from the ledger' "$W/server.log"
+check "catalogue damaged: the older set is restored" restore po1 "$OLD" "$W/r"
+check "catalogue damaged: the blob that was deleted since is in it" cmp "$W/gone" "$W/r/offiles/$gone"
+rm -rf "$W/r"
+expect 0 '' "catalogue damaged: that set is good" tms verify po1 "$OLD"
+check "catalogue damaged: a backup is good" backup
+check "catalogue damaged: its set is restored" restore po1 latest "$W/r"
+check "catalogue damaged: it equals the live tree" compare_tree "$PO" "$W/r"
+rm -rf "$W/r"
+
 server_stop
 rm -rf "${STORE:?}/po1/"{gre_data,blobs,state,backups}
 server_start

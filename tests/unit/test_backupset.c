@@ -664,6 +664,103 @@ a_rebuilt_index_loses_no_blob(void **state)
 }
 
 static void
+lose_catalogue(void)
+{
+	stage_vault(&st, false);
+	good(fsio_remove_tree(st.dir, "state/catalogue"));
+	stage_vault(&st, true);
+}
+
+static void
+a_lost_catalogue_is_made_again_from_the_ledger(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two, three;
+	struct set_row *sets;
+	size_t n;
+	int fd;
+
+	(void)state;
+	stage_remove(&st, "offiles/fd0/bbb");
+	stage_put(&st, "offiles/fd0/aaa", "second");
+	two = stage_seal(&st, 20260214);
+	lose_catalogue();
+	assert_true(st.vault->remade.whole);
+	good(catalogue_sets(st.vault->catalogue, &sets, &n));
+	assert_int_equal(n, 2);
+	assert_true(blob_sum_equal(&sets[0].blobs, &one.blobs) && blob_sum_equal(&sets[1].blobs, &two.blobs));
+	catalogue_sets_free(sets, n);
+	fd = restored(&one);
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
+	assert_string_equal(content(fd, "offiles/fd0/bbb"), "blob bbb");
+	close(fd);
+	stage_put(&st, "offiles/fd0/ddd", "blob ddd");
+	three = stage_seal(&st, 20260215);
+	assert_true(three.number > two.number);
+	assert_int_equal(three.blobs.count, two.blobs.count + 1);
+	assert_int_equal(differences(&one) + differences(&two) + differences(&three), 0);
+	set_row_fini(&one);
+	set_row_fini(&two);
+	set_row_fini(&three);
+}
+
+/* Flips a byte of the file that the set's seal wrote. */
+static void
+damage_ledger(uint32_t number, const char *kind)
+{
+	char name[64];
+	uint8_t byte;
+	int fd;
+
+	snprintf(name, sizeof name, "state/ledger/%010u-%s", number, kind);
+	fd = fsio_open(st.dir, name, O_RDWR, 0);
+	good(fd);
+	assert_int_equal(fsio_pread(fd, &byte, 1, 40), 1);
+	byte ^= 1;
+	good(fsio_pwrite(fd, &byte, 1, 40));
+	close(fd);
+}
+
+static void
+a_ledger_that_ends_early_hides_no_change(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two, three, four;
+	struct set_row *sets;
+	size_t n;
+	int fd;
+
+	(void)state;
+	stage_put(&st, "offiles/fd0/ddd", "blob ddd");
+	stage_remove(&st, "offiles/fd0/bbb");
+	two = stage_seal(&st, 20260214);
+	stage_index(&st, true);
+	good(index_fresh_trim(st.index, two.fresh_removes)); /* the list tells of the second day no more */
+	damage_ledger(two.number, "day");
+	lose_catalogue();
+	assert_false(st.vault->remade.whole);
+	good(catalogue_sets(st.vault->catalogue, &sets, &n));
+	assert_int_equal(n, 1);
+	catalogue_sets_free(sets, n);
+	three = stage_seal(&st, 20260215);
+	assert_int_equal(three.blobs.count, two.blobs.count);
+	fd = restored(&three);
+	assert_string_equal(content(fd, "offiles/fd0/ddd"), "blob ddd");
+	assert_false(present(fd, "offiles/fd0/bbb"));
+	close(fd);
+	assert_int_equal(differences(&one) + differences(&three), 0);
+	/* The whole is written again, so that the next loss costs nothing more. */
+	four = stage_seal(&st, 20260216);
+	lose_catalogue();
+	good(catalogue_sets(st.vault->catalogue, &sets, &n));
+	assert_int_equal(n, 3);
+	catalogue_sets_free(sets, n);
+	assert_int_equal(differences(&one) + differences(&three) + differences(&four), 0);
+	set_row_fini(&one);
+	set_row_fini(&two);
+	set_row_fini(&three);
+	set_row_fini(&four);
+}
+
+static void
 dates_become_names(void **state)
 {
 	char name[16];
@@ -706,6 +803,8 @@ main(void)
 		T(stop_leaves_nothing),
 		T(set_appears_by_one_rename),
 		T(a_rebuilt_index_loses_no_blob),
+		T(a_lost_catalogue_is_made_again_from_the_ledger),
+		T(a_ledger_that_ends_early_hides_no_change),
 		cmocka_unit_test(dates_become_names),
 	};
 

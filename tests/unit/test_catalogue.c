@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "base/fsio.h"
 #include "base/log.h"
 #include "keeper/catalogue.h"
 #include "tests/lib/scratch.h"
@@ -203,6 +204,28 @@ sweep(struct model *m)
 	} while (n);
 }
 
+static bool
+model_keeps(const char *name, void *arg)
+{
+	const struct model *m = arg;
+
+	return m->kept[atoi(name + strlen("day"))];
+}
+
+/* The catalogue is lost, and made again from the ledger. */
+static void
+lose(struct model *m)
+{
+	struct catalogue_remade remade;
+
+	catalogue_close(c);
+	assert_int_equal(fsio_remove_tree(dir.fd, "catalogue"), 0);
+	assert_int_equal(catalogue_open(dir.path, "po1", &c, NULL), 0);
+	assert_int_equal(catalogue_remake(c, model_keeps, m, 0, &remade), 0);
+	assert_true(remade.whole);
+	assert_int_equal(catalogue_remake(c, model_keeps, m, 0, &remade), 1);
+}
+
 /* ---- fifty days ---- */
 
 static void
@@ -275,6 +298,8 @@ intervals_equal_the_naive_lists(void **state)
 			drop(m, day - 10);
 		/* what was removed since T0 still has its file: its row is open until the next seal */
 		sweep(m);
+		if (rand_r(&seed) % 4 == 0)
+			lose(m);
 		for (int d = 1; d <= day; d++)
 			if (m->kept[d])
 				assert_set(m, d, NULL);

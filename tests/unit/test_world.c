@@ -342,6 +342,21 @@ names_on_their_way_leave_with_their_folder(void **state)
 	world_close(&w);
 }
 
+static void
+a_folder_takes_the_name_that_a_file_had(void **state)
+{
+	(void)state;
+	begin();
+	world_start(&w);
+	world_write(&w, false, "offiles/fd0/name", "1", 1);
+	agree_and_compare();
+	world_remove(&w, "offiles/fd0/name");
+	make_folder("offiles/fd0/name");
+	world_write(&w, false, "offiles/fd0/name/below", "2", 1);
+	agree_and_compare();
+	world_close(&w);
+}
+
 /* ---- the job ---- */
 
 static struct { bool over; int err; char text[200]; } sealing;
@@ -663,6 +678,7 @@ main(void)
 		cmocka_unit_test(a_server_that_went_back_in_time_is_brought_forward),
 		cmocka_unit_test(an_empty_server_gets_everything_again),
 		cmocka_unit_test(names_on_their_way_leave_with_their_folder),
+		cmocka_unit_test(a_folder_takes_the_name_that_a_file_had),
 		cmocka_unit_test(a_seal_says_what_the_server_holds_and_index_waits),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome),
 		cmocka_unit_test(a_vanished_area_is_no_mass_deletion),

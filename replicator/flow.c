@@ -353,6 +353,7 @@ empty_tree(struct replicator *r, struct work *w)
 		flow_retry(r, w, -ERR_NOMEM, "no memory");
 		return;
 	}
+	sweep_first(r, sw); /* the scan that found the work would wait for it, and it for the scan */
 	sw->parent = w;
 	sw->since = w->since;
 	sw->snapshot = w->snapshot;

@@ -81,6 +81,7 @@ struct sweep {
 	struct snapshot *snapshot;
 	struct scan *scan;        /* NULL until its turn */
 	bool busy, emptied;       /* a slice runs; every vanished directory was given */
+	bool overtaken;           /* something below one of them was under way, and may be in the map by now */
 	bool failed;              /* something it found has to be looked at again by another scan */
 	struct scan_dirs dirs;    /* listed, with something not settled */
 	uint64_t open;            /* works found and not settled */
@@ -250,6 +251,7 @@ void feed_fini(struct replicator *r);
 
 /* ---- sweep.c ---- */
 struct sweep *sweep_new(struct replicator *r, const char *dir); /* queued; NULL when out of memory */
+void sweep_first(struct replicator *r, struct sweep *sw); /* others may wait for it */
 void sweep_pump(struct replicator *r);
 void sweep_settled(struct replicator *r, struct work *w, bool good); /* what it found is over */
 void sweep_retry_now(struct replicator *r);

@@ -531,6 +531,8 @@ scan_slice(struct scan *s)
 	while (s->depth && has_room(s))
 		step(s);
 	s->done = !s->depth;
+	if (s->done)
+		scan_gone_sort(&s->gone);
 }
 
 struct scan *

@@ -62,6 +62,50 @@ scan_gone_take(struct scan_gone *g, char **out, size_t max)
 	return n;
 }
 
+static int
+by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void
+scan_gone_sort(struct scan_gone *g)
+{
+	if (g->n)
+		qsort(g->paths, g->n, sizeof *g->paths, by_bytes);
+}
+
+struct head {
+	const char *path;
+	size_t len;
+};
+
+/* A path that begins with the head and goes on is greater than it. */
+static int
+by_head(const void *key, const void *element)
+{
+	const struct head *h = key;
+	const char *path = *(char *const *)element;
+	int order = strncmp(h->path, path, h->len);
+
+	return order ? order : path[h->len] ? -1 : 0;
+}
+
+bool
+scan_gone_above(const struct scan_gone *g, const char *path)
+{
+	struct head h = {.path = path};
+
+	if (!g->n)
+		return false;
+	do {
+		h.len += strcspn(path + h.len, "/");
+		if (bsearch(&h, g->paths, g->n, sizeof *g->paths, by_head))
+			return true;
+	} while (path[h.len++]);
+	return false;
+}
+
 void
 scan_gone_fini(struct scan_gone *g)
 {

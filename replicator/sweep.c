@@ -33,6 +33,13 @@ sweep_new(struct replicator *r, const char *dir)
 	return sw;
 }
 
+void
+sweep_first(struct replicator *r, struct sweep *sw)
+{
+	TAILQ_REMOVE(&r->sweeps, sw, link);
+	TAILQ_INSERT_HEAD(&r->sweeps, sw, link);
+}
+
 static void
 free_sweep(struct replicator *r, struct sweep *sw)
 {
@@ -223,7 +230,22 @@ start_slice(struct replicator *r, struct sweep *sw)
 
 /* ---- the end of a sweep ---- */
 
-/* Vanished directories go one depth at a time, each when what lay below is durable. */
+/* Of what is on its way the map knows nothing yet, so a scan of the map did not find it: a file that was there when it was looked at
+ * would stay behind in a directory that is gone. */
+static bool
+is_overtaken(struct replicator *r, struct sweep *sw)
+{
+	const struct work *w;
+
+	if (!sw->scan->gone.n || !worktable_count(r->active))
+		return false;
+	TAILQ_FOREACH(w, &r->works, all)
+		if (w->active && w->origin == sw->scan->origin && scan_gone_above(&sw->scan->gone, w->path))
+			return sw->overtaken = true;
+	return false;
+}
+
+/* Vanished directories go one depth at a time, each when what lay below is durable; one that was overtaken is emptied once more. */
 static void
 remove_gone(struct replicator *r, struct sweep *sw)
 {
@@ -231,7 +253,7 @@ remove_gone(struct replicator *r, struct sweep *sw)
 	size_t n = scan_gone_take(&sw->scan->gone, gone, GONE_AT_ONCE);
 
 	for (size_t i = 0; i < n; i++) {
-		if (!give_work(r, sw, gone[i], NULL, true))
+		if (!give_work(r, sw, gone[i], NULL, !sw->overtaken))
 			sw->failed = true;
 		free(gone[i]);
 	}
@@ -328,7 +350,7 @@ end_bad(struct replicator *r, struct sweep *sw)
 	if (sw->scan)
 		scan_free(sw->scan);
 	sw->scan = NULL;
-	sw->failed = sw->emptied = false;
+	sw->failed = sw->emptied = sw->overtaken = false;
 	sw->unwritten = 0;
 	sw->epoch = r->epoch;
 	sw->due_ms = now_ms(r) + delay;
@@ -365,8 +387,11 @@ drive(struct replicator *r, struct sweep *sw)
 	}
 	if (sw->open || sw->notes)
 		return;
-	if (!sw->emptied && !sw->scan->err && !sw->failed)
+	if (!sw->emptied && !sw->scan->err && !sw->failed) {
+		if (is_overtaken(r, sw))
+			return;
 		remove_gone(r, sw);
+	}
 	if (sw->open)
 		return;
 	if (sw->scan->err < 0 || (sw->failed && sw->row))

@@ -185,6 +185,7 @@ struct replicator {
 	TAILQ_HEAD(, barrier) barriers;
 	uint64_t next_id;
 	struct snapshot *snapshot;
+	int64_t copied_ns;        /* when the last copy of the databases ended, wall clock; 0 = one is under way, or none was */
 	TAILQ_HEAD(, promise) promises;
 	struct {
 		uint64_t job;

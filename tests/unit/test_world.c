@@ -433,6 +433,34 @@ a_folder_made_and_moved_out_at_once_is_gone_when_the_barrier_passes(void **state
 }
 
 static void
+a_blob_deleted_before_it_was_sent_is_counted_and_a_renamed_one_is_not(void **state)
+{
+	struct replicator_status s;
+	char from[512], to[512];
+
+	(void)state;
+	begin();
+	world_start(&w);
+	agree_and_compare();
+	world_write_random(&w, false, "offiles/fd0/temporary", 100);
+	snprintf(from, sizeof from, "%s/offiles/fd0/temporary", w.live);
+	snprintf(to, sizeof to, "%s/offiles/fd0/final", w.live);
+	assert_int_equal(rename(from, to), 0);
+	agree_and_compare();
+	replicator_status(w.replicator, &s);
+	assert_int_equal(s.vanished, 1);
+	assert_int_equal(s.missed, 0);
+	world_write_random(&w, false, "offiles/fd0/brief", 100);
+	world_remove(&w, "offiles/fd0/brief");
+	world_remove(&w, "offiles/fd0/final");
+	agree_and_compare();
+	replicator_status(w.replicator, &s);
+	assert_int_equal(s.vanished, 2);
+	assert_int_equal(s.missed, 1);
+	world_close(&w);
+}
+
+static void
 what_was_on_its_way_into_a_vanished_folder_goes_with_it(void **state)
 {
 	char from[512], to[512];
@@ -608,6 +636,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_folder_made_and_moved_out_at_once_is_gone_when_the_barrier_passes),
+		cmocka_unit_test(a_blob_deleted_before_it_was_sent_is_counted_and_a_renamed_one_is_not),
 		cmocka_unit_test(what_was_on_its_way_into_a_vanished_folder_goes_with_it),
 		cmocka_unit_test(a_barrier_tries_again_what_failed_and_names_what_fails_even_so),
 		cmocka_unit_test(a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go),

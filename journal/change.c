@@ -30,7 +30,7 @@ change_unpack(const void *data, size_t len, struct change *ret_change)
 	int64_t seen_ns = unpack_i64(&in);
 	char *path = unpack_str(&in, RELPATH_MAX);
 
-	if (!unpack_done(&in) || version != CHANGE_VERSION || kind < CHANGE_TOUCHED || kind > CHANGE_COOKIE ||
+	if (!unpack_done(&in) || version != CHANGE_VERSION || kind < CHANGE_TOUCHED || kind >= CHANGE_KINDS ||
 	    !path_fits(kind, path)) {
 		free(path);
 		return err_set(ERR_CORRUPT, "a change of the journal cannot be read");
@@ -49,5 +49,7 @@ change_fini(struct change *c)
 enum change_kind
 change_fold(enum change_kind a, enum change_kind b)
 {
-	return a == CHANGE_RESCAN || b == CHANGE_RESCAN ? CHANGE_RESCAN : a;
+	if (a == CHANGE_RESCAN || b == CHANGE_RESCAN)
+		return CHANGE_RESCAN;
+	return b == CHANGE_DELETED ? b : a;
 }

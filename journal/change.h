@@ -16,6 +16,8 @@ enum change_kind {
 	CHANGE_TOUCHED = 1, /* this name: a file or special came, went or changed */
 	CHANGE_RESCAN = 2,  /* this directory and all below: names and stat must be compared ("" = everything) */
 	CHANGE_COOKIE = 3,  /* the cookie file of this name came back through the event queue */
+	CHANGE_DELETED = 4, /* as TOUCHED, of a file whose content is no more: it was deleted, not renamed */
+	CHANGE_KINDS
 };
 
 struct change {
@@ -33,7 +35,7 @@ void change_pack(struct pack_out *o, const struct change *c);
 int change_unpack(const void *data, size_t len, struct change *ret_change);
 void change_fini(struct change *c);
 
-/* What one path needs when both happened: RESCAN is more than TOUCHED. */
+/* What one path needs when both happened: RESCAN is more than DELETED, and that more than TOUCHED. */
 enum change_kind change_fold(enum change_kind a, enum change_kind b);
 
 #endif

@@ -161,14 +161,18 @@ take_touched(struct replicator *r, const struct change *c)
 {
 	struct work *w = worktable_find(r->rows, c->path);
 
-	if (w)
+	if (w) {
+		w->deleted |= c->kind == CHANGE_DELETED;
 		return work_add_row(w, c->seq, r->cookie_seq);
+	}
 	if (!(w = flow_new(r, c->path, &r->live)))
 		return false;
 	if (!work_add_row(w, c->seq, r->cookie_seq)) {
 		flow_end(r, w);
 		return false;
 	}
+	w->deleted = c->kind == CHANGE_DELETED;
+	w->seen_ns = c->seen_ns;
 	worktable_add(r->rows, w);
 	flow_add(r, w);
 	return true;

@@ -10,6 +10,8 @@
 #include "base/relpath.h"
 #include "replicator/own.h"
 
+#define COPIED_MARGIN_NS 1000000000ll /* what the watcher may be late, on a busy machine */
+
 struct work *
 flow_new(struct replicator *r, const char *path, const struct origin *origin)
 {
@@ -115,9 +117,7 @@ empty_tree(struct replicator *r, struct work *w)
 		flow_retry(r, w, -ERR_NOMEM, "no memory");
 		return;
 	}
-	/* Ahead of a scan that may have found the directory: that one waits for it. */
-	TAILQ_REMOVE(&r->sweeps, sw, link);
-	TAILQ_INSERT_HEAD(&r->sweeps, sw, link);
+	sweep_first(r, sw); /* ahead of a scan that may have found the directory: that one waits for it */
 	sw->parent = w;
 	sw->since = w->since;
 	sw->snapshot = w->snapshot;
@@ -381,11 +381,25 @@ flow_send(struct replicator *r, struct work **works, size_t n)
 
 /* ---- looking ---- */
 
+/* A database that was copied meanwhile may name it; but not what came well after the copy had ended. */
+static void
+count_missed(struct replicator *r, struct work *w)
+{
+	const struct layout_row *row = w->absent && !w->known && w->row ? layout_of(r->live.type, w->path, false) : NULL;
+
+	if (!row || row->class != LAYOUT_BLOB || (r->copied_ns && w->seen_ns > r->copied_ns + COPIED_MARGIN_NS))
+		return;
+	r->status.vanished++;
+	r->status.missed += w->deleted;
+	w->deleted = false;
+}
+
 /* Acts on a verdict; true when a message is to be sent. */
 static bool
 act(struct replicator *r, struct work *w)
 {
 	w->waits_held = false;
+	count_missed(r, w);
 	switch (w->verdict) {
 	case WORK_PUT:
 	case WORK_ENTRY:

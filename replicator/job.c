@@ -83,6 +83,7 @@ replicator_snapshot_begin(struct replicator *r, int staging_fd)
 	struct snapshot *sn = calloc(1, sizeof *sn);
 
 	leave_snapshot(r, -ERR_STOPPED, "another snapshot began");
+	r->copied_ns = 0;
 	if (!sn || (sn->origin.staging_fd = fcntl(staging_fd, F_DUPFD_CLOEXEC, 3)) < 0) {
 		log_error("job.snapshot", "staging cannot be held: out of memory or descriptors");
 		free(sn); /* snapshot_end tells */
@@ -132,6 +133,7 @@ replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg)
 {
 	struct snapshot *sn = r->snapshot;
 
+	r->copied_ns = wall_ns();
 	if (!sn || !(sn->sweep = sweep_new(r, ""))) {
 		promise_keep(r, done, arg, -ERR_NOMEM, "staging could not be held");
 		return;

@@ -82,6 +82,7 @@ fail(struct work *w, int err)
 static void
 look_at_absent(struct work *w, const struct entry *known)
 {
+	w->absent = true;
 	if (!w->known)
 		w->verdict = WORK_SAME;
 	else if (origin_believes_absence(w->origin, w->path) < 0) {

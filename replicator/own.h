@@ -185,6 +185,7 @@ struct replicator {
 	TAILQ_HEAD(, barrier) barriers;
 	uint64_t next_id;
 	struct snapshot *snapshot;
+	int64_t copied_ns;        /* when the last copy of the databases ended, wall clock; 0 = one is under way, or none was */
 	TAILQ_HEAD(, promise) promises;
 	struct {
 		uint64_t job;
@@ -251,6 +252,7 @@ void feed_fini(struct replicator *r);
 
 /* ---- sweep.c ---- */
 struct sweep *sweep_new(struct replicator *r, const char *dir); /* queued; NULL when out of memory */
+void sweep_first(struct replicator *r, struct sweep *sw); /* others may wait for it */
 void sweep_pump(struct replicator *r);
 void sweep_settled(struct replicator *r, struct work *w, bool good); /* what it found is over */
 void sweep_retry_now(struct replicator *r);

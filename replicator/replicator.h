@@ -76,6 +76,9 @@ struct replicator_status {
 	char why[256];             /* why not connected, or what is wrong; "" = all well */
 	uint64_t pending_changes, pending_bytes; /* journal rows; bytes known of what is queued and in flight */
 	uint64_t rescans_open, troubled;
+	/* Blobs that were never sent, are no more, and did not come after the last copy of the databases: names in all, which may have been
+	 * renamed; of these, those known to be deleted. */
+	uint64_t vanished, missed;
 	bool server_full;          /* the last thing it could not keep, it had no space for */
 	int64_t oldest_pending_ns; /* 0 = none */
 	uint64_t wire_bytes_sent, payload_bytes_sent, files_sent, removals_sent;

@@ -33,6 +33,13 @@ sweep_new(struct replicator *r, const char *dir)
 	return sw;
 }
 
+void
+sweep_first(struct replicator *r, struct sweep *sw)
+{
+	TAILQ_REMOVE(&r->sweeps, sw, link);
+	TAILQ_INSERT_HEAD(&r->sweeps, sw, link);
+}
+
 static void
 free_sweep(struct replicator *r, struct sweep *sw)
 {
@@ -332,11 +339,10 @@ end_bad(struct replicator *r, struct sweep *sw)
 	sw->unwritten = 0;
 	sw->epoch = r->epoch;
 	sw->due_ms = now_ms(r) + delay;
-	TAILQ_REMOVE(&r->sweeps, sw, link); /* others need not wait behind it, but for the one that waits for its directory */
-	if (sw->parent)
-		TAILQ_INSERT_HEAD(&r->sweeps, sw, link);
-	else
+	if (!sw->parent) { /* others need not wait behind it */
+		TAILQ_REMOVE(&r->sweeps, sw, link);
 		TAILQ_INSERT_TAIL(&r->sweeps, sw, link);
+	}
 	if (sw->row && err < 0)
 		note_sweep_trouble(r, sw, err);
 	if (sw->snapshot && sw->attempts >= TRIES && !sw->snapshot->err) {

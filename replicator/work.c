@@ -37,7 +37,7 @@ work_forget(struct work *w)
 	w->entry = (struct entry){0};
 	w->stat = (struct blockmap_stat){0};
 	w->verdict = WORK_UNSEEN;
-	w->known = w->again = w->patched = false;
+	w->known = w->absent = w->again = w->patched = false;
 	w->err = 0;
 	w->text[0] = '\0';
 }

@@ -69,6 +69,8 @@ struct work {
 	struct scan_dir *dir;  /* in this directory */
 	struct snapshot *snapshot; /* its origin's: a reference */
 	bool leaf;             /* a vanished directory whose contents are gone from the server */
+	bool deleted;          /* a row says that it was, and not renamed */
+	int64_t seen_ns;       /* its rows' first event, wall clock */
 	uint32_t attempts;     /* failed so far */
 	uint64_t failed_at;    /* the last time, by the replicator's count of failures */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
@@ -81,6 +83,7 @@ struct work {
 	/* what looking found; valid until the work ends */
 	enum work_verdict verdict;
 	bool known;            /* the map has an entry */
+	bool absent;           /* nothing lies there */
 	bool patched;          /* WORK_ABORTED: the server has dropped the entry of the file it was patching */
 	bool again;            /* look again when this is durable: the name changed its kind */
 	struct entry entry;

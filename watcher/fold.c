@@ -155,6 +155,8 @@ fold_event(struct fold *f, enum source_what what, bool is_dir, const char *path,
 		return note(f, CHANGE_RESCAN, path, false, now_ns);
 	if (what == SOURCE_CREATED)
 		return note(f, CHANGE_TOUCHED, path, true, now_ns);
+	if (what == SOURCE_DELETED)
+		return note(f, CHANGE_DELETED, path, false, now_ns);
 	/* New metadata of a file that is still being written comes with its end. */
 	known = what == SOURCE_ATTRIBUTES ? find(f, path) : NULL;
 	return known && known->young ? 0 : note(f, CHANGE_TOUCHED, path, false, now_ns);

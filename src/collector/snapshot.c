@@ -37,6 +37,7 @@ static const char *const step_names[] = {
 _Static_assert(sizeof step_names / sizeof *step_names == STEPS, "every step has a name");
 
 /* Keep this much free beside what DBCOPY writes: the journal must never be the one that finds the disk full. */
+#define PASSES_MAX 3 /* copies of the databases in one job */
 #define SPACE_RESERVE (256ull * 1024 * 1024)
 
 struct snapshot {
@@ -60,6 +61,12 @@ struct snapshot {
 
 	struct dbcopy *dbcopy;
 	uint64_t barrier;
+
+	/* of the present copy of the databases */
+	unsigned passes;            /* with those before it */
+	uint64_t vanished, missed;  /* of the flow when it began */
+	bool asked_twice;           /* its second cookie is under way or back */
+	uint64_t files_before, bytes_before;
 
 	void (*done)(const struct job_record *record, void *arg);
 	void *done_arg;
@@ -291,6 +298,40 @@ seal(struct snapshot *s)
 	replicator_seal(s->setup.replicator, s->record.id, s->record.date, s->record.t0_ns, s->record.text, &events, s);
 }
 
+static void copy(struct snapshot *s);
+static void wait_for_flow(struct snapshot *s);
+
+/*
+ * A blob that was deleted before it could be sent may be named by a database of this copy: the databases are copied once more, and
+ * name it no longer.  Whether a name that vanished was deleted or renamed is known when the events that were queued by then are read,
+ * and that a second cookie tells.  True: not yet ready to be sealed.
+ */
+static bool
+catch_up(struct snapshot *s)
+{
+	struct replicator_status flow;
+
+	replicator_status(s->setup.replicator, &flow);
+	if (flow.vanished != s->vanished && !s->asked_twice) {
+		s->asked_twice = true;
+		wait_for_flow(s);
+		return true;
+	}
+	if (flow.missed == s->missed)
+		return false;
+	log_info("snapshot.missed", "profile=%s job=%llu blobs=%llu pass=%u", s->setup.profile, (unsigned long long)s->record.id,
+	    (unsigned long long)(flow.missed - s->missed), s->passes);
+	if (s->passes < PASSES_MAX) {
+		dbcopy_free(s->dbcopy);
+		s->dbcopy = NULL;
+		copy(s);
+		return true;
+	}
+	warn(s, "blobs were deleted before they could be sent, in each of several copies of the databases: messages that were deleted during "
+	        "this backup may lack their content in the set; if this repeats, run the backup at a quieter time");
+	return false;
+}
+
 static void
 barrier_passed(int err, const char *text, void *arg)
 {
@@ -303,8 +344,18 @@ barrier_passed(int err, const char *text, void *arg)
 		fail(s, err, text);
 		return;
 	}
+	if (catch_up(s))
+		return;
 	warn(s, text); /* stale files: the set has what came before, and says so */
 	seal(s);
+}
+
+static void
+wait_for_flow(struct snapshot *s)
+{
+	s->step = STEP_BARRIER;
+	enter_phase(s, JOB_BARRIER);
+	s->barrier = replicator_barrier(s->setup.replicator, barrier_passed, s);
 }
 
 static void
@@ -318,9 +369,7 @@ streamed(int err, const char *text, void *arg)
 		fail(s, err, text);
 		return;
 	}
-	s->step = STEP_BARRIER;
-	enter_phase(s, JOB_BARRIER);
-	s->barrier = replicator_barrier(s->setup.replicator, barrier_passed, s);
+	wait_for_flow(s);
 }
 
 static void
@@ -339,8 +388,8 @@ copied(int err, const char *text, const struct dbcopy_figures *figures, void *ar
 		fail(s, err, text);
 		return;
 	}
-	s->record.files_copied = figures->files_copied;
-	s->record.bytes_copied = figures->bytes_copied;
+	s->record.files_copied = s->files_before + figures->files_copied;
+	s->record.bytes_copied = s->bytes_before + figures->bytes_copied;
 	warn(s, figures->warnings);
 	s->step = STEP_STREAM;
 	enter_phase(s, JOB_STREAM);
@@ -365,8 +414,8 @@ copy_progress(uint64_t files, uint64_t bytes, void *arg)
 {
 	struct snapshot *s = arg;
 
-	s->record.files_copied = files;
-	s->record.bytes_copied = bytes;
+	s->record.files_copied = s->files_before + files;
+	s->record.bytes_copied = s->bytes_before + bytes;
 	tell(s);
 }
 
@@ -374,6 +423,7 @@ static void
 copy(struct snapshot *s)
 {
 	static const struct dbcopy_events events = {.file = file_copied, .progress = copy_progress, .done = copied};
+	struct replicator_status flow;
 	char *shadow = NULL;
 	uint8_t key[BLOCK_KEY_BYTES];
 	struct dbcopy_setup setup = {
@@ -389,6 +439,13 @@ copy(struct snapshot *s)
 	    .t0_ns = s->record.t0_ns,
 	};
 
+	replicator_status(s->setup.replicator, &flow);
+	s->vanished = flow.vanished;
+	s->missed = flow.missed;
+	s->asked_twice = false;
+	s->passes++;
+	s->files_before = s->record.files_copied;
+	s->bytes_before = s->record.bytes_copied;
 	s->step = STEP_COPY;
 	enter_phase(s, JOB_COPY);
 	replicator_snapshot_begin(s->setup.replicator, s->staging_fd);
@@ -557,6 +614,7 @@ snapshot_start(struct snapshot *s, const char *origin, uint32_t date, void (*don
 	s->done_arg = arg;
 	s->phase_since_ns = now;
 	s->prepare_err = 0;
+	s->passes = 0;
 	name_day(s);
 	s->log_path = jobs_log_path(s->setup.jobs, s->record.id);
 	if (!s->log_path)

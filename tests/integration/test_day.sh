@@ -67,7 +67,8 @@ trees sums "$DAY" >"$W/day.before"
 # --- while agents go on: again and again ---------------------------------------------------------------------------
 sound=yes
 for round in 1 2; do
-	backup po1 && restore po1 latest "$W/round" >/dev/null 2>&1 && "$GWSIM" check "$W/round" >"$W/.check" || { sound=no; head -n 5 "$W/.check" | sed "s/^/# round $round: /"; }
+	# With a warning, when blobs of each copy were deleted at once: agents on a slow machine are faster than the flow.
+	{ backup po1 || [ -n "$SET" ]; } && restore po1 latest "$W/round" >/dev/null 2>&1 && "$GWSIM" check "$W/round" >"$W/.check" || { sound=no; head -n 5 "$W/.check" | sed "s/^/# round $round: /"; }
 	rm -rf "$W/round"
 done
 same "databases_are_one_snapshot: sets made in quick succession are sound too" yes $sound
@@ -137,5 +138,12 @@ check "an external DBCOPY that works makes a good set" backup po1
 check "that is restored" restore po1 latest "$W/r3"
 check "and equals the live tree" compare_tree "$PO" "$W/r3"
 expect 0 'blobs seen: 0' "its output is in the job's log, and it saw no blobs to copy" tm job show
+copies=$STATE/po1/backups/copies
+with_dbcopy brief-blob-once
+check "a blob that is deleted before it is sent, while the databases are copied, does no harm" backup po1
+same "the databases are copied once more" 2 "$(wc -l <"$copies")"
+rm "$copies" && with_dbcopy brief-blob-always
+expect 3 '' "a set is made with a warning when that happens in every copy" tm backup po1 --wait
+same "the databases are copied a bounded number of times" 3 "$(wc -l <"$copies")"
 same "its own logs are not in the set" "" "$(find "$STORE/po1/backups/weeknow/" "$PO" -iname '*gwbk*')"
 done_testing

@@ -42,8 +42,16 @@ on_ack(uint64_t received, uint64_t applied, uint64_t durable, void *arg)
 	m.u.ack.received = received;
 	m.u.ack.applied = applied;
 	m.u.ack.durable = durable;
+	p->unsaid = m;
 	if (!p->mute)
 		tell(p, &m);
+}
+
+void
+peer_speak(struct peer *p)
+{
+	p->mute = false;
+	tell(p, &p->unsaid);
 }
 
 static void

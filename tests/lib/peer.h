@@ -40,7 +40,8 @@ struct peer {
 	/* what a test may ask for */
 	int refuse;                    /* enum err: every HELLO is answered by this GOODBYE */
 	uint64_t cut_after;            /* data bytes until the connection is cut; 0 = never */
-	bool mute;                     /* no acknowledgement is sent */
+	bool mute;                     /* no acknowledgement is sent, until peer_speak */
+	struct wire_msg unsaid;
 
 	/* what a test may look at */
 	uint64_t sessions, data_bytes, naks, list_requests, blocks_requests, messages[WIRE_TYPES];
@@ -55,6 +56,8 @@ struct peer {
 /* `dir` (made) is the profile's folder. */
 void peer_open(struct peer *p, struct event_base *base, struct workpool *pool, struct identity *identity, const char *dir);
 void peer_cut(struct peer *p);
+/* Ends `mute`. */
+void peer_speak(struct peer *p);
 /* Runs the loop until nothing is on its way to disk. */
 void peer_settle(struct peer *p);
 /* Answers a held SEAL. */

@@ -3,7 +3,7 @@
 # Stands where GroupWise's DBCOPY would: fake_dbcopy.sh VARIANT [-v] SRC DST.  Copies what is missing or newer, its log
 # mmddgwbk.nnn goes to DST, and pointed at a post office it wants the blobs too.
 #
-# VARIANT: good; exit1; logs-error (exit 0); skips-database; hangs; empties-database
+# VARIANT: good; brief-blob-once, brief-blob-always (a blob comes and goes while it copies); exit1; logs-error (exit 0); skips-database; hangs; empties-database
 set -u
 variant=$1
 shift
@@ -37,6 +37,13 @@ for folder in $(cd "$src" && find -L ofviews -type d 2>/dev/null); do copy "$fol
 for folder in $(cd "$src" && find -L offiles -type d 2>/dev/null); do copy "$folder" "$src/$folder"/*; done
 echo "blobs seen: $(find -L "$src/offiles" -type f 2>/dev/null | wc -l)"
 case $variant in
+brief-blob-*)
+	echo $$ >>"$dst/../../copies"
+	if [ "$variant" = brief-blob-always ] || [ "$(wc -l <"$dst/../../copies")" = 1 ]; then
+		blob=$(dirname "$(realpath "$src/wphost.db")")/offiles/fd0/brief	# we are shown no blobs
+		exec 3>"$blob" && echo brief >&3 && rm "$blob"	# still open: nobody has looked at it
+		exec 3>&-
+	fi ;;
 exit1) echo "the disk is on fire"; exit 1 ;;
 logs-error) echo "Error [C04F] while reading ngwguard.db" >>"$log" ;;
 esac

@@ -32,7 +32,7 @@ a_change_comes_back_as_it_was(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < 3; i++)
-		for (int kind = CHANGE_TOUCHED; kind <= CHANGE_COOKIE; kind++) {
+		for (int kind = CHANGE_TOUCHED; kind < CHANGE_KINDS; kind++) {
 			struct pack_out o = packed((enum change_kind)kind, paths[i]);
 			struct change c;
 
@@ -90,7 +90,7 @@ no_cut_and_no_foreign_byte_is_taken_for_a_change(void **state)
 	o.data[0] = CHANGE_VERSION + 1;
 	assert_int_equal(change_unpack(o.data, o.len - 1, &c), -ERR_CORRUPT);
 	o.data[0] = CHANGE_VERSION;
-	o.data[1] = CHANGE_COOKIE + 1;
+	o.data[1] = CHANGE_KINDS;
 	assert_int_equal(change_unpack(o.data, o.len - 1, &c), -ERR_CORRUPT);
 	pack_out_fini(&o);
 }
@@ -103,6 +103,9 @@ a_rescan_is_more_than_a_touch(void **state)
 	assert_int_equal(change_fold(CHANGE_TOUCHED, CHANGE_RESCAN), CHANGE_RESCAN);
 	assert_int_equal(change_fold(CHANGE_RESCAN, CHANGE_TOUCHED), CHANGE_RESCAN);
 	assert_int_equal(change_fold(CHANGE_COOKIE, CHANGE_COOKIE), CHANGE_COOKIE);
+	assert_int_equal(change_fold(CHANGE_TOUCHED, CHANGE_DELETED), CHANGE_DELETED);
+	assert_int_equal(change_fold(CHANGE_DELETED, CHANGE_TOUCHED), CHANGE_DELETED);
+	assert_int_equal(change_fold(CHANGE_DELETED, CHANGE_RESCAN), CHANGE_RESCAN);
 }
 
 int

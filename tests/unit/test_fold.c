@@ -51,7 +51,7 @@ take(int64_t now_ns)
 	text[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(changes[i].seq, 0);
-		len += (size_t)snprintf(text + len, sizeof text - len, "%c %s@%lld\n", "?TRC"[changes[i].kind], changes[i].path,
+		len += (size_t)snprintf(text + len, sizeof text - len, "%c %s@%lld\n", "?TRCD"[changes[i].kind], changes[i].path,
 		    (long long)(changes[i].seen_ns / S));
 		assert_true(len < sizeof text);
 	}
@@ -84,7 +84,7 @@ many_events_of_one_name_are_one_change_with_its_first_time(void **state)
 	assert_string_equal(take(4 * S), "T offiles/a@1\n");
 	assert_string_equal(take(9 * S), "");
 	file(SOURCE_DELETED, "offiles/a", 9 * S);
-	assert_string_equal(take(9 * S), "T offiles/a@9\n");
+	assert_string_equal(take(9 * S), "D offiles/a@9\n");
 }
 
 static void
@@ -95,7 +95,7 @@ changes_come_in_the_order_of_first_sight(void **state)
 	file(SOURCE_WRITTEN, "a", 2 * S);
 	file(SOURCE_MOVED_TO, "b", 3 * S);
 	file(SOURCE_DELETED, "c", 4 * S);
-	assert_string_equal(take(4 * S), "T c@1\nT a@2\nT b@3\n");
+	assert_string_equal(take(4 * S), "D c@1\nT a@2\nT b@3\n");
 }
 
 static void
@@ -135,7 +135,7 @@ a_young_file_that_is_moved_or_deleted_is_given(void **state)
 	file(SOURCE_MOVED_FROM, "a.tmp", S);
 	file(SOURCE_MOVED_TO, "a", S);
 	file(SOURCE_DELETED, "b", S);
-	assert_string_equal(take(S), "T a.tmp@1\nT b@1\nT a@1\n");
+	assert_string_equal(take(S), "T a.tmp@1\nD b@1\nT a@1\n");
 }
 
 static void
@@ -164,7 +164,7 @@ a_cookie_is_not_a_file_of_the_same_name(void **state)
 	file(SOURCE_WRITTEN, "same", S);
 	assert_int_equal(fold_cookie(f, "same", S), 0);
 	file(SOURCE_DELETED, "same", S);
-	assert_string_equal(take(S), "T same@1\nC same@1\n");
+	assert_string_equal(take(S), "D same@1\nC same@1\n");
 }
 
 static void

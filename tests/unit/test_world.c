@@ -504,8 +504,6 @@ a_cancelled_barrier_ends(void **state)
 	world_close(&w);
 }
 
-/* ---- what is tried again ---- */
-
 static int64_t stopped_ms;
 
 /* As fast as the world's own, until it is stopped. */
@@ -517,6 +515,100 @@ stoppable_clock(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return stopped_ms ? stopped_ms : ((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000) * 100;
 }
+
+static void
+make_dir(const char *path)
+{
+	char full[512];
+
+	snprintf(full, sizeof full, "%s/%s", w.live, path);
+	assert_int_equal(mkdir(full, 0750), 0);
+}
+
+static void
+a_folder_made_and_moved_out_at_once_is_gone_when_the_barrier_passes(void **state)
+{
+	char dir[64], path[128], from[512], to[512];
+
+	(void)state;
+	begin();
+	world_start(&w);
+	agree_and_compare();
+	for (unsigned i = 0; i < 60; i++) {
+		snprintf(dir, sizeof dir, "offiles/fd%u/brief%u", i % 6, i);
+		make_dir(dir);
+		for (unsigned k = (unsigned)world_random(&w, 4); k; k--) {
+			snprintf(path, sizeof path, "%s/in%u", dir, k);
+			make_dir(path);
+			snprintf(path, sizeof path, "%s/in%u/blob", dir, k);
+			world_write_random(&w, false, path, 100);
+			world_turns(&w, (unsigned)world_random(&w, 8));
+		}
+		world_turns(&w, (unsigned)world_random(&w, 40));
+		snprintf(from, sizeof from, "%s/%s", w.live, dir);
+		snprintf(to, sizeof to, "%s/away%u", w.scratch.path, i);
+		assert_int_equal(rename(from, to), 0);
+		agree_and_compare();
+	}
+	world_close(&w);
+}
+
+static void
+a_blob_deleted_before_it_was_sent_is_counted_and_a_renamed_one_is_not(void **state)
+{
+	struct replicator_status s;
+	char from[512], to[512];
+
+	(void)state;
+	begin();
+	world_start(&w);
+	agree_and_compare();
+	world_write_random(&w, false, "offiles/fd0/temporary", 100);
+	snprintf(from, sizeof from, "%s/offiles/fd0/temporary", w.live);
+	snprintf(to, sizeof to, "%s/offiles/fd0/final", w.live);
+	assert_int_equal(rename(from, to), 0);
+	agree_and_compare();
+	replicator_status(w.replicator, &s);
+	assert_int_equal(s.vanished, 1);
+	assert_int_equal(s.missed, 0);
+	world_write_random(&w, false, "offiles/fd0/brief", 100);
+	world_remove(&w, "offiles/fd0/brief");
+	world_remove(&w, "offiles/fd0/final");
+	agree_and_compare();
+	replicator_status(w.replicator, &s);
+	assert_int_equal(s.vanished, 2);
+	assert_int_equal(s.missed, 1);
+	world_close(&w);
+}
+
+static void
+what_was_on_its_way_into_a_vanished_folder_goes_with_it(void **state)
+{
+	char from[512], to[512];
+	uint64_t puts;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	make_dir("offiles/fd0/brief");
+	make_dir("offiles/fd0/brief/in");
+	agree_and_compare();
+	puts = w.peer.messages[WIRE_PUT];
+	w.peer.mute = true;
+	world_write_random(&w, false, "offiles/fd0/brief/in/blob", 100);
+	while (w.peer.messages[WIRE_PUT] == puts)
+		world_turns(&w, 1);
+	snprintf(from, sizeof from, "%s/offiles/fd0/brief", w.live);
+	snprintf(to, sizeof to, "%s/away", w.scratch.path);
+	assert_int_equal(rename(from, to), 0);
+	for (int64_t until = stoppable_clock() + 50000; stoppable_clock() < until;)
+		world_turns(&w, 1);
+	peer_speak(&w.peer);
+	agree_and_compare();
+	world_close(&w);
+}
+
+/* ---- what is tried again ---- */
 
 static uint64_t
 troubled(void)
@@ -664,6 +756,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_folder_made_and_moved_out_at_once_is_gone_when_the_barrier_passes),
+		cmocka_unit_test(a_blob_deleted_before_it_was_sent_is_counted_and_a_renamed_one_is_not),
+		cmocka_unit_test(what_was_on_its_way_into_a_vanished_folder_goes_with_it),
 		cmocka_unit_test(a_barrier_tries_again_what_failed_and_names_what_fails_even_so),
 		cmocka_unit_test(a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go),
 		cmocka_unit_test(what_a_full_disk_held_up_is_sent_by_the_next_barrier),

@@ -43,7 +43,7 @@ for victim in $CRASH_VICTIMS; do
 		crash_fresh_world "$victim"
 		before=$points
 		for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do one_call "$workload" $n || break; done
-		note "$victim, $workload: $((points - before)) points"
+		note "$victim, $workload: $((points - before)) points, of ${ANSWER#calls } calls"
 	done
 done
 echo "crash: $points points, $violations violations"

@@ -111,13 +111,13 @@ crash_overflow() {
 
 # ---- one point ----
 
-# Asks the tracer; what it said of itself before the answer is kept in KILLED.
+# Asks the tracer; what it said of itself before the answer is kept in KILLED.  One that lost its command answers no more.
 crash_ask() {	# crash_ask COMMAND...: the answer in ANSWER
 	local line
 	echo "$*" >&"$TELL"
 	while read -r -t 20 line <&"$HEAR"; do
 		case $line in
-		killed*) KILLED=$line ;;
+		killed*) KILLED=$line; [ "$VICTIM" != "$CARRIER" ] || return 0 ;;
 		armed|calls*) ANSWER=$line; return 0 ;;
 		esac
 	done

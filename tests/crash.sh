@@ -16,10 +16,7 @@ STRIDE=${STRIDE:-1}
 RANDOM=$SEED
 note "seed $SEED, one call of $STRIDE"
 
-# In memory where there is room: the calls are what is tried here, not the disk.
-[ -n "${TMPDIR:-}" ] || { [ -w /dev/shm ] && [ "$(df --output=avail -m /dev/shm | tail -n 1)" -ge 500 ] && export TMPDIR=/dev/shm; }
-
-fresh_world() { cleanup && declare -gA PID=() && STARTED=() WORLDS=() MOUNTS=() && crash_world "$1"; }
+crash_in_memory
 
 # Every mode of one call; status 1 when there is no such call.
 one_call() {	# one_call WORKLOAD N
@@ -30,7 +27,7 @@ one_call() {	# one_call WORKLOAD N
 		crash_point "$1" "$2" $mode $again
 		status=$?
 		[ $status != 1 ] || return 1
-		[ $status != 2 ] || fresh_world "$VICTIM"
+		[ $status != 2 ] || crash_fresh_world "$VICTIM"
 		# Only a write has a middle.
 		case $mode.$KILLED in
 		after.*" write "*|after.*" pwrite "*|after.*" sendto "*|after.*" copy_file_range "*) ;;
@@ -43,10 +40,10 @@ for victim in $CRASH_VICTIMS; do
 	for workload in $CRASH_WORKLOADS; do
 		crash_has_part "$victim" "$workload" || continue
 		case "$victim $workload" in *"${ONLY:-}"*) ;; *) continue ;; esac
-		fresh_world "$victim"
+		crash_fresh_world "$victim"
 		before=$points
 		for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do one_call "$workload" $n || break; done
-		note "$victim, $workload: $((points - before)) points"
+		note "$victim, $workload: $((points - before)) points, of ${ANSWER#calls } calls"
 	done
 done
 echo "crash: $points points, $violations violations"

@@ -15,7 +15,12 @@ points=0 violations=0 round=0
 # Which of the two daemons carries the tracer: it sees the programs that one starts.
 crash_carrier() { case $1 in server|keeper) echo server ;; *) echo collector ;; esac; }
 
-# Makes no sense: a program that has no part in the workload.
+# In memory where there is room: the calls are what is tried here, not the disk.
+crash_in_memory() {
+	[ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && [ "$(df --output=avail -m /dev/shm | tail -n 1)" -ge 500 ] && export TMPDIR=/dev/shm
+}
+
+# Fails for a program that has no part in the workload.
 crash_has_part() {	# crash_has_part VICTIM WORKLOAD
 	case $1.$2 in
 	keeper.backup|keeper.rotate|dbcopy.backup|dbcopy.rotate) true ;;
@@ -34,6 +39,15 @@ crash_world() {	# crash_world VICTIM: everything is up, the victim is traced, no
 	if [ "$CARRIER" = server ]; then crash_carrier_start && collector_start; else server_start && crash_carrier_start; fi ||
 		{ not_ok "crash: the world starts" "$W/$CARRIER.log"; exit 1; }
 	enrol po1 >"$W/enrol.log" 2>&1 && sync_wait && backup >"$W/.first" 2>&1 || { not_ok "crash: the world is good before the first kill" "$W/.first"; exit 1; }
+}
+
+# The same after the last one was ended and removed.
+crash_fresh_world() {
+	cleanup
+	declare -gA PID=()
+	STARTED=() WORLDS=()
+	trap 'exit 143' TERM INT
+	crash_world "$1"
 }
 
 crash_carrier_start() {	# crash_carrier_start [N MODE]: under the tracer
@@ -97,13 +111,13 @@ crash_overflow() {
 
 # ---- one point ----
 
-# Asks the tracer; what it said of itself before the answer is kept in KILLED.
+# Asks the tracer; what it said of itself before the answer is kept in KILLED.  One that lost its command answers no more.
 crash_ask() {	# crash_ask COMMAND...: the answer in ANSWER
 	local line
 	echo "$*" >&"$TELL"
 	while read -r -t 20 line <&"$HEAR"; do
 		case $line in
-		killed*) KILLED=$line ;;
+		killed*) KILLED=$line; [ "$VICTIM" != "$CARRIER" ] || return 0 ;;
 		armed|calls*) ANSWER=$line; return 0 ;;
 		esac
 	done

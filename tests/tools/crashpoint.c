@@ -85,10 +85,11 @@ static struct {
 	const char *program;
 	enum mode mode;
 	unsigned long at, count;
-	pid_t victim; /* dies */
+	pid_t victim; /* to be dead soon, 0 = nobody */
+	pthread_cond_t dead;
 	char what[512];
 	FILE *out;
-} aim = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} aim = {.lock = PTHREAD_MUTEX_INITIALIZER, .dead = PTHREAD_COND_INITIALIZER};
 
 static pid_t command_pid;
 
@@ -130,6 +131,8 @@ obey(const char *line)
 		fprintf(aim.out, "armed\n");
 	} else {
 		aim.mode = NONE;
+		while (aim.victim) /* its death is told first */
+			pthread_cond_wait(&aim.dead, &aim.lock);
 		fprintf(aim.out, "calls %lu\n", aim.count);
 	}
 	fflush(aim.out);
@@ -254,10 +257,9 @@ counts(pid_t tid, const struct call *call, const uint64_t args[6], char what[512
 /* ---- the kill ---- */
 
 static void
-kill_now(pid_t tid)
+kill_now(void)
 {
 	aim.mode = NONE;
-	aim.victim = group_of(tid);
 	kill(aim.victim, SIGKILL);
 }
 
@@ -268,6 +270,7 @@ tell_death(void)
 	fprintf(aim.out, "killed %s\n", aim.what);
 	fflush(aim.out);
 	aim.victim = 0;
+	pthread_cond_signal(&aim.dead);
 	pthread_mutex_unlock(&aim.lock);
 }
 
@@ -306,11 +309,12 @@ at_call(pid_t tid)
 	pthread_mutex_lock(&aim.lock);
 	aim.count++;
 	if (aim.mode != NONE && aim.count == aim.at) {
+		aim.victim = group_of(tid);
 		snprintf(aim.what, sizeof aim.what, "%s %.480s", mode_names[aim.mode], what);
 		if (aim.mode == AFTER || (aim.mode == HALF && halve(tid, call)))
 			go_on = PTRACE_SYSCALL; /* it is killed where the call ends */
 		else
-			kill_now(tid);
+			kill_now();
 	}
 	pthread_mutex_unlock(&aim.lock);
 	return go_on;
@@ -324,7 +328,7 @@ at_end_of_call(pid_t tid)
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) <= 0 || info.op != PTRACE_SYSCALL_INFO_EXIT)
 		return;
 	pthread_mutex_lock(&aim.lock);
-	kill_now(tid);
+	kill_now();
 	pthread_mutex_unlock(&aim.lock);
 }
 
@@ -362,9 +366,10 @@ trace(pthread_t control)
 		else if (tid == command_pid) {
 			result = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 			pthread_cancel(control);
+			if (tid == aim.victim)
+				tell_death();
 			pthread_join(control, NULL);
-		}
-		if (!WIFSTOPPED(status) && tid == aim.victim)
+		} else if (tid == aim.victim)
 			tell_death();
 	}
 	return result;

@@ -79,7 +79,7 @@ notify_run(const char *command, const char *profile, const char *event, const ch
 	posix_spawnattr_destroy(&attr);
 	if (rc) {
 		*place = 0;
-		log_error("notify.run", "profile=%s %s", profile, strerror(rc));
+		log_error("notify.run", "profile=%s the command of `notify` cannot be started (%s): nobody was told that: %s", profile, strerror(rc), text);
 	}
 	for (size_t i = own; env[i]; i++)
 		free(env[i]);

@@ -316,7 +316,7 @@ on_accept_error(struct evconnlistener *l, void *arg)
 {
 	(void)l;
 	(void)arg;
-	log_error("server.accept", "%s", strerror(errno));
+	log_error("server.accept", "%s: no collector can connect until this is over; with too many open files, raise LimitNOFILE", strerror(errno));
 }
 
 /* ---- the listener ---- */
@@ -383,7 +383,7 @@ start_listening(struct server *s)
 	s->listener = evconnlistener_new_bind(s->base, on_accept, s, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, LISTEN_BACKLOG,
 	    (struct sockaddr *)&sa, len);
 	if (!s->listener)
-		return err_sys("listening on %s", server_config_main(s->conf)->listen);
+		return err_sys("listening on %s: nothing can be received; correct `listen`, or end what listens there already", server_config_main(s->conf)->listen);
 	evconnlistener_set_error_cb(s->listener, on_accept_error);
 	return note_port(s);
 }
@@ -627,7 +627,7 @@ server_find(const struct server *s, const char *profile)
 	for (size_t i = 0; i < s->n_seats; i++)
 		if (strcmp(tenant_name(s->seats[i].t), profile) == 0)
 			return (int)i;
-	return err_set(ERR_NOTFOUND, "there is no profile %s", profile);
+	return err_set(ERR_NOTFOUND, "there is no profile %s; `tidemark status` lists them", profile);
 }
 
 int
@@ -635,7 +635,7 @@ server_stop(struct server *s, const char *profile, const char *who)
 {
 	struct tenant *t = server_tenant(s, profile);
 
-	return t ? sealing_stop_here(t->sealing, who) : err_set(ERR_NOTFOUND, "there is no profile %s", profile);
+	return t ? sealing_stop_here(t->sealing, who) : err_set(ERR_NOTFOUND, "there is no profile %s; `tidemark status` lists them", profile);
 }
 
 const struct jobs *

@@ -133,5 +133,5 @@ server_revoke(struct server *s, const char *profile, server_granted *done, void 
 	if (i < 0)
 		return i;
 	(void)server_status(s, (size_t)i, &st);
-	return st.enrolled ? start(s, profile, &g) : err_set(ERR_NOTFOUND, "no certificate of %s is on the allow-list", profile);
+	return st.enrolled ? start(s, profile, &g) : err_set(ERR_NOTFOUND, "no collector is enrolled as %s: there is nothing to revoke", profile);
 }

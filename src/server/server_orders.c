@@ -51,7 +51,7 @@ ask(struct server *s, const char *profile, struct order *order, const struct ser
 	struct asked *a;
 
 	if (!server_tenant(s, profile)) {
-		(void)err_set(ERR_NOTFOUND, "there is no profile %s", profile);
+		(void)err_set(ERR_NOTFOUND, "there is no profile %s; `tidemark status` lists them", profile);
 		return 0;
 	}
 	a = calloc(1, sizeof *a);

@@ -129,7 +129,7 @@ sampling() {	# the greatest private memory of all sys_pids of the present system
 		most=0
 		while [ ! -e "$W/sampled" ] && [ -d "$S" ]; do
 			# shellcheck disable=SC2046 # a list of numbers
-			m=$(proc memory $(sys_pids) 2>/dev/null) && [ "$m" -gt $most ] && most=$m && echo "$most" >"$W/memory"
+			m=$(proc memory $(sys_pids 2>/dev/null) 2>/dev/null) && [ "$m" -gt $most ] && most=$m && echo "$most" >"$W/memory"
 			sleep 0.2	# a sample a fifth of a second; nothing tells when memory grows
 		done
 	) &

@@ -122,17 +122,20 @@ until_equal() { "$PYTHON" bench/until.py equal "$1" "$2" "${3:-600}"; }	# until_
 
 percent() { awk "BEGIN { printf \"%.9g\", $1 / $2 }"; }	# percent A B: the plain quotient
 
-sampling() {	# the greatest private memory of all sys_pids of the present system together, until sampled, which leaves it in MEMORY
-	rm -f "$W/sampled"
+sample() {	# keeps the greatest private memory of all sys_pids of the present system together in $W/memory
+	local m
+	# shellcheck disable=SC2046 # a list of numbers
+	m=$(proc memory $(sys_pids 2>/dev/null) 2>/dev/null) && [ "$m" -gt "$(cat "$W/memory" 2>/dev/null || echo 0)" ] && echo "$m" >"$W/memory"
+}
+sampling() {	# from now on, until sampled, which leaves it in MEMORY
+	rm -f "$W/sampled" "$W/memory"
 	(
 		trap - EXIT
-		most=0
 		while [ ! -e "$W/sampled" ] && [ -d "$S" ]; do
-			# shellcheck disable=SC2046 # a list of numbers
-			m=$(proc memory $(sys_pids) 2>/dev/null) && [ "$m" -gt $most ] && most=$m && echo "$most" >"$W/memory"
+			sample
 			sleep 0.2	# a sample a fifth of a second; nothing tells when memory grows
 		done
 	) &
 	SAMPLER=$!
 }
-sampled() { touch "$W/sampled"; wait "$SAMPLER"; MEMORY=$(cat "$W/memory"); }
+sampled() { touch "$W/sampled"; wait "$SAMPLER"; sample; MEMORY=$(cat "$W/memory"); }

@@ -26,11 +26,12 @@ choose LATENCY_RATES  "100"    "1 100 1000"    "1 10 100 300 1000 3000"
 choose LATENCY_SECONDS 2       6               30
 choose BURST          300      100000          100000
 choose LIVE_SYSTEMS   "tidemark lsyncd-0" "tidemark lsyncd-0 lsyncd syncthing" "tidemark lsyncd-0 lsyncd syncthing"
+choose WATCHING       "lsyncd-0" "lsyncd-0 lsyncd syncthing" "lsyncd-0 lsyncd syncthing"  # beside tidemark in office
 choose OUTAGE         200      10000           100000        # blobs that are new when the server comes back
 choose SEAL_SERIES    "300 1000" "10000 100000" "10000 30000 100000 300000 1000000 3000000"
 choose SEAL_FRACTIONS "1"      "0.1 1 10"      "0.1 1 10"
 choose SERIES         "300 1000" "10000 30000 100000" "10000 30000 100000 300000 1000000 3000000"
 choose SERIES_ROUNDS  1        1               3
 choose IDLE_SECONDS   2        10              60
-choose DAYS           3        14              14
+choose DAYS           2        14              14
 choose DAYS_BLOBS     200      3000            30000

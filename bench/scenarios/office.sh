@@ -14,7 +14,6 @@
 #   restore_user s
 
 RUN_SYSTEMS="tidemark rsync rsync-fsync rsync-ssh nightly restic borg rsnapshot"
-WATCHING="lsyncd-0 lsyncd syncthing"
 
 churn_round() {	# churn_round PERCENT SYSTEM...
 	local percent=$1 changed phase

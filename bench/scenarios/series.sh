@@ -3,8 +3,8 @@
 # How cost grows with the number of files: offices of blobs of exactly 4 KiB.
 #
 #   grow_first       s    first sync; tidemark: until each is durable
-#   grow_nothing     s    again, nothing changed; tidemark: from the death of the watcher to the answer of a sync, which holds
-#                         a scan of every folder (it cannot know what it missed)
+#   grow_nothing     s    again, nothing changed; tidemark: collector and watcher were ended; from their start to the answer of a
+#                         sync, which holds a scan of every folder (they cannot know what they missed)
 #   grow_memory      B    the greatest private memory on the post office's host during the first sync (collector and watcher)
 #   grow_journal     B    the journal afterwards
 
@@ -19,7 +19,8 @@ for ROUND in $(seq "$SERIES_ROUNDS"); do
 			[ "$SYSTEM" != tidemark ] || { sampled; result grow_memory B "$MEMORY" "$files"; }
 			if [ "$SYSTEM" = tidemark ]; then
 				result grow_journal B "$(W=$S field journal_bytes)" "$files"
-				sys_scan() { local W=$S; watcher_kill; sys_settle; }
+				collector_away >>"$S/away.log" 2>&1
+				sys_scan() { local W=$S; collector_start && sys_settle; }
 			else
 				sys_scan() { sys_again; }
 			fi

@@ -32,8 +32,7 @@ sys_again() {
 	[ $code = 2 ] || return $code	# warnings: files that vanished meanwhile
 }
 sys_restore() {	# sys_restore DIR [PATH]
-	local from
-	from=$(echo "${STORE_DIR:-$S}"/trees/day.0/copy)
+	local from=${STORE_DIR:-$S}/trees/day.0/copy
 	mkdir -p "$1/$(dirname "${2:-.}")" && cp -a "$from/${2:-.}" "$1/$(dirname "${2:-.}")/"
 }
 sys_stop() { :; }

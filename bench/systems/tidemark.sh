@@ -18,13 +18,13 @@ sys_prepare() {
 	sed -i 's/^log-level = debug/log-level = info/; s/^index-poll = 1s/index-poll = 5m/' "$S"/*.conf
 	for area in offiles ofuser/index; do mkdir -p "$OFFICE.away/$area" && mv "$OFFICE/$area"/* "$OFFICE.away/$area/" || return; done
 	world_start
-	collector_gone
+	collector_away
 	for area in offiles ofuser/index; do mv "$OFFICE.away/$area"/* "$OFFICE/$area/" || return; done
 	rm -rf "$OFFICE.away"
 }
 
-collector_gone() {
-	local pid
+collector_away() {	# collector and watcher, as when their host is down
+	local W=$S pid
 	collector_stop
 	pid=$(watcher_pid) && kill -KILL "$pid" && proc gone "$pid" 10
 }
@@ -61,6 +61,6 @@ sys_back() { local W=$S; server_start; }
 
 sys_stop() {
 	local W=$S
-	collector_gone
+	collector_away
 	server_stop
 }

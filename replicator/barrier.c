@@ -249,6 +249,16 @@ replicator_cancel(struct replicator *r, uint64_t id)
 }
 
 void
+replicator_watched(struct replicator *r)
+{
+	struct barrier *b;
+
+	TAILQ_FOREACH(b, &r->barriers, link)
+		b->again_ms = 0;
+	pump_wake(r);
+}
+
+void
 barrier_fini(struct replicator *r)
 {
 	struct barrier *b;

@@ -102,6 +102,8 @@ typedef void replicator_done(int err, const char *text, void *arg);
  */
 uint64_t replicator_barrier(struct replicator *r, replicator_done *done, void *arg);
 void replicator_cancel(struct replicator *r, uint64_t id);
+/* A watcher has come up: cookies that were made while none lived are made anew. */
+void replicator_watched(struct replicator *r);
 
 /* ---- the day's job; one at a time; the order is job_begin, snapshot_*, barrier, seal, or job_end at any point ---- */
 

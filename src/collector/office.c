@@ -81,6 +81,15 @@ on_poke(void *arg)
 }
 
 static void
+on_watching(void *arg)
+{
+	struct office *p = arg;
+
+	if (p->replicator)
+		replicator_watched(p->replicator);
+}
+
+static void
 on_watcher(void *arg)
 {
 	changed(arg);
@@ -100,7 +109,7 @@ on_job(const struct job_record *record, void *arg)
 }
 
 static const struct replicator_events replicator_events = {.link = on_link, .stop = on_stop, .state = on_state};
-static const struct watcher_link_events watcher_events = {.poke = on_poke, .changed = on_watcher};
+static const struct watcher_link_events watcher_events = {.poke = on_poke, .up = on_watching, .changed = on_watcher};
 
 /* ---- opening what is missing ---- */
 

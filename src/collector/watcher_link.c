@@ -185,6 +185,8 @@ on_hello(struct watcher_link *l, const char *line)
 		return;
 	evtimer_add(l->tick, &ask_every);
 	l->events->poke(l->arg); /* what came while we were away */
+	if (l->events->up)
+		l->events->up(l->arg);
 	tell(l);
 }
 

@@ -28,6 +28,7 @@ struct watcher_link_status {
 
 struct watcher_link_events {
 	void (*poke)(void *arg);   /* the journal has news */
+	void (*up)(void *arg);     /* a watcher answers: what happened while none did was not seen */
 	void (*changed)(void *arg); /* up or down, or new figures */
 };
 

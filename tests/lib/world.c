@@ -516,14 +516,15 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static void
-watch(struct world *w)
+void
+world_watch(struct world *w)
 {
 	struct timeval soon = {.tv_usec = 100000}; /* for files that were young at the last turn */
 
 	MUST(source_inotify_open(&w->source) == 0);
 	MUST(watcher_new(w->tree, w->source, w->cookies, &w->watcher) == 0);
 	MUST(watcher_start(w->watcher, wall()) == 0);
+	w->watching = true;
 	w->watch_event = event_new(w->base, w->source->fd(w->source), EV_READ | EV_PERSIST, on_watch, w);
 	event_add(w->watch_event, &soon);
 	event_active(w->watch_event, EV_READ, 0); /* the RESCAN of the start */
@@ -566,7 +567,7 @@ world_start(struct world *w)
 	    .profile = "po1", .server = w->peer.address, .cookie_dir = w->cookies, .seed = w->seed + 1, .clock_ms = w->clock_ms};
 	MUST(replicator_new(&w->setup, &replicator_events, w, &w->replicator) == 0);
 	if (w->watching)
-		watch(w);
+		world_watch(w);
 }
 
 void

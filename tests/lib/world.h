@@ -61,6 +61,8 @@ void world_serve(struct world *w);
 /* The collector's half starts, or starts again after world_stop (a kill, as far as anything on disk can tell). */
 void world_start(struct world *w);
 void world_stop(struct world *w);
+/* The watcher of a world that began without one (`watching` false) comes up. */
+void world_watch(struct world *w);
 
 uint64_t world_random(struct world *w, uint64_t below);
 /* Paths are below the live post office (`staging` false) or the staging folder. */

@@ -490,6 +490,42 @@ a_refusal_is_kept_and_shown(void **state)
 }
 
 static void
+on_watched(int err, const char *text, void *arg)
+{
+	(void)text;
+	(void)arg;
+	w.err = err;
+	w.done = true;
+}
+
+static int64_t
+standing_clock(void)
+{
+	return 1000;
+}
+
+static void
+a_watcher_that_comes_up_ends_the_wait_for_a_cookie_nobody_saw(void **state)
+{
+	(void)state;
+	begin();
+	w.watching = false;
+	w.clock_ms = standing_clock; /* the time to make another cookie never comes */
+	world_start(&w);
+	world_run_until(&w, &w.link_up);
+	w.done = false;
+	replicator_barrier(w.replicator, on_watched, NULL);
+	for (int i = 0; i < 10; i++)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	assert_false(w.done);
+	world_watch(&w);
+	replicator_watched(w.replicator);
+	world_run_until(&w, &w.done);
+	assert_int_equal(w.err, 0);
+	world_close(&w);
+}
+
+static void
 a_cancelled_barrier_ends(void **state)
 {
 	(void)state;
@@ -778,6 +814,7 @@ main(void)
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome),
 		cmocka_unit_test(a_vanished_area_is_no_mass_deletion),
 		cmocka_unit_test(a_refusal_is_kept_and_shown),
+		cmocka_unit_test(a_watcher_that_comes_up_ends_the_wait_for_a_cookie_nobody_saw),
 		cmocka_unit_test(a_cancelled_barrier_ends),
 	};
 

@@ -34,6 +34,8 @@ static const struct timeval poll_every = {60, 0}, young_every = {0, 250000}, ret
 struct program {
 	const char *profile;
 	const struct profile_config *config;
+	const char *run_dir;
+	char *fingerprint;
 	struct event_base *base;
 	struct daemon *daemon;
 	struct livetree *tree;
@@ -219,7 +221,12 @@ on_poll(evutil_socket_t fd, short what, void *arg)
 static void
 on_figures(struct watcher_figures *ret_figures, void *arg)
 {
-	watcher_figures(((struct program *)arg)->watcher, ret_figures);
+	struct program *p = arg;
+
+	if (p->watcher)
+		watcher_figures(p->watcher, ret_figures);
+	else
+		*ret_figures = (struct watcher_figures){.root_gone = true};
 }
 
 static void
@@ -254,16 +261,31 @@ open_state(struct program *p, const char *dir)
 	return 0;
 }
 
-/* A post office may be mounted after us: wait for it, seeing SIGTERM meanwhile. */
+static int
+open_handover(struct program *p)
+{
+	char path[4096];
+
+	if (p->handover)
+		return 0;
+	snprintf(path, sizeof path, "%s/watcher-%s.sock", p->run_dir, p->profile);
+	return handover_new(p->base, path, p->fingerprint, &handover_events, p, &p->handover);
+}
+
+/* A post office may be mounted after us: wait for it, seeing SIGTERM meanwhile, and a collector that wants another path: it
+ * could not have its own watcher while we hold the profile's lock. */
 static int
 open_tree(struct program *p)
 {
 	bool told = false;
+	int err;
 
 	while (livetree_open(p->config->path, (enum layout_type)p->config->type, &p->tree) != 0) {
 		if (!told)
 			log_error("watcher.open", "profile=%s: %s: trying again every 5 s", p->profile, err_text());
 		told = true;
+		if ((err = open_handover(p)) != 0)
+			return err;
 		event_base_loopexit(p->base, &retry_every);
 		if (daemon_run(p->daemon) != 0 || daemon_ended(p->daemon))
 			return -ERR_STOPPED;
@@ -272,7 +294,7 @@ open_tree(struct program *p)
 }
 
 static int
-watch(struct program *p, const char *run_dir, const char *fingerprint, char *socket_path, size_t size)
+watch(struct program *p)
 {
 	int err = source_inotify_open(&p->source);
 
@@ -280,9 +302,8 @@ watch(struct program *p, const char *run_dir, const char *fingerprint, char *soc
 		err = watcher_new(p->tree, p->source, p->cookie_dir, &p->watcher);
 	if (err == 0)
 		err = watcher_start(p->watcher, now_ns());
-	snprintf(socket_path, size, "%s/watcher-%s.sock", run_dir, p->profile);
 	if (err == 0)
-		err = handover_new(p->base, socket_path, fingerprint, &handover_events, p, &p->handover);
+		err = open_handover(p);
 	if (err == 0)
 		err = workpool_new(p->base, &p->pool);
 	if (err == 0 && (p->lane = workpool_add_lane(p->pool, "journal", 1)) < 0)
@@ -319,18 +340,20 @@ end(struct program *p)
 static int
 run(struct program *p, const struct conf *conf)
 {
-	char *dir = collector_profile_dir(conf, p->profile), *fingerprint = watcher_fingerprint(conf, p->profile), socket_path[4096] = "";
+	char *dir = collector_profile_dir(conf, p->profile);
 	struct watcher_figures f;
 	bool rebuilt;
-	int err = dir && fingerprint ? open_state(p, dir) : err_set(ERR_NOMEM, "starting");
-	int status = 1;
+	int status = 1, err;
 
+	p->run_dir = collector_config_main(conf)->run_dir;
+	p->fingerprint = watcher_fingerprint(conf, p->profile);
+	err = dir && p->fingerprint ? open_state(p, dir) : err_set(ERR_NOMEM, "starting");
 	if (err == 0)
 		err = journal_open(dir, p->profile, &p->journal, &rebuilt);
 	if (err == 0)
 		err = open_tree(p);
 	if (err == 0)
-		err = watch(p, collector_config_main(conf)->run_dir, fingerprint, socket_path, sizeof socket_path);
+		err = watch(p);
 	if (err == 0) {
 		turn(p);
 		watcher_figures(p->watcher, &f);
@@ -347,7 +370,7 @@ run(struct program *p, const struct conf *conf)
 	}
 	end(p);
 	free(dir);
-	free(fingerprint);
+	free(p->fingerprint);
 	return status;
 }
 

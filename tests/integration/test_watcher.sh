@@ -159,4 +159,22 @@ else
 	skip "a watched tree can be unmounted" "not root"
 fi
 
+
+# --- a path that was wrong, and is corrected -------------------------------------------------------------------------------
+collector_stop
+server_stop
+world_new
+po_tiny 32
+right=$PO
+PO=$W/wrong write_collector_conf collector
+mkdir "$W/wrong"
+server_start
+collector_start
+enrol po1 >/dev/null
+check "a wrong path is told" wait_status 20 'p["state"] == "failed" and "wphost.db" in p["reason"]'
+check "its watcher answers, and waits for the tree" wait_status 20 'p["watcher"]'
+PO=$right write_collector_conf collector
+collector_stop && collector_start
+check "the path is corrected: the watcher of the wrong one makes room" wait_status 30 'p["connected"] and p["watcher"] and p["watched_directories"] > 1'
+check "the path is corrected: sync ends" sync_wait
 done_testing

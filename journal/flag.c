@@ -177,7 +177,7 @@ flag_lower(struct flag *f, uint64_t generation)
 	err = read_cells(f->fd, &raised, &lowered);
 	if (!err && !raised.valid)
 		err = write_cell(f->fd, AT_RAISED, raised.number, raised.at_ns);
-	if (!err)
+	if (!err && (generation > lowered.number || !lowered.valid))
 		err = write_cell(f->fd, AT_LOWERED, generation, 0);
 	flock(f->fd, LOCK_UN);
 	return err;

@@ -31,7 +31,7 @@ void flag_close(struct flag *f);
 /* Durable on return, without needing space.  Failpoints journal.flag, journal.flag.done. */
 int flag_raise(struct flag *f, int64_t now_ns);
 int flag_look(const struct flag *f, struct flag_state *ret_state);
-/* Answers everything up to `generation`. */
+/* Answers everything up to `generation`; less than was answered before changes nothing. */
 int flag_lower(struct flag *f, uint64_t generation);
 
 #endif

@@ -264,7 +264,7 @@ read_flag(struct journal *j, uint64_t after, struct list *list, uint64_t *shown)
 	if (err || !flag.up || (after && flag.generation == j->shown))
 		return err;
 	*shown = flag.generation;
-	return list_add_everything(list, 0, flag.since_ns);
+	return list_add_everything(list, JOURNAL_FLAG | flag.generation, flag.since_ns);
 }
 
 static int
@@ -436,7 +436,7 @@ ack_rows(struct store_txn *txn, void *arg)
 	int err = journal_state_get(txn, &state);
 
 	for (size_t i = 0; i < acked->n && !err; i++)
-		if (acked->seqs[i])
+		if (!journal_is_flag(acked->seqs[i]))
 			err = ack_row(txn, acked->seqs[i], &state);
 	return err ? err : journal_state_put(txn, &state);
 }
@@ -447,8 +447,8 @@ journal_ack(struct journal *j, const uint64_t *seqs, size_t n)
 	int err = 0;
 
 	for (size_t i = 0; i < n && !err; i++)
-		if (!seqs[i])
-			err = flag_lower(&j->flag, j->shown);
+		if (journal_is_flag(seqs[i]))
+			err = flag_lower(&j->flag, seqs[i] & ~JOURNAL_FLAG);
 	for (size_t i = 0; i < n && !err; i += ACK_ROWS) {
 		struct acked acked = {seqs + i, n - i < ACK_ROWS ? n - i : ACK_ROWS};
 

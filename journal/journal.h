@@ -10,7 +10,8 @@
  * second one, so "everything up to the cookie is acknowledged" says what it seems to say.
  *
  * Disk full never loses a change: when nothing can be stored, a preallocated flag file records "rescan everything", and
- * the journal shows it as a RESCAN of "" with seq 0 until it is acknowledged.
+ * the journal shows it as a RESCAN of "" until it is acknowledged.  Its number says which raising of the flag it stands for: an
+ * answer to an earlier one does not answer a later one.
  *
  * Threads: one at a time; give all calls to one lane of a workpool, or to the watcher's only thread.
  * Layout, and what a crash leaves: journal/DESIGN.md.
@@ -27,6 +28,14 @@
 
 struct journal;
 
+#define JOURNAL_FLAG (1ull << 63) /* numbers from here on are the flag's, by how often it was raised; no row has one */
+
+static inline bool
+journal_is_flag(uint64_t seq)
+{
+	return seq >= JOURNAL_FLAG;
+}
+
 /* Opens <dir>/journal, made when absent.  A damaged or foreign one is quarantined and the new one holds a RESCAN of "";
  * `ret_rebuilt` (may be NULL) tells. */
 int journal_open(const char *dir, const char *profile, struct journal **ret_journal, bool *ret_rebuilt);
@@ -40,12 +49,12 @@ const char *journal_uuid(const struct journal *j);
 int journal_append(struct journal *j, struct change *changes, size_t n);
 
 /* Reads up to `max` changes with seq > `after`, oldest first.  *Gives* the array and the paths; n = 0: none.  An open flag
- * (seq 0) comes first when `after` is 0, and else once after each time it was raised.  A row that fails its checksum is
+ * (JOURNAL_FLAG) comes first when `after` is 0, and else once after each time it was raised.  A row that fails its checksum is
  * shown as a RESCAN of "" under its number. */
 int journal_read(struct journal *j, uint64_t after, size_t max, struct change **ret_changes, size_t *ret_n);
 void journal_changes_free(struct change *changes, size_t n);
 
-/* Forgets the rows with these numbers (0 = the flag, as it was last read); one whose path was changed again since has a newer number and stays.  In bounded
+/* Forgets the rows with these numbers; one whose path was changed again since has a newer number and stays.  In bounded
  * transactions.  Clears their trouble. */
 int journal_ack(struct journal *j, const uint64_t *seqs, size_t n);
 

@@ -143,16 +143,21 @@ take_rescan(struct replicator *r, const struct change *c)
 {
 	struct sweep *sw;
 
-	TAILQ_FOREACH(sw, &r->sweeps, link)
+	TAILQ_FOREACH(sw, &r->sweeps, link) {
 		if (sw->row && sw->seq == c->seq)
 			return true;
+		/* The flag was raised again: one scan answers both, if it has not begun. */
+		if (sw->row && journal_is_flag(sw->seq) && journal_is_flag(c->seq) && !sw->scan) {
+			sw->seq = c->seq;
+			return true;
+		}
+	}
 	if (!(sw = sweep_new(r, c->path)))
 		return false;
 	sw->row = true;
 	sw->seq = c->seq;
-	sw->since = c->seq ? c->seq : 1;
-	sw->slow = c->seq && c->seq == r->slow_seq;
-	r->flagged |= !c->seq;
+	sw->since = journal_is_flag(c->seq) ? 1 : c->seq;
+	sw->slow = c->seq == r->slow_seq;
 	return true;
 }
 
@@ -232,7 +237,7 @@ on_read(struct errand *e, bool cancelled)
 	if (cancelled || rd->err < 0)
 		rd->n = 0;
 	for (; i < rd->n && take(r, &rd->changes[i]); i++)
-		if (rd->changes[i].seq > r->cursor)
+		if (rd->changes[i].seq > r->cursor && !journal_is_flag(rd->changes[i].seq))
 			r->cursor = rd->changes[i].seq;
 	/* A short page is the end of the journal: everything up to the cursor is in memory. */
 	r->drained = rd->err == 0 && rd->n < READ_MAX && i == rd->n && !cancelled;
@@ -248,9 +253,6 @@ feed_pump(struct replicator *r)
 	struct reading *rd;
 
 	wake_due(r);
-	/* While the flag row is all there is, it would be shown at every read. */
-	if (r->flagged && !r->cursor)
-		return;
 	if (!r->news || r->reading || r->stopping || r->phase != PHASE_RUN || !flow_has_room(r) || r->n_sweeps >= SWEEPS_MAX)
 		return;
 	if (!(rd = calloc(1, sizeof *rd)))

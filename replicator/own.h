@@ -74,7 +74,7 @@ struct snapshot {
 struct sweep {
 	TAILQ_ENTRY(sweep) link;
 	char *dir;
-	uint64_t seq, since;      /* of its row; a flag row has seq 0 */
+	uint64_t seq, since;      /* of its row, or of the raising of the flag that it answers */
 	bool row, slow;
 	unsigned epoch;           /* of the connection it began under */
 	struct replicator *replicator;
@@ -169,7 +169,7 @@ struct replicator {
 	/* feed */
 	uint64_t cursor;
 	uint64_t cookie_seq;      /* the newest cookie that was read */
-	bool news, reading, drained, flagged; /* flagged: the journal's flag row is in memory */
+	bool news, reading, drained;
 	uint64_t failures;        /* counts them: what failed before and after a moment */
 	struct work **deferred;   /* a heap by due_ms */
 	size_t n_deferred, deferred_cap;

@@ -251,8 +251,6 @@ on_row_acked(struct note *n, int err)
 	struct sweep *sw = n->owner;
 	struct replicator *r = sw->replicator;
 
-	if (err == 0 && !sw->seq)
-		r->flagged = false;
 	if (err < 0) {
 		sw->busy = false;
 		sw->failed = true;

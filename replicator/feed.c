@@ -80,12 +80,13 @@ feed_defer(struct replicator *r, struct work *w, int64_t delay_ms)
 	if (r->n_deferred == r->deferred_cap && !grow_heap(r)) {
 		/* Its row stays in the journal; the cursor comes by again when there is room. */
 		r->rows_left_behind = true;
-		if (!w->row || w->noting)
+		if (!w->row)
 			flow_add(r, w);
-		else
+		else if (!w->noting) /* else when that is over */
 			flow_end(r, w);
 		return;
 	}
+	w->deferred = true;
 	r->deferred[r->n_deferred] = w;
 	sift_up(r->deferred, r->n_deferred++);
 }
@@ -107,6 +108,7 @@ wake_due(struct replicator *r)
 
 		r->deferred[0] = r->deferred[--r->n_deferred];
 		sift_down(r->deferred, r->n_deferred, 0);
+		w->deferred = false;
 		flow_add(r, w);
 	}
 	if (r->rows_left_behind && !r->reading && r->n_works < DEFERRED_MAX / 2) {

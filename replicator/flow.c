@@ -74,6 +74,7 @@ leave(struct replicator *r, struct work *w)
 static void
 free_work(struct replicator *r, struct work *w)
 {
+	assert(!w->noting);
 	leave(r, w);
 	if (w->row)
 		worktable_remove(r->rows, w);
@@ -240,6 +241,8 @@ on_trouble_noted(struct note *n, int err)
 	}
 	if (n->append) /* nothing else knows of it */
 		feed_defer(r, w, feed_delay_ms(w->attempts - 1));
+	else if (!w->deferred) /* no room to wait: its row will be read again */
+		flow_end(r, w);
 	pump_wake(r);
 }
 
@@ -489,8 +492,10 @@ start_look(struct replicator *r)
 	l->epoch = r->epoch;
 	l->map = r->setup.map;
 	l->key = &r->key;
-	do
+	do {
+		assert(!w->noting);
 		l->works[l->n++] = w;
+	}
 	while (l->n < LOOK_MAX && (w = next_work(r)));
 	r->jobs++;
 	r->n_looks++;

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/relpath.h"
 #include "journal/journal.h"
 #include "replicator/own.h"
 
@@ -403,7 +404,25 @@ scans(const struct sweep *sw)
 	return !over(sw) && !sw->failed && (!sw->scan || !sw->scan->done);
 }
 
-/* One scans, the first whose time has come; those that only wait for what they found to become durable hold up nobody. */
+/* One before it is at work on the same names: what it found would be found once more. */
+static bool
+is_anticipated(const struct replicator *r, const struct sweep *sw)
+{
+	const struct sweep *b;
+
+	if (sw->scan)
+		return false;
+	TAILQ_FOREACH(b, &r->sweeps, link) {
+		if (b == sw)
+			return false;
+		if (b->due_ms <= now_ms(r) && b->snapshot == sw->snapshot && (relpath_within(b->dir, sw->dir) || relpath_within(sw->dir, b->dir)))
+			return true;
+	}
+	return false;
+}
+
+/* One scans, the first whose time has come; those that only wait for what they found to become durable hold up nobody whose
+ * names are others. */
 void
 sweep_pump(struct replicator *r)
 {
@@ -417,6 +436,8 @@ sweep_pump(struct replicator *r)
 		next = TAILQ_NEXT(sw, link);
 		if (sw->due_ms > now_ms(r))
 			continue;
+		if (scanning && is_anticipated(r, sw))
+			return;
 		if (!sw->busy)
 			drive(r, sw);
 		if (scanning)

@@ -75,7 +75,8 @@ struct work {
 	uint64_t failed_at;    /* the last time, by the replicator's count of failures */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
 	bool whole;            /* the server could not join what we sent: send every byte */
-	int64_t due_ms;        /* when deferred */
+	bool deferred;         /* waits for its next try, at: */
+	int64_t due_ms;
 	struct hash128 *hints; /* hashes of all blocks and of the whole, from who wrote the file; NULL = none */
 	size_t n_hints, hint_bytes;
 	struct hash128 hint_digest;

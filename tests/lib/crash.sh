@@ -144,8 +144,8 @@ crash_revive() {	# crash_revive [N MODE]
 	crash_carrier_start "$@"
 }
 
-# A sync that is asked for before the watcher watches waits for its second cookie, ten seconds later.
-crash_all_up() { wait_status 60 'p["connected"] and p["watcher"]'; }
+# What is asked for before all are up is refused, and says that it will be better soon.
+crash_all_up() { wait_server 60 'p["keeper"]' && wait_status 60 'p["connected"] and p["watcher"]'; }
 
 # A set, and what is restored from it, is the live tree: by rsync, by SHA-256, and by the office's own check.
 crash_check() {
@@ -156,7 +156,7 @@ crash_check() {
 		backup >"$W/.backup" 2>&1 && break
 		cat "$W/.backup"
 		[ $tries != 3 ] || { echo "no set can be made"; return 1; }
-		sync_wait 60
+		crash_all_up && sync_wait 60
 	done
 	[ -z "$(half_state)" ] || { echo "half a set is left: $(half_state)"; return 1; }
 	rm -rf "$W/restored"

@@ -145,7 +145,7 @@ crash_revive() {	# crash_revive [N MODE]
 }
 
 # What is asked for before all are up is refused, and says that it will be better soon.
-crash_all_up() { wait_server 60 'p["keeper"]' && wait_status 60 'p["connected"] and p["watcher"]'; }
+crash_all_up() { wait_server 60 'o["keeper"]' && wait_status 60 'p["connected"] and p["watcher"]'; }
 
 # A set, and what is restored from it, is the live tree: by rsync, by SHA-256, and by the office's own check.
 crash_check() {

@@ -242,6 +242,7 @@ ledger_finish(struct ledger_writer *w)
 	pack_u8(&o, LEDGER_END);
 	pack_u32(&o, DIGEST_BYTES);
 	pack_raw(&o, sum, sizeof sum);
+	pack_out_fini(&o);
 	if (fwrite(tail, 1, sizeof tail, w->file) != sizeof tail || fflush(w->file) != 0)
 		return err_sys("write the ledger");
 	name_of(w->number, w->all, name);
@@ -344,7 +345,7 @@ ledger_read(int dirfd, uint32_t number, uint32_t before,
 {
 	uint8_t *buffer = malloc(RECORD_MAX);
 	char name[NAME_BYTES];
-	uint64_t end, left;
+	uint64_t end, left = 0;
 	FILE *file = NULL;
 	int fd, err;
 

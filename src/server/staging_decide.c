@@ -44,7 +44,7 @@ arm(struct batch *b, const char *place)
 		return err_set(ERR_NOMEM, "planning a batch");
 	int err = before_add(b, INDEX_ARM, dir);
 	if (err == 0)
-		err = hashset_add(&f->armed, h);
+		err = hashset_add(&f->armed, h); /* NOLINT(clang-analyzer-unix.Malloc): the op has the copy */
 	else
 		free(dir);
 	return err;

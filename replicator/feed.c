@@ -94,6 +94,10 @@ feed_defer(struct replicator *r, struct work *w, int64_t delay_ms)
 void
 feed_retry_now(struct replicator *r)
 {
+	struct work *w;
+
+	TAILQ_FOREACH(w, &r->works, all)
+		w->asked_for = w->active;
 	/* All alike: still a heap. */
 	for (size_t i = 0; i < r->n_deferred; i++)
 		r->deferred[i]->due_ms = now_ms(r);

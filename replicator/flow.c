@@ -284,6 +284,11 @@ flow_retry(struct replicator *r, struct work *w, int err, const char *text)
 	int64_t delay = feed_delay_ms(w->attempts++);
 	char copy[sizeof w->text];
 
+	if (w->asked_for) { /* what failed began before somebody had perhaps mended it: it says nothing */
+		w->attempts--;
+		flow_requeue(r, w);
+		return;
+	}
 	snprintf(copy, sizeof copy, "%s", text ? text : "");
 	leave(r, w);
 	work_forget(w);

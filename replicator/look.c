@@ -56,12 +56,9 @@ look_unchanged(const struct stat *st, const struct entry *known, const struct bl
 bool
 look_travels_whole(const struct origin *o, const char *path, uint64_t size)
 {
-	const struct layout_row *row;
+	const struct layout_row *row = size > LOOK_PATCH_MIN ? layout_of(o->type, path, false) : NULL;
 
-	if (size <= LOOK_PATCH_MIN || size > WIRE_WHOLE_MAX)
-		return size <= LOOK_PATCH_MIN;
-	row = layout_of(o->type, path, false);
-	return row && row->class == LAYOUT_BLOB;
+	return size <= LOOK_PATCH_MIN || (size <= WIRE_WHOLE_MAX && row && row->class == LAYOUT_BLOB);
 }
 
 size_t

@@ -110,6 +110,7 @@ work_begin_look(struct work *w, uint64_t cookie)
 {
 	size_t n = 0;
 
+	w->asked_for = false;
 	while (n < w->later.n && rows_add(&w->looked, w->later.v[n], cookie))
 		n++;
 	for (size_t i = n; i < w->later.n; i++) /* out of memory: looked at once more than needed */

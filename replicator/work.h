@@ -73,6 +73,7 @@ struct work {
 	int64_t seen_ns;       /* its rows' first event, wall clock */
 	uint32_t attempts;     /* failed so far */
 	uint64_t failed_at;    /* the last time, by the replicator's count of failures */
+	bool asked_for;        /* a try is asked for that begins after the one under way */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
 	bool whole;            /* the server could not join what we sent: send every byte */
 	bool deferred;         /* waits for its next try, at: */

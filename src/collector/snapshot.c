@@ -36,8 +36,8 @@ static const char *const step_names[] = {
 };
 _Static_assert(sizeof step_names / sizeof *step_names == STEPS, "every step has a name");
 
-/* Keep this much free beside what DBCOPY writes: the journal must never be the one that finds the disk full. */
 #define PASSES_MAX 3 /* copies of the databases in one job */
+/* Keep this much free beside what DBCOPY writes: the journal must never be the one that finds the disk full. */
 #define SPACE_RESERVE (256ull * 1024 * 1024)
 
 struct snapshot {

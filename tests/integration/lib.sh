@@ -253,6 +253,10 @@ backup() {
 	[ -n "$SET" ]
 }
 
+# Beside agents: a set, with a warning when blobs of every copy were deleted before they could be sent; agents on a slow machine may be
+# faster than the flow.
+backup_in_use() { backup "$@" || [ -n "$SET" ]; }
+
 sets() { tms --json set list "${1:-po1}" 2>/dev/null | q sets.#; }
 sealed() { find "$STORE/${1:-po1}/backups/weeknow" -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort; }
 half_state() { find "$STORE/${1:-po1}/backups/creating" -mindepth 1 -maxdepth 1 2>/dev/null; }

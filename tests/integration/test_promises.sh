@@ -25,7 +25,7 @@ fi
 agents=$!
 STARTED+=("$agents")
 slowest=0
-(backup && tms verify po1) >"$W/.backup" 2>&1 &
+(backup_in_use && tms verify po1) >"$W/.backup" 2>&1 &
 work=$!
 while kill -0 $work 2>/dev/null; do
 	start=$(date +%s%N)
@@ -34,7 +34,7 @@ while kill -0 $work 2>/dev/null; do
 	[ $t -le $slowest ] || slowest=$t
 done
 wait $work
-same "a backup and a verify are good while they are watched" 0 $?
+same "a backup makes a set that is verified while all are watched" 0 $?
 holds "nothing_slow_on_the_loop: both daemons answer within a second while agents, backup and verify run ($slowest ms)" $slowest -le 2000
 wait $agents
 sync_wait

@@ -16,7 +16,9 @@
 #include "base/fsio.h"
 
 #define PIECE_BYTES (1u << 20)
-#define PUSH_BYTES (8u << 20) /* begin to write back so much at a time: the sync at the end then finds little to do */
+/* Begin to write back so much at a time, and each file's end unless it is tiny: the sync of the set then finds little to do. */
+#define PUSH_BYTES (8u << 20)
+#define PUSH_END_BYTES (64u << 10)
 
 struct copy {
 	struct task *task;
@@ -77,9 +79,9 @@ pass_hole(struct copy *c, uint64_t len)
 }
 
 static void
-push_out(struct copy *c, int to, uint64_t end)
+push_out(struct copy *c, int to, uint64_t end, uint64_t at_least)
 {
-	if (end - c->pushed < PUSH_BYTES)
+	if (end - c->pushed < at_least)
 		return;
 	(void)sync_file_range(to, (off_t)c->pushed, (off_t)(end - c->pushed), SYNC_FILE_RANGE_WRITE);
 	c->pushed = end;
@@ -105,7 +107,7 @@ pass_piece(struct copy *c, int from, int to, uint64_t at, uint64_t end, size_t *
 		err = fsio_pwrite(to, c->piece, (size_t)n, at);
 		if (err)
 			return err;
-		push_out(c, to, at + (size_t)n);
+		push_out(c, to, at + (size_t)n, PUSH_BYTES);
 	}
 	task_advance(c->task, (uint64_t)n);
 	*ret_n = (size_t)n;
@@ -163,6 +165,8 @@ copy_pass(struct copy *c, int from, int to, struct copy_sums *ret_sums)
 		return err;
 	if (to >= 0 && ftruncate(to, (off_t)sums.size) != 0)
 		return err_sys("set size");
+	if (to >= 0)
+		push_out(c, to, sums.size, PUSH_END_BYTES);
 	digest_final(c->sha, sums.sha256);
 	if (c->xxh)
 		sums.digest = block_digest_value(c->xxh);

@@ -16,19 +16,12 @@
 #include "base/pack.h"
 #include "base/relpath.h"
 #include "base/store.h"
-#include "server/index.h"
+#include "server/index_own.h"
 
 #define INDEX_VERSION 1u
 #define LONG_KEY 0x01 /* first byte of the key of a path that is too long for one: its hash follows */
-#define META_FRESH "fresh-head"
 
-enum table { NODES, SUMS, VERSIONS, MARKS, ARMED, FRESH, META, TABLES };
 static const char *const table_names[TABLES] = {"nodes", "sums", "versions", "marks", "armed", "fresh", "meta"};
-
-struct index {
-	struct store *store;
-	struct treemap tree;
-};
 
 /* ---- places ---- */
 
@@ -134,13 +127,8 @@ index_usage(const struct index *ix, uint64_t *ret_used, uint64_t *ret_map)
 
 /* ---- keys and values ---- */
 
-struct path_key {
-	uint8_t bytes[STORE_KEY_MAX];
-	size_t len;
-};
-
-static void
-path_key(const char *path, struct path_key *ret_key)
+void
+index_key(const char *path, struct index_key *ret_key)
 {
 	size_t n = strlen(path);
 
@@ -154,14 +142,14 @@ path_key(const char *path, struct path_key *ret_key)
 	ret_key->len = 1 + DIGEST_BYTES;
 }
 
-static int
-corrupt(const char *what)
+int
+index_corrupt(const char *what)
 {
 	return err_set(ERR_CORRUPT, "the index holds a damaged row of %s", what);
 }
 
-static void
-node_pack(struct pack_out *o, const struct index_node *node)
+void
+index_node_pack(struct pack_out *o, const struct index_node *node)
 {
 	pack_u32(o, node->version);
 	entry_pack(o, &node->entry);
@@ -176,14 +164,14 @@ node_unpack(struct store_value value, struct index_node *ret_node)
 	entry_unpack(&in, &node.entry);
 	if (!unpack_done(&in)) {
 		entry_fini(&node.entry);
-		return corrupt("a file");
+		return index_corrupt("a file");
 	}
 	*ret_node = node;
 	return 0;
 }
 
-static int
-put_u64(struct store_txn *txn, enum table table, const char *name, uint64_t v)
+int
+index_put_u64(struct store_txn *txn, enum index_table table, const char *name, uint64_t v)
 {
 	uint8_t bytes[8];
 	struct pack_out o = pack_out_fixed(bytes, sizeof bytes);
@@ -192,8 +180,8 @@ put_u64(struct store_txn *txn, enum table table, const char *name, uint64_t v)
 	return store_sealed_put(txn, table, name, strlen(name), bytes, sizeof bytes);
 }
 
-static int
-get_u64(struct store_txn *txn, enum table table, const char *name, uint64_t *ret_v)
+int
+index_get_u64(struct store_txn *txn, enum index_table table, const char *name, uint64_t *ret_v)
 {
 	struct store_value value;
 	int err = store_sealed_get(txn, table, name, strlen(name), &value);
@@ -203,42 +191,7 @@ get_u64(struct store_txn *txn, enum table table, const char *name, uint64_t *ret
 		return err > 0 ? 0 : err;
 	struct pack_in in = pack_in(value.data, value.len);
 	*ret_v = unpack_u64(&in);
-	return unpack_done(&in) ? 0 : corrupt(name);
-}
-
-/* ---- versions ---- */
-
-static int
-version_get(struct store_txn *txn, const char *path, uint32_t *ret_version)
-{
-	struct store_value value;
-	struct path_key key;
-
-	path_key(path, &key);
-	int err = store_sealed_get(txn, VERSIONS, key.bytes, key.len, &value);
-	*ret_version = 0;
-	if (err)
-		return err > 0 ? 0 : err;
-	struct pack_in in = pack_in(value.data, value.len);
-	*ret_version = unpack_u32(&in);
-	return unpack_done(&in) ? 0 : corrupt("versions");
-}
-
-/* Versions of a path only rise: a lower one that is told late changes nothing. */
-static int
-version_raise(struct store_txn *txn, const char *path, uint32_t version)
-{
-	uint8_t bytes[4];
-	struct pack_out o = pack_out_fixed(bytes, sizeof bytes);
-	struct path_key key;
-	uint32_t known;
-	int err = version_get(txn, path, &known);
-
-	if (err || known >= version)
-		return err;
-	path_key(path, &key);
-	pack_u32(&o, version);
-	return store_sealed_put(txn, VERSIONS, key.bytes, key.len, bytes, sizeof bytes);
+	return unpack_done(&in) ? 0 : index_corrupt(name);
 }
 
 /* ---- one commit ---- */
@@ -247,26 +200,9 @@ struct apply {
 	const struct block_key *key;
 	const struct index_op *ops;
 	size_t n;
-	uint64_t fresh;       /* head while the transaction runs */
-	struct pack_out row;  /* scratch */
+	uint64_t fresh;      /* head while the transaction runs */
+	struct pack_out row; /* scratch */
 };
-
-static int
-fresh_append(struct store_txn *txn, struct apply *a, const struct index_op *op)
-{
-	static const struct index_node tombstone = {.version = 0};
-	const struct index_node *node = op->node ? op->node : &tombstone;
-	uint8_t key[8];
-
-	a->row.len = 0;
-	pack_u8(&a->row, op->kind == INDEX_REMOVE);
-	pack_str(&a->row, op->path);
-	node_pack(&a->row, node);
-	if (a->row.failed)
-		return err_set(ERR_NOMEM, "writing the index");
-	store_key_u64(++a->fresh, key);
-	return store_sealed_append(txn, FRESH, key, sizeof key, a->row.data, a->row.len);
-}
 
 static int
 apply_put(struct store_txn *txn, struct apply *a, const struct index_op *op)
@@ -274,14 +210,14 @@ apply_put(struct store_txn *txn, struct apply *a, const struct index_op *op)
 	const struct treemap_weight weight = entry_weight(a->key, op->path, &op->node->entry);
 
 	a->row.len = 0;
-	node_pack(&a->row, op->node);
+	index_node_pack(&a->row, op->node);
 	if (a->row.failed)
 		return err_set(ERR_NOMEM, "writing the index");
 	int err = treemap_put(txn, &(struct treemap){NODES, SUMS}, op->path, a->row.data, a->row.len, &weight);
 	if (err == 0 && op->blob && op->node->entry.kind == ENTRY_FILE)
-		err = version_raise(txn, op->path, op->node->version);
+		err = index_version_raise(txn, op->path, op->node->version);
 	if (err == 0 && op->blob)
-		err = fresh_append(txn, a, op);
+		err = index_fresh_append(txn, ++a->fresh, op, &a->row);
 	return err;
 }
 
@@ -292,16 +228,16 @@ apply_remove(struct store_txn *txn, struct apply *a, const struct index_op *op)
 
 	if (err < 0)
 		return err;
-	return err == 0 && op->blob ? fresh_append(txn, a, op) : 0;
+	return err == 0 && op->blob ? index_fresh_append(txn, ++a->fresh, op, &a->row) : 0;
 }
 
 /* Rows of `marks` and `armed`: the path again, because the key may be a hash. */
 static int
-note_put(struct store_txn *txn, struct apply *a, enum table table, const char *path)
+note_put(struct store_txn *txn, struct apply *a, enum index_table table, const char *path)
 {
-	struct path_key key;
+	struct index_key key;
 
-	path_key(path, &key);
+	index_key(path, &key);
 	a->row.len = 0;
 	pack_str(&a->row, path);
 	if (a->row.failed)
@@ -310,11 +246,11 @@ note_put(struct store_txn *txn, struct apply *a, enum table table, const char *p
 }
 
 static int
-note_del(struct store_txn *txn, enum table table, const char *path)
+note_del(struct store_txn *txn, enum index_table table, const char *path)
 {
-	struct path_key key;
+	struct index_key key;
 
-	path_key(path, &key);
+	index_key(path, &key);
 	int err = store_del(txn, table, key.bytes, key.len);
 	return err < 0 ? err : 0;
 }
@@ -349,13 +285,13 @@ apply_all(struct store_txn *txn, void *arg)
 {
 	struct apply *a = arg;
 	uint64_t before;
-	int err = get_u64(txn, META, META_FRESH, &before);
+	int err = index_get_u64(txn, META, META_FRESH, &before);
 
 	a->fresh = before;
 	for (size_t i = 0; err == 0 && i < a->n; i++)
 		err = apply_one(txn, a, &a->ops[i]);
 	if (err == 0 && a->fresh != before)
-		err = put_u64(txn, META, META_FRESH, a->fresh);
+		err = index_put_u64(txn, META, META_FRESH, a->fresh);
 	return err;
 }
 
@@ -396,7 +332,7 @@ index_version(struct index *ix, const char *path, uint32_t *ret_version)
 
 	if (err)
 		return err;
-	err = version_get(txn, path, &version);
+	err = index_version_get(txn, path, &version);
 	store_read_end(txn);
 	if (err == 0)
 		*ret_version = version;
@@ -485,13 +421,13 @@ visit_note(struct store_value key, struct store_value value, int (*visit)(const 
 		return err;
 	struct pack_in in = pack_in(value.data, value.len);
 	char *path = unpack_str(&in, 2 * RELPATH_MAX);
-	err = unpack_done(&in) ? visit(path, arg) : corrupt("marks");
+	err = unpack_done(&in) ? visit(path, arg) : index_corrupt("marks");
 	free(path);
 	return err;
 }
 
 static int
-walk_notes(struct index *ix, enum table table, int (*visit)(const char *path, void *arg), void *arg)
+walk_notes(struct index *ix, enum index_table table, int (*visit)(const char *path, void *arg), void *arg)
 {
 	struct store_cursor *cursor = NULL;
 	struct store_value key, value;
@@ -518,229 +454,6 @@ int
 index_armed(struct index *ix, int (*visit)(const char *place, void *arg), void *arg)
 {
 	return walk_notes(ix, ARMED, visit, arg);
-}
-
-/* ---- fresh ---- */
-
-int
-index_fresh_head(struct index *ix, uint64_t *ret_seq)
-{
-	struct store_txn *txn;
-	int err = store_read_begin(ix->store, &txn);
-
-	if (err)
-		return err;
-	err = get_u64(txn, META, META_FRESH, ret_seq);
-	store_read_end(txn);
-	return err;
-}
-
-static int
-fresh_unpack(struct store_value key, struct store_value value, struct index_fresh *ret_row)
-{
-	int err = store_unseal(key, &value);
-
-	if (err)
-		return err;
-	struct pack_in in = pack_in(value.data, value.len);
-	struct index_fresh row = {.seq = store_u64_key(key.data)};
-	row.removed = unpack_u8(&in);
-	row.path = unpack_str(&in, RELPATH_MAX);
-	row.version = unpack_u32(&in);
-	if (!in.failed && row.removed)
-		in.pos = in.len; /* a tombstone's entry says nothing */
-	else
-		entry_unpack(&in, &row.entry);
-	if (!unpack_done(&in)) {
-		free(row.path);
-		entry_fini(&row.entry);
-		return corrupt("blob changes");
-	}
-	*ret_row = row;
-	return 0;
-}
-
-static int
-fresh_collect(struct store_cursor *cursor, size_t max, struct index_fresh *rows, size_t *n)
-{
-	struct store_value key, value;
-	int err = 0;
-
-	while (*n < max && (err = store_cursor_next(cursor, &key, &value)) == 0) {
-		err = fresh_unpack(key, value, &rows[*n]);
-		if (err)
-			return err;
-		(*n)++;
-	}
-	return err < 0 ? err : 0;
-}
-
-int
-index_fresh_read(struct index *ix, uint64_t after, size_t max, struct index_fresh **ret_rows, size_t *ret_n)
-{
-	struct index_fresh *rows = calloc(max ? max : 1, sizeof *rows);
-	struct store_cursor *cursor = NULL;
-	struct store_txn *txn;
-	uint8_t key[8];
-	size_t n = 0;
-
-	if (!rows)
-		return err_set(ERR_NOMEM, "reading blob changes");
-	int err = store_read_begin(ix->store, &txn);
-	if (err) {
-		free(rows);
-		return err;
-	}
-	store_key_u64(after + 1, key);
-	err = store_cursor_open(txn, FRESH, key, sizeof key, &cursor);
-	if (err == 0)
-		err = fresh_collect(cursor, max, rows, &n);
-	store_cursor_close(cursor);
-	store_read_end(txn);
-	if (err) {
-		index_fresh_free(rows, n);
-		return err;
-	}
-	*ret_rows = rows;
-	*ret_n = n;
-	return 0;
-}
-
-void
-index_fresh_free(struct index_fresh *rows, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(rows[i].path);
-		entry_fini(&rows[i].entry);
-	}
-	free(rows);
-}
-
-#define TRIM_ROWS 4096u /* a commit: a long list is trimmed in bounded steps */
-
-struct trim {
-	uint64_t upto;
-	size_t trimmed;
-};
-
-static int
-trim_some(struct store_txn *txn, void *arg)
-{
-	struct trim *t = arg;
-	struct store_cursor *cursor;
-	struct store_value key, value;
-	uint64_t *seqs = calloc(TRIM_ROWS, sizeof *seqs);
-	int err;
-
-	t->trimmed = 0;
-	if (!seqs)
-		return err_set(ERR_NOMEM, "trimming blob changes");
-	err = store_cursor_open(txn, FRESH, NULL, 0, &cursor);
-	if (err == 0) {
-		while (t->trimmed < TRIM_ROWS && (err = store_cursor_next(cursor, &key, &value)) == 0 && store_u64_key(key.data) <= t->upto)
-			seqs[t->trimmed++] = store_u64_key(key.data);
-		store_cursor_close(cursor);
-	}
-	err = err < 0 ? err : 0;
-	for (size_t i = 0; err == 0 && i < t->trimmed; i++) {
-		uint8_t bytes[8];
-
-		store_key_u64(seqs[i], bytes);
-		err = store_del(txn, FRESH, bytes, sizeof bytes);
-	}
-	free(seqs);
-	return err < 0 ? err : 0;
-}
-
-int
-index_fresh_trim(struct index *ix, uint64_t seq)
-{
-	struct trim t = {.upto = seq};
-	int err;
-
-	do
-		err = store_write(ix->store, trim_some, &t);
-	while (err == 0 && t.trimmed == TRIM_ROWS);
-	return err;
-}
-
-static int
-raise_head(struct store_txn *txn, void *arg)
-{
-	const uint64_t *seq = arg;
-	uint64_t head;
-	int err = get_u64(txn, META, META_FRESH, &head);
-
-	return err || head >= *seq ? err : put_u64(txn, META, META_FRESH, *seq);
-}
-
-int
-index_fresh_raise(struct index *ix, uint64_t seq)
-{
-	return store_write(ix->store, raise_head, &seq);
-}
-
-/* ---- versions, told from outside ---- */
-
-struct found_list {
-	const struct index_found *v;
-	size_t n;
-};
-
-static int
-found_all(struct store_txn *txn, void *arg)
-{
-	const struct found_list *f = arg;
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && i < f->n; i++)
-		err = version_raise(txn, f->v[i].path, f->v[i].version);
-	return err;
-}
-
-int
-index_versions_found(struct index *ix, const struct index_found *found, size_t n)
-{
-	struct found_list f = {found, n};
-
-	return n ? store_write(ix->store, found_all, &f) : 0;
-}
-
-static int
-forget_one(struct store_txn *txn, const struct index_found *gone)
-{
-	struct store_value value;
-	struct path_key key;
-	uint32_t known;
-	int err = treemap_get(txn, &(struct treemap){NODES, SUMS}, gone->path, &value, NULL);
-
-	if (err <= 0)
-		return err;
-	err = version_get(txn, gone->path, &known);
-	if (err || known > gone->version)
-		return err;
-	path_key(gone->path, &key);
-	err = store_del(txn, VERSIONS, key.bytes, key.len);
-	return err < 0 ? err : 0;
-}
-
-static int
-forget_all(struct store_txn *txn, void *arg)
-{
-	const struct found_list *f = arg;
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && i < f->n; i++)
-		err = forget_one(txn, &f->v[i]);
-	return err;
-}
-
-int
-index_versions_forget(struct index *ix, const struct index_found *gone, size_t n)
-{
-	struct found_list f = {gone, n};
-
-	return n ? store_write(ix->store, forget_all, &f) : 0;
 }
 
 /* ---- meta ---- */

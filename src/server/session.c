@@ -1,85 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* session - knows which message may come when, and how much of a collector's haste is held back. */
-#include "server/session.h"
+#include "server/session_own.h"
 
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/workpool.h"
-#include "server/answers.h"
 #include "server/index.h"
 #include "server/keeper_link.h"
 #include "server/profile.h"
 #include "server/sealing.h"
 #include "server/staging.h"
 #include "server/tenant.h"
-#include "wire/identity.h"
 #include "wire/wire.h"
 #include "wire/wire_conn.h"
 
 #define QUEUE_MAX (40u * 1024u * 1024u)
 #define QUEUE_LOW (24u * 1024u * 1024u)
-#define QUESTIONS_MAX 64u
 
-enum state { CONNECTING, HELLO, STARTING, LIVE, ENROLLING, CLOSING, STATES };
 static const char *const state_names[] = {"connecting", "hello", "starting", "live", "enrolling", "closing"};
 _Static_assert(sizeof state_names / sizeof *state_names == STATES, "every state has a name");
 
-/* A question that is answered in a lane. */
-struct question {
-	TAILQ_ENTRY(question) link;
-	struct job job;
-	struct session *s;
-	struct profile *profile;
-	struct answers about;
-	struct wire_msg msg;
-	uint8_t *frame;
-	size_t len;
-	int err;
-	char *text;
-};
-TAILQ_HEAD(questions, question);
-
-struct enrolment {
-	struct job job;
-	struct session *s;
-	struct tenant *t;
-	char profile[WIRE_NAME_MAX + 1];
-	uint8_t exporter[32], proof[32];
-	uint8_t *csr, *certificate, *authority;
-	size_t csr_len, certificate_len, authority_len;
-	int64_t now_s;
-	int err;
-	char *text;
-};
-
-struct session {
-	const struct session_host *host;
-	struct wire_conn *conn;
-	enum state state;
-	struct tenant *t;
-	unsigned refs;             /* the connection, and whatever has been asked for it */
-	bool freed;
-	bool paused;
-	uint8_t layout;
-	uint8_t pin[IDENTITY_PIN_BYTES];
-	bool has_pin;
-	uint64_t token;
-	struct questions questions; /* first = in the lane */
-	size_t n_questions;
-	bool asking_sets;
-	uint64_t sets_order;
-};
-
-static int64_t
-now_ns(void)
+int64_t
+session_now_ns(void)
 {
 	struct timespec t;
 
@@ -89,33 +37,11 @@ now_ns(void)
 
 /* ---- life ---- */
 
-static void
-unref(struct session *s)
+void
+session_unref(struct session *s)
 {
 	if (--s->refs == 0)
 		free(s);
-}
-
-static void
-question_free(struct question *q)
-{
-	wire_msg_fini(&q->msg);
-	free(q->frame);
-	free(q->text);
-	free(q);
-}
-
-/* Questions that are not in the lane yet. */
-static void
-drop_questions(struct session *s)
-{
-	struct question *first = TAILQ_FIRST(&s->questions), *q;
-
-	while (first && (q = TAILQ_NEXT(first, link))) {
-		TAILQ_REMOVE(&s->questions, q, link);
-		s->n_questions--;
-		question_free(q);
-	}
 }
 
 /* The profile is free for the next session. */
@@ -124,7 +50,7 @@ leave(struct session *s)
 {
 	struct tenant *t = s->t;
 
-	drop_questions(s);
+	session_drop_questions(s);
 	if (t && s->sets_order)
 		keeper_link_forget(t->keeper, s->sets_order);
 	s->sets_order = 0;
@@ -134,7 +60,7 @@ leave(struct session *s)
 	if (s->state == LIVE)
 		staging_end(profile_staging(t->profile));
 	t->wire_bytes_received += wire_conn_bytes_received(s->conn);
-	t->last_seen_ns = now_ns();
+	t->last_seen_ns = session_now_ns();
 	t->connected_ns = 0;
 	t->session = NULL;
 	t->changed(t);
@@ -150,7 +76,7 @@ session_free(struct session *s)
 	s->state = CLOSING;
 	wire_conn_free(s->conn);
 	s->conn = NULL;
-	unref(s);
+	session_unref(s);
 }
 
 void
@@ -189,7 +115,7 @@ on_ack(uint64_t received, uint64_t applied, uint64_t durable, void *arg)
 	m.u.ack.received = received;
 	m.u.ack.applied = applied;
 	m.u.ack.durable = durable;
-	s->t->last_durable_ns = now_ns();
+	s->t->last_durable_ns = session_now_ns();
 	session_send(s, &m);
 }
 
@@ -246,7 +172,7 @@ send_welcome(struct session *s, const struct profile_admission *a)
 	m.u.welcome.last_set = newest->name ? newest->name : (char *)(uintptr_t)"";
 	m.u.welcome.last_sealed_ns = newest->sealed_ns;
 	m.u.welcome.last_started_ns = newest->started_ns;
-	m.u.welcome.now_ns = now_ns();
+	m.u.welcome.now_ns = session_now_ns();
 	session_send(s, &m);
 }
 
@@ -264,7 +190,7 @@ admitted(int err, const char *text, const struct profile_admission *a, void *arg
 	staging_begin(profile_staging(s->t->profile), &staging_events, s);
 	sealing_load(s->t->sealing);
 	sealing_session_begins(s->t->sealing);
-	s->t->connected_ns = now_ns();
+	s->t->connected_ns = session_now_ns();
 	log_info("session.live", "profile=%s peer=%s token=%llu", tenant_name(s->t), wire_conn_peer(s->conn), (unsigned long long)a->token);
 	send_welcome(s, a);
 	s->t->changed(s->t);
@@ -277,7 +203,7 @@ sets_learned(void *arg)
 
 	if (s->state == STARTING && !s->freed)
 		profile_admit(s->t->profile, (enum layout_type)s->layout, admitted, s);
-	unref(s);
+	session_unref(s);
 }
 
 /* A collector that was killed must not wait for its own ghost: whose connection has ended makes room, however much of what it
@@ -313,121 +239,6 @@ on_hello(struct session *s, struct wire_msg *m)
 		else
 			tenant_learn_sets(s->t, sets_learned, s);
 	}
-}
-
-/* ---- questions ---- */
-
-static void ask_next(struct session *s);
-
-static void
-question_run(struct job *job)
-{
-	struct question *q = (struct question *)((char *)job - offsetof(struct question, job));
-
-	switch (q->msg.type) {
-	case WIRE_SUMS_REQ:
-		q->err = answers_sums(&q->about, q->msg.u.sums_req.after, &q->frame, &q->len);
-		break;
-	case WIRE_LIST_REQ:
-		q->err = answers_list(&q->about, q->msg.u.list_req.dir, q->msg.u.list_req.after, &q->frame, &q->len);
-		break;
-	default:
-		q->err = answers_blocks(&q->about, q->msg.u.blocks_req.path, q->msg.u.blocks_req.first, q->msg.u.blocks_req.count, &q->frame, &q->len);
-		break;
-	}
-	if (q->err < 0)
-		q->text = strdup(err_text());
-}
-
-static void
-question_done(struct job *job, bool cancelled)
-{
-	struct question *q = (struct question *)((char *)job - offsetof(struct question, job));
-	struct session *s = q->s;
-
-	TAILQ_REMOVE(&s->questions, q, link);
-	s->n_questions--;
-	profile_release(q->profile);
-	if (s->state == LIVE && !cancelled) {
-		if (q->err < 0) {
-			session_close(s, q->err, q->text ? q->text : "");
-		} else {
-			wire_conn_send_frame(s->conn, WIRE_CONTROL, q->frame, q->len);
-			q->frame = NULL;
-		}
-	}
-	question_free(q);
-	if (s->state == LIVE && !cancelled)
-		ask_next(s);
-	unref(s);
-}
-
-static void
-ask_next(struct session *s)
-{
-	struct question *q = TAILQ_FIRST(&s->questions);
-	struct profile *p = s->t->profile;
-
-	if (!q)
-		return;
-	q->profile = p;
-	q->about = (struct answers){.index = profile_index(p), .key = profile_key(p), .layout = (enum layout_type)s->layout, .profile_fd = profile_fd(p)};
-	q->job = (struct job){.run = question_run, .done = question_done};
-	profile_hold(p);
-	s->refs++;
-	workpool_submit(s->host->pool, s->host->lane_read, &q->job);
-}
-
-static void
-on_question(struct session *s, struct wire_msg *m)
-{
-	struct question *q = s->n_questions < QUESTIONS_MAX ? calloc(1, sizeof *q) : NULL;
-
-	if (!q) {
-		session_close(s, -ERR_LIMIT, "too many questions at a time");
-		return;
-	}
-	q->s = s;
-	q->msg = *m;
-	*m = (struct wire_msg){0}; /* taken */
-	TAILQ_INSERT_TAIL(&s->questions, q, link);
-	if (++s->n_questions == 1)
-		ask_next(s);
-}
-
-static void
-sets_told(const struct report *report, void *arg)
-{
-	struct session *s = arg;
-	struct wire_msg m = {.type = WIRE_SETS};
-
-	if (report->kind != REPORT_DONE && report->kind != REPORT_FAILED)
-		return;
-	s->sets_order = 0;
-	struct wire_set *sets = calloc(report->n_sets ? report->n_sets : 1, sizeof *sets);
-	for (size_t i = 0; sets && i < report->n_sets; i++) {
-		const struct report_set *r = &report->sets[i];
-
-		sets[i] = (struct wire_set){.name = r->name, .started_ns = r->started_ns, .sealed_ns = r->sealed_ns, .files = r->files,
-		    .bytes = r->bytes, .verified = r->verified, .state = r->warnings};
-	}
-	m.u.sets.v = sets;
-	m.u.sets.n = sets ? report->n_sets : 0;
-	session_send(s, &m);
-	free(sets);
-}
-
-static void
-on_sets(struct session *s, struct wire_msg *m)
-{
-	struct order order = {.kind = ORDER_SETS, .profile = (char *)(uintptr_t)tenant_name(s->t)};
-
-	(void)m;
-	if (s->sets_order)
-		return;
-	s->sets_order = keeper_link_order(s->t->keeper, &order, sets_told, s);
-	if (!s->sets_order)
-		sets_told(&(struct report){.kind = REPORT_FAILED}, s);
 }
 
 /* ---- the day ---- */
@@ -467,109 +278,6 @@ on_goodbye(struct session *s, struct wire_msg *m)
 	session_close(s, 0, "");
 }
 
-/* ---- enrolment ---- */
-
-static void
-enrolment_run(struct job *job)
-{
-	struct enrolment *e = (struct enrolment *)job;
-
-	e->err = identity_enrol_accept(e->s->host->identity, e->profile, e->now_s, e->exporter, e->csr, e->csr_len, e->proof,
-	    &e->certificate, &e->certificate_len, &e->authority, &e->authority_len);
-	if (e->err)
-		e->text = strdup(err_text());
-}
-
-static void
-enrolment_free(struct enrolment *e)
-{
-	free(e->csr);
-	free(e->certificate);
-	free(e->authority);
-	free(e->text);
-	free(e);
-}
-
-static void
-tell_enrolled(struct session *s, const struct enrolment *e)
-{
-	struct wire_msg m = {.type = WIRE_ENROLLED};
-
-	m.u.enrolled.certificate = (struct wire_bytes){e->certificate, e->certificate_len};
-	m.u.enrolled.authority = (struct wire_bytes){e->authority, e->authority_len};
-	memcpy(m.u.enrolled.key, profile_key_bytes(e->t->profile), sizeof m.u.enrolled.key);
-	log_info("session.enrolled", "profile=%s peer=%s", e->profile, wire_conn_peer(s->conn));
-	session_send(s, &m);
-	e->t->changed(e->t);
-}
-
-static void
-enrolment_done(struct job *job, bool cancelled)
-{
-	struct enrolment *e = (struct enrolment *)job;
-	struct session *s = e->s;
-
-	if (s->state == ENROLLING && !cancelled) {
-		if (e->err)
-			session_close(s, e->err, e->text ? e->text : "");
-		else
-			tell_enrolled(s, e);
-	}
-	enrolment_free(e);
-	unref(s);
-}
-
-/* The folder is open and has its key: only now the token is spent. */
-static void
-enrolment_opened(int err, const char *text, void *arg)
-{
-	struct enrolment *e = arg;
-	struct session *s = e->s;
-
-	if (s->state != ENROLLING || err) {
-		session_close(s, err, text);
-		enrolment_free(e);
-		unref(s);
-		return;
-	}
-	e->job = (struct job){.run = enrolment_run, .done = enrolment_done};
-	workpool_submit(s->host->pool, s->host->lane_enrol, &e->job);
-}
-
-static void
-on_enrol(struct session *s, struct wire_msg *m)
-{
-	struct enrolment *e = calloc(1, sizeof *e);
-	const char *name = m->u.enrol.profile;
-
-	if (!identity_name_valid(name)) {
-		free(e);
-		session_close(s, -ERR_DENIED, "not a profile's name");
-		return;
-	}
-	if (!e || !(e->csr = malloc(m->u.enrol.csr.len + 1)) || wire_conn_exporter(s->conn, e->exporter) != 0) {
-		if (e)
-			enrolment_free(e);
-		session_close(s, -ERR_NOMEM, "enrolment failed");
-		return;
-	}
-	e->s = s;
-	snprintf(e->profile, sizeof e->profile, "%s", name);
-	memcpy(e->csr, m->u.enrol.csr.data, m->u.enrol.csr.len);
-	e->csr_len = m->u.enrol.csr.len;
-	memcpy(e->proof, m->u.enrol.proof, sizeof e->proof);
-	e->now_s = now_ns() / 1000000000;
-	/* A name that nobody made a token for must not become a folder: the server knows it by its token. */
-	e->t = s->host->tenant(name, s->host->arg);
-	if (!e->t) {
-		enrolment_free(e);
-		session_close(s, -ERR_DENIED, "no token was made for this profile, or it is spent or too old");
-		return;
-	}
-	s->refs++;
-	profile_open(e->t->profile, enrolment_opened, e);
-}
-
 /* ---- the table ---- */
 
 typedef void handler(struct session *s, struct wire_msg *m);
@@ -578,11 +286,11 @@ static handler *const handlers[STATES][WIRE_TYPES] = {
 	[HELLO] = {[WIRE_HELLO] = on_hello, [WIRE_GOODBYE] = on_goodbye},
 	[STARTING] = {[WIRE_GOODBYE] = on_goodbye},
 	[LIVE] = {
-		[WIRE_SUMS_REQ] = on_question, [WIRE_LIST_REQ] = on_question, [WIRE_BLOCKS_REQ] = on_question,
+		[WIRE_SUMS_REQ] = session_on_question, [WIRE_LIST_REQ] = session_on_question, [WIRE_BLOCKS_REQ] = session_on_question,
 		[WIRE_JOB_BEGIN] = on_job_begin, [WIRE_SEAL] = on_seal, [WIRE_JOB_END] = on_job_end, [WIRE_STOP] = on_stop,
-		[WIRE_SETS_REQ] = on_sets, [WIRE_GOODBYE] = on_goodbye,
+		[WIRE_SETS_REQ] = session_on_sets, [WIRE_GOODBYE] = on_goodbye,
 	},
-	[ENROLLING] = {[WIRE_ENROL] = on_enrol, [WIRE_GOODBYE] = on_goodbye},
+	[ENROLLING] = {[WIRE_ENROL] = session_on_enrol, [WIRE_GOODBYE] = on_goodbye},
 };
 
 static void
@@ -666,7 +374,7 @@ on_frame(struct wire_conn *c, struct wire_frame *frame, void *arg)
 		take_data(s, frame);
 	else
 		take_control(s, frame);
-	unref(s);
+	session_unref(s);
 }
 
 static void

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* sealing - knows in which state of a job what may happen, and that every way out releases staging. */
-#include "server/sealing.h"
+#include "server/sealing_own.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +10,6 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/relpath.h"
 #include "server/index.h"
 #include "server/keeper_link.h"
 #include "server/staging.h"
@@ -18,58 +17,6 @@
 #include "wire/wire.h"
 
 #define META_JOB "job"
-
-enum state {
-	NONE,
-	BEGINNING, /* T0 is being written */
-	BEGUN,
-	CHECKING,  /* totals are being compared */
-	SEALING,   /* the keeper works */
-	FORGETTING,/* rows of doubtful files are being dropped */
-};
-
-struct sealing {
-	struct tenant *t;
-	enum state state;
-	uint64_t job;
-	uint32_t date;
-	int64_t t0_ns;
-	uint64_t fresh_t0;
-	char *note;
-	struct treemap_sum total;
-
-	uint64_t order;
-	bool frozen;
-	bool ending;           /* JOB_END or STOP came: it is over when the running step is */
-	char who[64];          /* who stopped it; "" = nobody */
-	uint64_t done, all;
-	int64_t phase_began_ns;
-	struct job_record record;
-	struct index_found *gone;
-	size_t n_gone, cap_gone;
-};
-
-/* One piece of work in staging's quiet. */
-struct chore {
-	struct staging_task task;
-	struct sealing *s;
-	struct index *index;
-	const struct block_key *key;
-	enum layout_type layout;
-	int err;
-	char *text;
-
-	char job_text[96];         /* begin, clear */
-	uint64_t fresh;            /* begin, check: head; trim: up to */
-	struct treemap_sum total;  /* check */
-	size_t marks;
-	struct index_found *gone;  /* trim */
-	size_t n_gone;
-	char **doubtful;           /* forget */
-	size_t n_doubtful;
-	int32_t code;              /* of the failure that names them */
-	char *why;
-};
 
 static int64_t
 now_ns(void)
@@ -94,101 +41,14 @@ sealing_new(struct tenant *t, struct sealing **ret_sealing)
 	return 0;
 }
 
-static void
-found_free(struct index_found *v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(v[i].path);
-	free(v);
-}
-
-static void
-drop_gone(struct sealing *s)
-{
-	found_free(s->gone, s->n_gone);
-	s->gone = NULL;
-	s->n_gone = s->cap_gone = 0;
-}
-
 void
 sealing_free(struct sealing *s)
 {
 	if (!s)
 		return;
-	drop_gone(s);
+	sealing_drop_gone(s);
 	free(s->note);
 	free(s);
-}
-
-/* ---- chores ---- */
-
-static struct chore *
-chore_new(struct sealing *s, void (*run)(struct staging_task *), void (*done)(struct staging_task *, bool))
-{
-	struct chore *c = profile_staging(s->t->profile) ? calloc(1, sizeof *c) : NULL;
-
-	if (!c)
-		return NULL;
-	c->s = s;
-	c->index = profile_index(s->t->profile);
-	c->key = profile_key(s->t->profile);
-	(void)profile_layout(s->t->profile, &c->layout);
-	c->task = (struct staging_task){.run = run, .done = done};
-	return c;
-}
-
-static void
-chore_submit(struct chore *c)
-{
-	staging_submit(profile_staging(c->s->t->profile), &c->task);
-}
-
-static void
-chore_result(struct chore *c, int err)
-{
-	c->err = err;
-	if (err)
-		c->text = strdup(err_text());
-}
-
-static void
-chore_free(struct chore *c)
-{
-	found_free(c->gone, c->n_gone);
-	for (size_t i = 0; i < c->n_doubtful; i++)
-		free(c->doubtful[i]);
-	free(c->doubtful);
-	free(c->why);
-	free(c->text);
-	free(c);
-}
-
-static void
-put_run(struct staging_task *task)
-{
-	struct chore *c = (struct chore *)task;
-
-	chore_result(c, index_meta_put(c->index, META_JOB, c->job_text, strlen(c->job_text)));
-}
-
-static void
-forgotten(struct staging_task *task, bool cancelled)
-{
-	struct chore *c = (struct chore *)task;
-
-	if (!cancelled && c->err)
-		log_warn("sealing.index", "profile=%s %s", tenant_name(c->s->t), c->text ? c->text : "");
-	chore_free(c);
-}
-
-/* No job is begun any more, also after a restart. */
-static void
-clear_durably(struct sealing *s)
-{
-	struct chore *c = chore_new(s, put_run, forgotten);
-
-	if (c)
-		chore_submit(c);
 }
 
 /* ---- the record ---- */
@@ -203,8 +63,8 @@ keep_record(struct sealing *s)
 	s->t->changed(s->t);
 }
 
-static void
-enter_phase(struct sealing *s, enum job_phase phase)
+void
+sealing_enter_phase(struct sealing *s, enum job_phase phase)
 {
 	int64_t now = now_ns();
 
@@ -225,12 +85,12 @@ start_record(struct sealing *s)
 	keep_record(s);
 }
 
-static void
-end_record(struct sealing *s, enum job_result result, int code, const char *text)
+void
+sealing_end_record(struct sealing *s, enum job_result result, int code, const char *text)
 {
 	if (s->record.result != JOB_RUNNING)
 		return;
-	enter_phase(s, s->record.phase);
+	sealing_enter_phase(s, s->record.phase);
 	s->record.result = result;
 	s->record.code = code < 0 ? -code : code;
 	s->record.ended_ns = now_ns();
@@ -243,7 +103,25 @@ end_record(struct sealing *s, enum job_result result, int code, const char *text
 /* ---- ways out ---- */
 
 static void
-release(struct sealing *s)
+put_run(struct staging_task *task)
+{
+	struct sealing_chore *c = (struct sealing_chore *)task;
+
+	sealing_chore_result(c, index_meta_put(c->index, META_JOB, c->job_text, strlen(c->job_text)));
+}
+
+/* No job is begun any more, also after a restart. */
+static void
+clear_durably(struct sealing *s)
+{
+	struct sealing_chore *c = sealing_chore(s, put_run, sealing_chore_forgotten);
+
+	if (c)
+		sealing_chore_submit(c);
+}
+
+void
+sealing_release(struct sealing *s)
 {
 	struct staging *st = profile_staging(s->t->profile);
 
@@ -266,8 +144,8 @@ tell_failed(struct sealing *s, uint64_t job, int code, const char *text)
 	tenant_tell(s->t, &m);
 }
 
-static void
-forget_job(struct sealing *s)
+void
+sealing_forget_job(struct sealing *s)
 {
 	s->state = NONE;
 	s->job = 0;
@@ -276,25 +154,24 @@ forget_job(struct sealing *s)
 	clear_durably(s);
 }
 
-/* The step that ran failed, or was stopped.  A job that nobody ended may be sealed again. */
-static void
-fail(struct sealing *s, int code, const char *text)
+void
+sealing_fail(struct sealing *s, int code, const char *text)
 {
 	char stopped[128];
 
-	release(s);
-	drop_gone(s);
+	sealing_release(s);
+	sealing_drop_gone(s);
 	if (s->ending) {
 		snprintf(stopped, sizeof stopped, "stopped by %s", *s->who ? s->who : "the collector");
 		tell_failed(s, s->job, ERR_STOPPED, stopped);
-		end_record(s, JOB_STOPPED, ERR_STOPPED, stopped);
-		forget_job(s);
+		sealing_end_record(s, JOB_STOPPED, ERR_STOPPED, stopped);
+		sealing_forget_job(s);
 		return;
 	}
 	s->state = BEGUN;
 	log_error("sealing.failed", "profile=%s job=%" PRIu64 " %s", tenant_name(s->t), s->job, text);
 	tell_failed(s, s->job, code, text);
-	end_record(s, JOB_FAILED, code, text);
+	sealing_end_record(s, JOB_FAILED, code, text);
 }
 
 /* ---- JOB_BEGIN ---- */
@@ -302,7 +179,7 @@ fail(struct sealing *s, int code, const char *text)
 static void
 begin_run(struct staging_task *task)
 {
-	struct chore *c = (struct chore *)task;
+	struct sealing_chore *c = (struct sealing_chore *)task;
 	const struct sealing *s = c->s;
 	int err = index_fresh_head(c->index, &c->fresh);
 
@@ -310,11 +187,11 @@ begin_run(struct staging_task *task)
 	snprintf(c->job_text, sizeof c->job_text, "%" PRIu64 " %" PRIu32 " %" PRId64 " %" PRIu64, s->job, s->date, s->t0_ns, c->fresh);
 	if (err == 0)
 		err = index_meta_put(c->index, META_JOB, c->job_text, strlen(c->job_text));
-	chore_result(c, err);
+	sealing_chore_result(c, err);
 }
 
-static void
-tell_progress(struct sealing *s, const char *phase, uint64_t done, uint64_t total)
+void
+sealing_tell_progress(struct sealing *s, const char *phase, uint64_t done, uint64_t total)
 {
 	struct wire_msg m = {.type = WIRE_PROGRESS};
 
@@ -328,23 +205,23 @@ tell_progress(struct sealing *s, const char *phase, uint64_t done, uint64_t tota
 static void
 begin_done(struct staging_task *task, bool cancelled)
 {
-	struct chore *c = (struct chore *)task;
+	struct sealing_chore *c = (struct sealing_chore *)task;
 	struct sealing *s = c->s;
 
 	if (cancelled) {
-		chore_free(c);
+		sealing_chore_free(c);
 		return;
 	}
 	s->fresh_t0 = c->fresh;
 	s->state = BEGUN;
 	start_record(s);
 	if (c->err || s->ending) {
-		fail(s, c->err, c->text ? c->text : "");
+		sealing_fail(s, c->err, c->text ? c->text : "");
 	} else {
 		log_info("sealing.begin", "profile=%s job=%" PRIu64 " date=%" PRIu32, tenant_name(s->t), s->job, s->date);
-		tell_progress(s, "begin", 0, 0);
+		sealing_tell_progress(s, "begin", 0, 0);
 	}
-	chore_free(c);
+	sealing_chore_free(c);
 }
 
 void
@@ -355,22 +232,22 @@ sealing_begin(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns)
 		return;
 	}
 	if (s->state == BEGUN && s->job == job) { /* again, after a lost connection: T0 stays where it was */
-		tell_progress(s, "begin", 0, 0);
+		sealing_tell_progress(s, "begin", 0, 0);
 		return;
 	}
 	if (s->state == BEGUN)
-		end_record(s, JOB_FAILED, ERR_STOPPED, "given up: the collector began another job");
-	struct chore *c = chore_new(s, begin_run, begin_done);
+		sealing_end_record(s, JOB_FAILED, ERR_STOPPED, "given up: the collector began another job");
+	struct sealing_chore *c = sealing_chore(s, begin_run, begin_done);
 	s->job = job;
 	s->date = date;
 	s->t0_ns = t0_ns;
 	s->ending = false;
 	if (!c) {
-		fail(s, ERR_NOMEM, "out of memory");
+		sealing_fail(s, ERR_NOMEM, "out of memory");
 		return;
 	}
 	s->state = BEGINNING;
-	chore_submit(c);
+	sealing_chore_submit(c);
 }
 
 /* ---- SEAL ---- */
@@ -386,14 +263,14 @@ count_mark(const char *path, void *arg)
 static void
 check_run(struct staging_task *task)
 {
-	struct chore *c = (struct chore *)task;
+	struct sealing_chore *c = (struct sealing_chore *)task;
 	int err = index_total(c->index, &c->total);
 
 	if (err == 0)
 		err = index_fresh_head(c->index, &c->fresh);
 	if (err == 0)
 		err = index_marks(c->index, count_mark, &c->marks);
-	chore_result(c, err);
+	sealing_chore_result(c, err);
 }
 
 static bool
@@ -402,58 +279,56 @@ same_sum(const struct treemap_sum *a, const struct treemap_sum *b)
 	return a->count == b->count && a->bytes == b->bytes && hash128_equal(a->hash, b->hash);
 }
 
-static void on_report(const struct report *report, void *arg);
-
 static int
-order_seal(struct sealing *s, const struct chore *c)
+order_seal(struct sealing *s, const struct sealing_chore *c)
 {
 	struct order order = {.kind = ORDER_SEAL, .profile = (char *)(uintptr_t)tenant_name(s->t), .layout = (uint8_t)c->layout,
 	    .job = s->job, .date = s->date, .t0_ns = s->t0_ns, .fresh_t0 = s->fresh_t0, .fresh_seal = c->fresh, .total = c->total,
 	    .note = s->note, .keep_days = (uint32_t)s->t->keep_days(s->t)};
 
-	s->order = keeper_link_order(s->t->keeper, &order, on_report, s);
+	s->order = keeper_link_order(s->t->keeper, &order, sealing_on_report, s);
 	return s->order ? 0 : -ERR_UNREACHABLE;
 }
 
 static void
 check_done(struct staging_task *task, bool cancelled)
 {
-	struct chore *c = (struct chore *)task;
+	struct sealing_chore *c = (struct sealing_chore *)task;
 	struct sealing *s = c->s;
 	struct staging *st = profile_staging(s->t->profile);
 	char text[256];
 
 	if (cancelled) {
-		chore_free(c);
+		sealing_chore_free(c);
 		return;
 	}
 	if (c->err || s->ending) {
-		fail(s, c->err, c->text ? c->text : "");
+		sealing_fail(s, c->err, c->text ? c->text : "");
 	} else if (c->marks || staging_transfers(st)) {
-		fail(s, ERR_BUSY, "files are still being transferred");
+		sealing_fail(s, ERR_BUSY, "files are still being transferred");
 	} else if (!same_sum(&c->total, &s->total)) {
 		snprintf(text, sizeof text, "the server holds %" PRIu64 " names and %" PRIu64 " bytes, the collector expects %" PRIu64
 		    " and %" PRIu64 ": not sealed; compare and try again", c->total.count, c->total.bytes, s->total.count, s->total.bytes);
-		fail(s, ERR_DIFFERS, text);
+		sealing_fail(s, ERR_DIFFERS, text);
 	} else {
 		/* Nothing is on its way here; from now to the keeper's first word nothing at all changes, then only blobs. */
 		staging_hold(st, true);
 		staging_freeze(st, true);
 		s->frozen = true;
 		s->state = SEALING;
-		enter_phase(s, JOB_SEAL);
+		sealing_enter_phase(s, JOB_SEAL);
 		if (order_seal(s, c) != 0)
-			fail(s, ERR_UNREACHABLE, err_text());
+			sealing_fail(s, ERR_UNREACHABLE, err_text());
 		else
 			keep_record(s);
 	}
-	chore_free(c);
+	sealing_chore_free(c);
 }
 
 void
 sealing_seal(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns, const struct treemap_sum *total, const char *note)
 {
-	struct chore *c;
+	struct sealing_chore *c;
 
 	if (s->state != BEGUN || s->job != job || s->date != date || s->t0_ns != t0_ns) {
 		tell_failed(s, job, s->state == NONE ? ERR_STOPPED : ERR_BUSY,
@@ -465,196 +340,14 @@ sealing_seal(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns, cons
 	s->total = *total;
 	s->record.result = JOB_RUNNING; /* it may have failed before */
 	s->record.ended_ns = 0;
-	c = chore_new(s, check_run, check_done);
+	c = sealing_chore(s, check_run, check_done);
 	if (!c || !s->note) {
 		free(c);
-		fail(s, ERR_NOMEM, "out of memory");
+		sealing_fail(s, ERR_NOMEM, "out of memory");
 		return;
 	}
 	s->state = CHECKING;
-	chore_submit(c);
-}
-
-/* ---- what the keeper says ---- */
-
-static void
-collect_gone(struct sealing *s, const struct report *report)
-{
-	for (size_t i = 0; i < report->n_gone; i++) {
-		if (s->n_gone == s->cap_gone) {
-			size_t cap = s->cap_gone ? 2 * s->cap_gone : 256;
-			struct index_found *grown = realloc(s->gone, cap * sizeof *grown);
-
-			if (!grown)
-				return; /* a version that is not forgotten costs a row */
-			s->gone = grown;
-			s->cap_gone = cap;
-		}
-		char *path = strdup(report->gone[i].path);
-		if (path)
-			s->gone[s->n_gone++] = (struct index_found){path, report->gone[i].version};
-	}
-}
-
-static void
-trim_run(struct staging_task *task)
-{
-	struct chore *c = (struct chore *)task;
-	uint64_t head;
-	int err = index_fresh_head(c->index, &head);
-
-	/* The catalogue has seen more than this index gave out: the index is an older copy of itself. */
-	if (err == 0 && c->fresh > head) {
-		err = index_fresh_raise(c->index, c->fresh);
-		if (err == 0)
-			err = profile_raise_generation(c->index);
-	}
-	if (err == 0)
-		err = index_fresh_trim(c->index, c->fresh);
-	if (err == 0)
-		err = index_versions_forget(c->index, c->gone, c->n_gone);
-	chore_result(c, err);
-}
-
-static void
-trim(struct sealing *s, uint64_t upto)
-{
-	struct chore *c = chore_new(s, trim_run, forgotten);
-
-	if (!c) {
-		drop_gone(s);
-		return;
-	}
-	c->fresh = upto;
-	c->gone = s->gone;
-	c->n_gone = s->n_gone;
-	s->gone = NULL;
-	s->n_gone = s->cap_gone = 0;
-	chore_submit(c);
-}
-
-static void
-tell_sealed(struct sealing *s, const struct report_set *set)
-{
-	struct wire_msg m = {.type = WIRE_SEALED};
-
-	m.u.sealed.job = s->job;
-	m.u.sealed.note = set->note;
-	m.u.sealed.set = (struct wire_set){.name = set->name, .started_ns = set->started_ns, .sealed_ns = set->sealed_ns, .files = set->files,
-	    .bytes = set->bytes, .verified = set->verified, .state = set->warnings};
-	tenant_tell(s->t, &m);
-}
-
-static void
-sealed(struct sealing *s, const struct report *report)
-{
-	const struct report_set *set = &report->sets[0];
-
-	release(s);
-	log_info("sealing.sealed", "profile=%s job=%" PRIu64 " set=%s files=%" PRIu64 " bytes=%" PRIu64, tenant_name(s->t), s->job, set->name,
-	    set->files, set->bytes);
-	tenant_note_set(s->t, set);
-	tell_sealed(s, set);
-	snprintf(s->record.set, sizeof s->record.set, "%s", set->name);
-	s->record.set_files = set->files;
-	s->record.set_bytes = set->bytes;
-	enter_phase(s, JOB_DONE);
-	end_record(s, set->warnings ? JOB_WARNED : JOB_GOOD, 0, set->note ? set->note : "");
-	trim(s, report->fresh_done);
-	forget_job(s);
-}
-
-/* Files whose bytes are not what their rows say: without rows they are sent again. */
-static void
-doubt_run(struct staging_task *task)
-{
-	struct chore *c = (struct chore *)task;
-	struct index_op *ops = calloc(c->n_doubtful, sizeof *ops);
-	int err = 0;
-
-	for (size_t i = 0; ops && i < c->n_doubtful; i++) {
-		const struct layout_row *row = layout_of(c->layout, c->doubtful[i], false);
-
-		ops[i] = (struct index_op){.kind = INDEX_REMOVE, .path = c->doubtful[i], .blob = row && row->class == LAYOUT_BLOB};
-	}
-	err = ops ? index_apply(c->index, c->key, ops, c->n_doubtful) : err_set(ERR_NOMEM, "dropping doubtful rows");
-	free(ops);
-	chore_result(c, err);
-}
-
-static void
-doubt_done(struct staging_task *task, bool cancelled)
-{
-	struct chore *c = (struct chore *)task;
-
-	if (!cancelled)
-		fail(c->s, c->code, c->why ? c->why : "");
-	chore_free(c);
-}
-
-static void
-failed(struct sealing *s, const struct report *report)
-{
-	const char *text = report->text ? report->text : "";
-	struct chore *c = report->n_doubtful ? chore_new(s, doubt_run, doubt_done) : NULL;
-
-	if (!c || !(c->doubtful = calloc(report->n_doubtful, sizeof *c->doubtful))) {
-		free(c);
-		fail(s, report->code, text);
-		return;
-	}
-	for (size_t i = 0; i < report->n_doubtful; i++) {
-		char *path = strdup(report->doubtful[i]);
-
-		if (path)
-			c->doubtful[c->n_doubtful++] = path;
-	}
-	c->code = report->code;
-	c->why = strdup(text);
-	s->state = FORGETTING;
-	staging_freeze(profile_staging(s->t->profile), false);
-	chore_submit(c);
-}
-
-static void
-thaw(struct sealing *s)
-{
-	struct staging *st = profile_staging(s->t->profile);
-
-	if (s->frozen && st)
-		staging_freeze(st, false);
-	s->frozen = false;
-}
-
-static void
-on_report(const struct report *report, void *arg)
-{
-	struct sealing *s = arg;
-
-	thaw(s);
-	switch (report->kind) {
-	case REPORT_PROGRESS:
-		s->done = report->done;
-		s->all = report->total;
-		tell_progress(s, report->phase ? report->phase : "", report->done, report->total);
-		s->t->changed(s->t);
-		break;
-	case REPORT_LINE:
-		log_warn("sealing.line", "profile=%s %s", tenant_name(s->t), report->text ? report->text : "");
-		break;
-	case REPORT_GONE:
-		collect_gone(s, report);
-		break;
-	case REPORT_DONE:
-		if (report->n_sets)
-			sealed(s, report);
-		else
-			fail(s, ERR_PEER, "the keeper named no set");
-		break;
-	case REPORT_FAILED:
-		failed(s, report);
-		break;
-	}
+	sealing_chore_submit(c);
 }
 
 /* ---- STOP, JOB_END ---- */
@@ -674,8 +367,8 @@ sealing_stop(struct sealing *s, uint64_t job, const char *who)
 		return;
 	}
 	snprintf(text, sizeof text, "stopped by %s", who);
-	end_record(s, JOB_STOPPED, ERR_STOPPED, text);
-	forget_job(s);
+	sealing_end_record(s, JOB_STOPPED, ERR_STOPPED, text);
+	sealing_forget_job(s);
 }
 
 void

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* server - puts the parts together: who listens, who may come in, who is told what, and in which order it all ends. */
+/* server - puts the parts together: which profiles are served, who is told what, and in which order it all begins and ends. */
 #include "server/server.h"
 
-#include <arpa/inet.h>
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/listener.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,13 +25,11 @@
 #include "server/staging.h"
 #include "wire/identity.h"
 
-#define CONNECTING_MAX 64u
-#define CONNECTING_SOURCE_MAX 4u
 #define TICK_S 2 /* a revoked certificate's session ends within this */
 #define WRITE_THREADS 4
 #define SYNC_THREADS 8 /* they wait for the disk */
 #define READ_THREADS 2
-#define LISTEN_BACKLOG 256
+
 
 int64_t
 server_now_ns(void)
@@ -44,17 +38,6 @@ server_now_ns(void)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
-int64_t server_connecting_ms = 60000;
-
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
 }
 
 /* ---- tenants ---- */
@@ -194,200 +177,6 @@ add_known(struct server *s)
 	return err ? err : add_configured(s);
 }
 
-/* ---- connections ---- */
-
-static struct guest *
-guest_of(struct server *s, const struct session *session)
-{
-	struct guest *g = s->guests;
-
-	while (g && g->session != session)
-		g = g->next;
-	return g;
-}
-
-static void
-come_in(struct server *s, struct guest *g)
-{
-	if (!g->connecting)
-		return;
-	g->connecting = false;
-	s->connecting--;
-	s->sessions++;
-}
-
-static void
-on_authenticated(struct session *session, void *arg)
-{
-	struct guest *g = guest_of(arg, session);
-
-	if (g)
-		come_in(arg, g);
-}
-
-static void
-guest_free(struct server *s, struct guest *g)
-{
-	if (g->connecting)
-		s->connecting--;
-	else
-		s->sessions--;
-	for (struct guest **at = &s->guests; *at; at = &(*at)->next)
-		if (*at == g) {
-			*at = g->next;
-			break;
-		}
-	free(g);
-}
-
-static void
-on_over(struct session *session, void *arg)
-{
-	struct guest *g = guest_of(arg, session);
-
-	if (g)
-		guest_free(arg, g);
-}
-
-static struct tenant *
-find_tenant(const char *profile, void *arg)
-{
-	return server_tenant(arg, profile);
-}
-
-static void
-note_address(struct guest *g, const struct sockaddr *sa)
-{
-	if (sa->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
-
-		memcpy(g->address, &in->sin_addr, sizeof in->sin_addr);
-		g->local = ntohl(in->sin_addr.s_addr) >> 24 == 127;
-	} else if (sa->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
-
-		memcpy(g->address, &in6->sin6_addr, sizeof in6->sin6_addr);
-		g->local = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-	}
-}
-
-static bool
-has_room_for(const struct server *s, const struct guest *guest)
-{
-	const struct guest *g;
-	size_t same = 0;
-
-	if (s->connecting >= CONNECTING_MAX)
-		return false;
-	for (g = s->guests; g; g = g->next)
-		same += g->connecting && memcmp(g->address, guest->address, sizeof g->address) == 0;
-	return guest->local || same < CONNECTING_SOURCE_MAX;
-}
-
-static void
-on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
-{
-	struct server *s = arg;
-	struct guest *g = calloc(1, sizeof *g);
-
-	(void)l;
-	(void)len;
-	if (g)
-		note_address(g, sa);
-	if (!g || !has_room_for(s, g)) {
-		s->refused++;
-		close(fd);
-		free(g);
-		return;
-	}
-	g->connecting = true;
-	g->since_ms = monotonic_ms();
-	s->connecting++;
-	g->next = s->guests;
-	s->guests = g;
-	if (session_new(&s->host, fd, &g->session) != 0) {
-		log_warn("server.accept", "%s", err_text());
-		guest_free(s, g);
-	}
-}
-
-static void
-on_accept_error(struct evconnlistener *l, void *arg)
-{
-	(void)l;
-	(void)arg;
-	log_error("server.accept", "%s: no collector can connect until this is over; with too many open files, raise LimitNOFILE", strerror(errno));
-}
-
-/* ---- the listener ---- */
-
-/* "[::]:7460", "0.0.0.0:7460", "backup.example.org:7460"; resolved once, at the start. */
-static int
-parse_listen(const char *text, struct sockaddr_storage *ret_sa, int *ret_len)
-{
-	const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
-	const char *colon = strrchr(text, ':');
-	struct addrinfo *found;
-	char name[256];
-	int rc;
-
-	assert(colon); /* the configuration was checked */
-	snprintf(name, sizeof name, "%.*s", (int)(colon - text), text);
-	size_t n = strlen(name);
-	if (n > 2 && name[0] == '[' && name[n - 1] == ']') {
-		memmove(name, name + 1, n - 2);
-		name[n - 2] = '\0';
-	}
-	rc = getaddrinfo(name, colon + 1, &hints, &found);
-	if (rc)
-		return err_set(ERR_CONFIG, "listen: %s: %s (an address and a port, as in 0.0.0.0:7460 or [::]:7460)", text, gai_strerror(rc));
-	memcpy(ret_sa, found->ai_addr, found->ai_addrlen);
-	*ret_len = (int)found->ai_addrlen;
-	freeaddrinfo(found);
-	return 0;
-}
-
-static int
-note_port(struct server *s)
-{
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} at = {.in6 = {0}};
-	socklen_t len = sizeof at;
-	char host[64] = "";
-
-	if (getsockname(evconnlistener_get_fd(s->listener), &at.any, &len) != 0)
-		return err_sys("asking for the address listened on");
-	if (at.any.sa_family == AF_INET6) {
-		s->port = ntohs(at.in6.sin6_port);
-		inet_ntop(AF_INET6, &at.in6.sin6_addr, host, sizeof host);
-		snprintf(s->listen, sizeof s->listen, "[%s]:%u", host, s->port);
-	} else {
-		s->port = ntohs(at.in.sin_port);
-		inet_ntop(AF_INET, &at.in.sin_addr, host, sizeof host);
-		snprintf(s->listen, sizeof s->listen, "%s:%u", host, s->port);
-	}
-	return 0;
-}
-
-static int
-start_listening(struct server *s)
-{
-	struct sockaddr_storage sa = {0};
-	int len = 0, err = parse_listen(server_config_main(s->conf)->listen, &sa, &len);
-
-	if (err)
-		return err;
-	s->listener = evconnlistener_new_bind(s->base, on_accept, s, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, LISTEN_BACKLOG,
-	    (struct sockaddr *)&sa, len);
-	if (!s->listener)
-		return err_sys("listening on %s: nothing can be received; correct `listen`, or end what listens there already", server_config_main(s->conf)->listen);
-	evconnlistener_set_error_cb(s->listener, on_accept_error);
-	return note_port(s);
-}
-
 /* ---- keeper ---- */
 
 static void
@@ -447,16 +236,10 @@ static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *s = arg;
-	struct guest *g;
 
 	(void)fd;
 	(void)what;
-	for (g = s->guests; g; g = g->next) {
-		session_check_pin(g->session);
-		/* A stranger who only stays would take the place of those who are let in. */
-		if (g->connecting && monotonic_ms() - g->since_ms > server_connecting_ms)
-			session_close(g->session, -ERR_TIMEOUT, "neither HELLO nor an enrolment came to its end in time");
-	}
+	server_guests_check(s);
 	for (size_t i = 0; i < s->n_seats; i++)
 		check_late(s, i);
 	notify_reap();
@@ -492,8 +275,7 @@ open_lanes(struct server *s)
 	if (err)
 		return err;
 	*p = (struct profile_setup){.base = s->base, .pool = s->pool, .store_fd = s->store_fd, .store = server_config_main(s->conf)->store};
-	s->host = (struct session_host){.base = s->base, .pool = s->pool, .identity = s->identity, .tenant = find_tenant,
-	    .authenticated = on_authenticated, .over = on_over, .arg = s};
+	server_guests_host(s);
 	p->lane_write = workpool_add_lane(s->pool, "write", WRITE_THREADS);
 	p->lane_sync = workpool_add_lane(s->pool, "sync", SYNC_THREADS);
 	p->lane_jobs = workpool_add_lane(s->pool, "jobs", 1);
@@ -515,7 +297,7 @@ open_rest(struct server *s)
 	if (err == 0)
 		err = add_known(s);
 	if (err == 0)
-		err = start_listening(s);
+		err = server_guests_listen(s);
 	if (err == 0 && (!(s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s)) || event_add(s->tick, &(struct timeval){.tv_sec = TICK_S}) != 0))
 		err = err_set(ERR_NOMEM, "starting the server");
 	return err;
@@ -554,15 +336,9 @@ server_free(struct server *s)
 	if (!s)
 		return;
 	s->ending = true;
-	if (s->listener)
-		evconnlistener_free(s->listener);
 	if (s->tick)
 		event_free(s->tick);
-	for (struct guest *g = s->guests, *next; g; g = next) {
-		next = g->next;
-		session_free(g->session);
-		guest_free(s, g);
-	}
+	server_guests_end(s);
 	keeper_link_free(s->keeper);
 	workpool_free(s->pool);
 	for (size_t i = 0; i < s->n_seats; i++)

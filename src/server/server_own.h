@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * server_own - the server's own state, shared by server.c (life, connections), server_status.c (facts), server_enrol.c (who
- * may come in) and server_orders.c (what the keeper is asked), and by nothing else.
+ * server_own - the server's own state, shared by server.c (life), server_guests.c (connections), server_status.c (facts),
+ * server_enrol.c (tokens and certificates) and server_orders.c (what the keeper is asked), and by nothing else.
  */
 #ifndef SERVER_SERVER_OWN_H
 #define SERVER_SERVER_OWN_H
@@ -80,6 +80,13 @@ struct server {
 int server_add_tenant(struct server *s, const char *name);
 struct tenant *server_tenant(const struct server *s, const char *profile);
 int64_t server_now_ns(void);
+
+/* server_guests.c: what a session asks of the server; the listener; revoked certificates and strangers who stay too long; the end of
+ * the listener and of every session. */
+void server_guests_host(struct server *s);
+int server_guests_listen(struct server *s);
+void server_guests_check(struct server *s);
+void server_guests_end(struct server *s);
 
 /* A set was re-read: what was found decides the profile's state. */
 void server_note_verified(struct server *s, const char *profile, const struct report_set *set);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* tidemark-collector - joins configuration, profiles and control socket; everything else is theirs. */
 #include <event2/event.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -72,10 +71,7 @@ main(int argc, char **argv)
 	int status = 1, err;
 
 	log_set_name("collector");
-	/* Frames of up to 1 MiB come and go all the time: kept in the heap they cost no page faults. */
-	mallopt(M_MMAP_THRESHOLD, 4 << 20);
-	mallopt(M_TRIM_THRESHOLD, 16 << 20);
-	mallopt(M_ARENA_MAX, 2);
+	daemon_heap(16);
 	daemon_arguments(argc, argv, "tidemark-collector", "replicates post offices and domains to a tidemark server", COLLECTOR_CONF_DEFAULT,
 	    &arguments);
 	if (collector_config_load(arguments.config, &conf) != 0) {

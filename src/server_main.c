@@ -75,6 +75,7 @@ main(int argc, char **argv)
 	int status;
 
 	log_set_name("server");
+	daemon_heap(64);
 	daemon_arguments(argc, argv, "tidemark-server", "receives from collectors and keeps daily backup sets", SERVER_CONF_DEFAULT, &arguments);
 	umask(0027);
 	raise_descriptors();

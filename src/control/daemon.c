@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -136,6 +137,16 @@ start_watchdog(struct daemon *d)
 	d->watchdog = event_new(d->base, -1, EV_PERSIST, on_watchdog, d);
 	if (d->watchdog)
 		event_add(d->watchdog, &period);
+}
+
+/* ---- memory ---- */
+
+void
+daemon_heap(int kept_mib)
+{
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	mallopt(M_TRIM_THRESHOLD, kept_mib << 20);
+	mallopt(M_ARENA_MAX, 2);
 }
 
 /* ---- signals ---- */

@@ -422,6 +422,7 @@ office_reload(struct office *p, const struct conf *conf)
 		replicator_set_bandwidth(p->replicator, config->bandwidth);
 	if (p->snapshot)
 		snapshot_set_config(p->snapshot, config, p->zone);
+	event_active(p->tick, EV_TIMEOUT, 0); /* a schedule that is new may be due */
 	return 0;
 }
 

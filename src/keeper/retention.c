@@ -9,6 +9,12 @@
 #define JUMP_NS (25 * HOUR_NS)  /* a day, and the hour that summer time makes of it */
 #define THAW_SETS 2u
 
+int64_t
+retention_made(int64_t t0_ns, int64_t sealed_ns)
+{
+	return t0_ns > sealed_ns ? t0_ns : sealed_ns;
+}
+
 bool
 retention_jumped(const struct retention_clock *mark, const struct retention_clock *now)
 {
@@ -56,7 +62,7 @@ retention_pick(const struct retention_set *sets, size_t n, uint32_t keep_days, i
 
 	for (size_t i = 0; i < n; i++) {
 		int64_t age;
-		bool old = !__builtin_sub_overflow(now_ns, sets[i].t0_ns, &age) && age / DAY_NS >= (int64_t)keep_days;
+		bool old = !__builtin_sub_overflow(now_ns, sets[i].made_ns, &age) && age / DAY_NS >= (int64_t)keep_days;
 
 		ret_drop[i] = keep_days > 0 && old && good_above(sets, n, sets[i].number) >= need;
 		dropped += ret_drop[i];

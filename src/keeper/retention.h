@@ -2,8 +2,9 @@
 /*
  * retention - which sets leave, and that what they alone held leaves the disk.
  *
- * A set leaves when it is older than keep_days by its T0 *and* enough newer good sets exist; so a wrong clock alone deletes
- * nothing, and the newest good set never leaves.  When the wall clock moved by more than 25 hours against the mark that is
+ * A set leaves when it is older than keep_days *and* enough newer good sets exist; so a wrong clock alone deletes nothing, and the
+ * newest good set never leaves.  Its age is counted from its T0, which the collector's clock gave, or from its sealing, by the
+ * server's, whichever is later: one of the two may have been wrong on that day.  When the wall clock moved by more than 25 hours against the mark that is
  * kept with the catalogue, nothing leaves until two further good sets have been made.
  *
  * Threads: decisions are pure; the rest one at a time a vault.
@@ -37,9 +38,12 @@ struct retention_mark {
 
 struct retention_set {
 	uint32_t number;        /* ascending */
-	int64_t t0_ns;
+	int64_t made_ns;        /* retention_made() */
 	bool good;              /* sealed, and no re-reading found a difference */
 };
+
+/* From when a set's age counts. */
+int64_t retention_made(int64_t t0_ns, int64_t sealed_ns);
 
 /* True when the wall clock moved by more than 25 hours between the two, as far as one can tell.  A machine that was off for
  * longer looks the same, and is treated alike: freezing costs disk, not sets. */

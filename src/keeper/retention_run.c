@@ -126,7 +126,8 @@ sets_read(struct vault *v, struct sets *ret_sets)
 	}
 	for (size_t i = 0; i < s.n_rows; i++)
 		if (s.rows[i].state == SET_SEALED) {
-			s.rules[s.n] = (struct retention_set){s.rows[i].number, s.rows[i].t0_ns, s.rows[i].verified != SET_DIFFERS};
+			s.rules[s.n] = (struct retention_set){s.rows[i].number, retention_made(s.rows[i].t0_ns, s.rows[i].sealed_ns),
+			    s.rows[i].verified != SET_DIFFERS};
 			s.of[s.n++] = i;
 		}
 	*ret_sets = s;

@@ -57,6 +57,15 @@ age_alone_deletes_nothing(void **state)
 }
 
 static void
+a_set_is_as_old_as_the_later_of_two_clocks_says(void **state)
+{
+	(void)state;
+	assert_true(retention_made(NOW - 400 * DAY, NOW) == NOW); /* the collector's clock stood in another year */
+	assert_true(retention_made(NOW, NOW - 400 * DAY) == NOW); /* the server's did */
+	assert_true(retention_made(NOW - HOUR, NOW) == NOW);
+}
+
+static void
 the_newest_good_set_never_leaves(void **state)
 {
 	const int bad_after[] = {100, -99, -98, -97, -96}; /* negative: not good */
@@ -188,7 +197,7 @@ on_gone(void *arg, const struct report_gone *gone, size_t n)
 static void
 make_old(struct set_row *set, int days)
 {
-	set->t0_ns = vault_now_ns() - days * DAY - HOUR;
+	set->t0_ns = set->sealed_ns = vault_now_ns() - days * DAY - HOUR;
 	good(catalogue_put_set(st.vault->catalogue, set));
 }
 
@@ -353,6 +362,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sets_older_than_keep_days_leave),
 		cmocka_unit_test(age_alone_deletes_nothing),
+		cmocka_unit_test(a_set_is_as_old_as_the_later_of_two_clocks_says),
 		cmocka_unit_test(the_newest_good_set_never_leaves),
 		cmocka_unit_test(a_set_that_differs_counts_for_nothing),
 		cmocka_unit_test(keep_days_zero_keeps_all),

@@ -57,7 +57,7 @@ struct dbcopy_figures {
 struct dbcopy_events {
 	void (*file)(const struct dbcopy_file *file, void *arg); /* builtin only */
 	void (*progress)(uint64_t files, uint64_t bytes, void *arg);
-	/* Once.  0: everything that must be there is there. */
+	/* Once.  0: everything that must be there is there.  `text` and `figures` live until dbcopy_free(). */
 	void (*done)(int err, const char *text, const struct dbcopy_figures *figures, void *arg);
 };
 

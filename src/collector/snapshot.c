@@ -382,10 +382,11 @@ copied(int err, const char *text, const struct dbcopy_figures *figures, void *ar
 		return;
 	}
 	if (err) {
-		/* The child is gone: nothing is left to wait for. */
-		dbcopy_free(s->dbcopy);
-		s->dbcopy = NULL;
+		struct dbcopy *gone = s->dbcopy; /* `text` lies in it */
+
+		s->dbcopy = NULL; /* nothing is left to wait for */
 		fail(s, err, text);
+		dbcopy_free(gone);
 		return;
 	}
 	s->record.files_copied = s->files_before + figures->files_copied;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/relpath.h"
 #include "replicator/own.h"
@@ -89,7 +90,7 @@ bake(struct replicator *r, struct barrier *b)
 	struct baking *k = calloc(1, sizeof *k);
 
 	b->again_ms = now_ms(r) + COOKIE_AGAIN_MS;
-	snprintf(b->cookie, sizeof b->cookie, "cookie-%" PRIx64 "-%" PRIu64, (uint64_t)wall_ns(), b->id);
+	snprintf(b->cookie, sizeof b->cookie, "cookie-%" PRIx64 "-%" PRIu64, (uint64_t)clock_wall_ns(), b->id);
 	if (!k || asprintf(&k->path, "%s/%s", r->setup.cookie_dir, b->cookie) < 0) {
 		free(k);
 		return; /* another try comes */

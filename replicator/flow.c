@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/relpath.h"
@@ -253,7 +254,7 @@ note_trouble(struct replicator *r, struct work *w, int64_t delay_ms)
 
 	*n = (struct note){.owner = w, .done = on_trouble_noted, .trouble = true, .path = w->path, .text = w->text};
 	n->code = (enum err)(w->err < 0 ? -w->err : w->err);
-	n->now_ns = wall_ns();
+	n->now_ns = clock_wall_ns();
 	n->next_ns = n->now_ns + delay_ms * 1000000;
 	if (!w->row) {
 		n->append = true;

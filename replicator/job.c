@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "replicator/own.h"
@@ -133,7 +134,7 @@ replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg)
 {
 	struct snapshot *sn = r->snapshot;
 
-	r->copied_ns = wall_ns();
+	r->copied_ns = clock_wall_ns();
 	if (!sn || !(sn->sweep = sweep_new(r, ""))) {
 		promise_keep(r, done, arg, -ERR_NOMEM, "staging could not be held");
 		return;

@@ -206,7 +206,6 @@ struct replicator {
 void pump_wake(struct replicator *r);
 void errand_start(struct replicator *r, int lane, struct errand *e);
 int64_t now_ms(const struct replicator *r);  /* monotonic */
-int64_t wall_ns(void);
 void state_changed(struct replicator *r);
 /* Owes a callback: it is called from the pump, never from inside a call. */
 void promise_keep(struct replicator *r, replicator_done *done, void *arg, int err, const char *text);

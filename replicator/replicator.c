@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "journal/journal.h"
@@ -19,23 +19,9 @@
 /* ---- clocks and errands ---- */
 
 int64_t
-wall_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-int64_t
 now_ms(const struct replicator *r)
 {
-	struct timespec t;
-
-	if (r->setup.clock_ms)
-		return r->setup.clock_ms();
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return r->setup.clock_ms ? r->setup.clock_ms() : clock_steady_ms();
 }
 
 void
@@ -368,7 +354,7 @@ static int
 make_parts(struct replicator *r)
 {
 	const struct replicator_setup *s = &r->setup;
-	uint64_t seed = s->seed ? s->seed : (uint64_t)wall_ns();
+	uint64_t seed = s->seed ? s->seed : (uint64_t)clock_wall_ns();
 	int err;
 
 	r->wake = event_new(s->base, -1, 0, on_wake, r);

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/relpath.h"
 #include "livetree.h"
@@ -47,15 +47,6 @@ struct scan_level {
 	char *after;
 	bool last_page;
 };
-
-static int64_t
-wall_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* The ctime, which moves with every mtime and also when the directory itself was moved away and back. */
 static int64_t
@@ -273,7 +264,7 @@ read_page(struct scan *s)
 static void
 count_drift(struct scan *s, int64_t changed_ns)
 {
-	if (s->slow && changed_ns < wall_ns() - DRIFT_NS)
+	if (s->slow && changed_ns < clock_wall_ns() - DRIFT_NS)
 		s->drift++;
 }
 
@@ -306,7 +297,7 @@ compare_file(struct scan *s, char *path, const struct stat *st)
 	bool was_dir;
 
 	/* One that changed a moment ago may still be being written, which its directory's mtime would not tell. */
-	if (look_stat(st).ctime_ns > wall_ns() - SETTLED_NS)
+	if (look_stat(st).ctime_ns > clock_wall_ns() - SETTLED_NS)
 		l->dir->stamp_ns = 0;
 	if (!differs(s, path, st, &was_dir)) {
 		free(path);
@@ -346,7 +337,7 @@ list(struct scan *s, int fd, const char *path, const struct stat *st)
 		return;
 	}
 	l->stamp_ns = stamp_of(st);
-	if (blob && l->stamp_ns < wall_ns() - SETTLED_NS)
+	if (blob && l->stamp_ns < clock_wall_ns() - SETTLED_NS)
 		l->dir->stamp_ns = l->stamp_ns;
 }
 

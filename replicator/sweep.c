@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/relpath.h"
@@ -297,7 +298,7 @@ note_sweep_trouble(struct replicator *r, struct sweep *sw, int code)
 {
 	sw->note = (struct note){.owner = sw, .done = on_sweep_trouble, .trouble = true, .path = sw->dir, .text = sw->text};
 	sw->note.code = (enum err)(code < 0 ? -code : code);
-	sw->note.now_ns = wall_ns();
+	sw->note.now_ns = clock_wall_ns();
 	sw->note.next_ns = sw->note.now_ns + (sw->due_ms - now_ms(r)) * 1000000;
 	sw->busy = true;
 	settle_add(r->settle, &sw->note);
@@ -510,7 +511,7 @@ ask_dir(struct asking *a, const char *dir)
 
 	a->changes[a->n].path = strndup(dir, len);
 	a->changes[a->n].kind = CHANGE_RESCAN;
-	a->changes[a->n].seen_ns = wall_ns();
+	a->changes[a->n].seen_ns = clock_wall_ns();
 	a->n += a->changes[a->n].path != NULL;
 }
 

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
@@ -56,15 +56,6 @@ struct program {
 	int append_err;
 	char append_text[512];
 };
-
-static int64_t
-now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* ---- remembering ---- */
 
@@ -126,7 +117,7 @@ append_ripe(struct program *p)
 {
 	if (p->appending)
 		return;
-	if (watcher_take(p->watcher, now_ns(), &p->batch, &p->n_batch) != 0) {
+	if (watcher_take(p->watcher, clock_wall_ns(), &p->batch, &p->n_batch) != 0) {
 		fail(p);
 	} else if (p->n_batch) {
 		p->appending = true;
@@ -169,7 +160,7 @@ turn(struct program *p)
 {
 	bool more;
 
-	if (watcher_drain(p->watcher, EVENTS_A_TURN, now_ns(), &more) != 0) {
+	if (watcher_drain(p->watcher, EVENTS_A_TURN, clock_wall_ns(), &more) != 0) {
 		fail(p);
 		return;
 	}
@@ -211,7 +202,7 @@ on_poll(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	turn(p);
-	if (watcher_poll(p->watcher, now_ns()) != 0)
+	if (watcher_poll(p->watcher, clock_wall_ns()) != 0)
 		log_warn("watcher.poll", "profile=%s: %s", p->profile, err_text());
 	tell_root(p);
 	append_ripe(p);
@@ -301,7 +292,7 @@ watch(struct program *p)
 	if (err == 0)
 		err = watcher_new(p->tree, p->source, p->cookie_dir, &p->watcher);
 	if (err == 0)
-		err = watcher_start(p->watcher, now_ns());
+		err = watcher_start(p->watcher, clock_wall_ns());
 	if (err == 0)
 		err = open_handover(p);
 	if (err == 0)

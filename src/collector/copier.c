@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "collector/copier.h"
@@ -208,13 +209,11 @@ calm_stat(int from, struct stat *ret_st)
 	const struct timespec tick = {.tv_nsec = TICK_NS};
 
 	for (int i = 0;; i++) {
-		struct timespec now;
 		int64_t age;
 
 		if (fstat(from, ret_st) != 0)
 			return err_sys("looking at the database");
-		clock_gettime(CLOCK_REALTIME, &now);
-		age = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - mtime_ns(ret_st);
+		age = clock_wall_ns() - mtime_ns(ret_st);
 		if (age < 0 || age >= TICK_NS)
 			return 0;
 		if (i == CALM_TRIES)

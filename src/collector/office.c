@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
@@ -102,7 +102,7 @@ on_job(const struct job_record *record, void *arg)
 
 	/* DBCOPY has ended well as soon as the job streams. */
 	if (record->phase > JOB_COPY && record->result == JOB_RUNNING && memo_facts(p->memo)->last_dbcopy_ns < record->t0_ns) {
-		memo_facts(p->memo)->last_dbcopy_ns = office_now_ns();
+		memo_facts(p->memo)->last_dbcopy_ns = clock_wall_ns();
 		memo_store(p->memo);
 	}
 	changed(p);
@@ -196,7 +196,7 @@ today(const struct office *p)
 {
 	struct civil c;
 
-	zone_civil(p->zone, office_now_ns() / 1000000000, &c);
+	zone_civil(p->zone, clock_wall_ns() / 1000000000, &c);
 	return civil_date(&c);
 }
 
@@ -211,10 +211,10 @@ keep_schedule(struct office *p)
 		return;
 	/* Nothing that was due before the profile's first start is missed. */
 	if (!memo->last_slot_s) {
-		memo->last_slot_s = office_now_ns() / 1000000000;
+		memo->last_slot_s = clock_wall_ns() / 1000000000;
 		memo_store(p->memo);
 	}
-	if (!schedule_next(p->schedule, p->zone, office_now_ns() / 1000000000, memo->last_slot_s, &slot) || !slot.late)
+	if (!schedule_next(p->schedule, p->zone, clock_wall_ns() / 1000000000, memo->last_slot_s, &slot) || !slot.late)
 		return;
 	if (snapshot_start(p->snapshot, "schedule", slot.date, NULL, NULL, &id) != 0) {
 		if (!p->tried_slot_failed)
@@ -312,7 +312,7 @@ close_lost_jobs(struct office *p)
 
 			r.result = JOB_FAILED;
 			r.code = ERR_INTERRUPTED;
-			r.ended_ns = office_now_ns();
+			r.ended_ns = clock_wall_ns();
 			snprintf(r.text, sizeof r.text, "the collector was ended in the middle of it; the server may still have sealed the set");
 			jobs_put(p->jobs, &r);
 		}
@@ -342,7 +342,7 @@ office_new(const struct office_setup *setup, struct office **ret_office)
 	if (!p)
 		return err_set(ERR_NOMEM, "opening profile %s", setup->name);
 	p->setup = *setup;
-	p->started_ns = office_now_ns();
+	p->started_ns = clock_wall_ns();
 	p->lane_journal = -1;
 	err = name_paths(p);
 	if (err == 0)

@@ -3,7 +3,6 @@
 #ifndef COLLECTOR_OFFICE_PRIVATE_H
 #define COLLECTOR_OFFICE_PRIVATE_H
 
-#include <time.h>
 
 #include "collector/office.h"
 
@@ -42,14 +41,5 @@ void office_open_tree(struct office *p);
 void office_learn_volumes(struct office *p);
 /* An operator says that the tree is right as it lies there now. */
 void office_accept_tree(struct office *p);
-
-static inline int64_t
-office_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 #endif

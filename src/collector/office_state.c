@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fsio.h"
 #include "collector/config.h"
 #include "collector/dbcopy.h"
@@ -23,7 +24,7 @@ static void
 ask_space(struct office *p)
 {
 	uint64_t total, inodes;
-	int64_t now = office_now_ns() / 1000000000;
+	int64_t now = clock_wall_ns() / 1000000000;
 	int fd;
 
 	/* A stat of a file system that hangs would hang the loop: once a minute is enough to risk. */
@@ -66,7 +67,7 @@ static void
 judge_all(const struct office *p, struct collector_profile_status *s)
 {
 	const struct replicator_status *f = &s->flow;
-	int64_t now = office_now_ns(), newest = f->last_sealed_ns > p->started_ns ? f->last_sealed_ns : p->started_ns;
+	int64_t now = clock_wall_ns(), newest = f->last_sealed_ns > p->started_ns ? f->last_sealed_ns : p->started_ns;
 	bool scheduled = s->next_run_s != 0;
 
 	if (f->last_sealed_ns)
@@ -133,7 +134,7 @@ office_status(struct office *p, struct collector_profile_status *s)
 	s->job = p->snapshot ? snapshot_job(p->snapshot) : NULL;
 	s->last_job = last_ended(p);
 	s->last_dbcopy_ns = memo_facts(p->memo)->last_dbcopy_ns;
-	if (schedule_next(p->schedule, p->zone, office_now_ns() / 1000000000, memo_facts(p->memo)->last_slot_s, &slot))
+	if (schedule_next(p->schedule, p->zone, clock_wall_ns() / 1000000000, memo_facts(p->memo)->last_slot_s, &slot))
 		s->next_run_s = slot.at_s;
 	if (p->watcher)
 		watcher_link_status(p->watcher, &w);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
@@ -74,15 +75,6 @@ struct snapshot {
 	void *changed_arg;
 };
 
-static int64_t
-now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /* ---- the record ---- */
 
 static void
@@ -113,7 +105,7 @@ store_record(struct snapshot *s)
 static void
 enter_phase(struct snapshot *s, enum job_phase phase)
 {
-	int64_t now = now_ns();
+	int64_t now = clock_wall_ns();
 
 	if (phase == s->record.phase && phase != JOB_CHECK)
 		return;
@@ -180,7 +172,7 @@ finish(struct snapshot *s, enum job_result result)
 	free(s->log_path);
 	s->staging = s->log_path = NULL;
 	count_sent(s);
-	s->record.ended_ns = now_ns();
+	s->record.ended_ns = clock_wall_ns();
 	s->record.phase_ms[s->record.phase] += (s->record.ended_ns - s->phase_since_ns) / 1000000;
 	s->record.result = result;
 	if (result == JOB_GOOD || result == JOB_WARNED)
@@ -534,7 +526,7 @@ prepare_done(struct job *job, bool cancelled)
 		fail(s, cancelled ? -ERR_STOPPED : s->prepare_err, cancelled ? "the collector is ending" : s->prepare_text);
 		return;
 	}
-	s->record.t0_ns = now_ns();
+	s->record.t0_ns = clock_wall_ns();
 	s->begun = true;
 	replicator_job_begin(s->setup.replicator, s->record.id, s->record.date, s->record.t0_ns, begun, s);
 }
@@ -597,7 +589,7 @@ snapshot_start(struct snapshot *s, const char *origin, uint32_t date, void (*don
     uint64_t *ret_id)
 {
 	struct replicator_status flow;
-	int64_t now = now_ns();
+	int64_t now = clock_wall_ns();
 
 	if (s->step != STEP_IDLE)
 		return err_set(ERR_BUSY, "job %llu of %s is running (phase %s)", (unsigned long long)s->record.id, s->setup.profile,

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/block.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "collector/config.h"
@@ -45,15 +46,6 @@ struct watcher_link {
 	int wait_s;            /* before the next start */
 	int64_t start_after_s; /* monotonic */
 };
-
-static int64_t
-now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
-}
 
 char *
 watcher_fingerprint(const struct conf *conf, const char *profile)
@@ -284,10 +276,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 			go_down(l);
 		return;
 	}
-	if (!l->pid && now_s() >= l->start_after_s) {
+	if (!l->pid && clock_steady_ms() / 1000 >= l->start_after_s) {
 		if (start(l) != 0)
 			log_error("watcher.start", "profile=%s: %s: changes are found by scans only until it runs", l->profile, err_text());
-		l->start_after_s = now_s() + l->wait_s;
+		l->start_after_s = clock_steady_ms() / 1000 + l->wait_s;
 		l->wait_s = l->wait_s * 2 > START_AGAIN_MAX_S ? START_AGAIN_MAX_S : l->wait_s * 2;
 	}
 	evtimer_add(l->tick, &try_every);
@@ -320,7 +312,7 @@ watcher_link_new(struct event_base *base, const struct conf *conf, const char *c
 		return err;
 	}
 	if (getenv("NOTIFY_SOCKET") && getenv("INVOCATION_ID"))
-		l->start_after_s = now_s() + SYSTEMD_GRACE_S;
+		l->start_after_s = clock_steady_ms() / 1000 + SYSTEMD_GRACE_S;
 	event_active(l->tick, EV_TIMEOUT, 0);
 	*ret_link = l;
 	return 0;

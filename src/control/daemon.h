@@ -25,8 +25,8 @@ struct daemon_arguments {
 void daemon_arguments(int argc, char **argv, const char *program, const char *purpose, const char *default_config,
     struct daemon_arguments *ret_arguments);
 
-/* Frames of up to 1 MiB come and go all the time: kept in the heap they cost no page faults, which were a quarter of a busy server's time.  Up
- * to `kept_mib` that are free stay with the process.  To be called before the first thread. */
+/* Frames of up to 1 MiB come and go all the time: kept in the heap they cost no page faults.  Up to `kept_mib` that are free stay
+ * with the process.  To be called before the first thread. */
 void daemon_heap(int kept_mib);
 
 int daemon_new(struct event_base *base, void (*reload)(void *arg), void *arg, struct daemon **ret_daemon);

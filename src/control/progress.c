@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/progress.h"
+#include "base/clock.h"
 
 #define PLAIN_EVERY_MS 30000
 #define DRAW_EVERY_MS 100
@@ -19,15 +19,6 @@ static struct {
 	uint64_t done, total;
 	bool drawn;
 } p;
-
-static int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static int
 columns(void)
@@ -63,7 +54,7 @@ draw_bar(int64_t elapsed_s)
 static void
 draw(bool now)
 {
-	int64_t ms = now_ms();
+	int64_t ms = clock_steady_ms();
 
 	if (p.none || (!now && ms - p.drawn_ms < (p.terminal ? DRAW_EVERY_MS : PLAIN_EVERY_MS)))
 		return;
@@ -83,7 +74,7 @@ progress_begin(enum progress_mode mode)
 	memset(&p, 0, sizeof p);
 	p.none = mode == PROGRESS_NONE;
 	p.terminal = isatty(STDERR_FILENO);
-	p.began_ms = p.drawn_ms = now_ms();
+	p.began_ms = p.drawn_ms = clock_steady_ms();
 	snprintf(p.phase, sizeof p.phase, "waiting");
 }
 

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "keeper/seal.h"
@@ -405,7 +406,7 @@ seal_new(struct vault *v, const struct order *order, struct task *task, struct s
 		err = fail(&s, err);
 	} else {
 		/* W3 is open; within, W4 */
-		err = catalogue_merge(v->catalogue, vault_now_ns(), ret_set);
+		err = catalogue_merge(v->catalogue, clock_wall_ns(), ret_set);
 		failpoint("seal.merged");
 		/* W5 is open */
 	}
@@ -483,7 +484,7 @@ backupset_recover(struct vault *v)
 		if (!err)
 			err = fsio_sync_dir(v->creating, "recover.creating");
 		if (!err)
-			err = catalogue_merge(v->catalogue, vault_now_ns(), &sealed);
+			err = catalogue_merge(v->catalogue, clock_wall_ns(), &sealed);
 		if (!err)
 			set_row_fini(&sealed);
 	} else {

@@ -3,9 +3,10 @@
  * retention - which sets leave, and that what they alone held leaves the disk.
  *
  * A set leaves when it is older than keep_days *and* enough newer good sets exist; so a wrong clock alone deletes nothing, and the
- * newest good set never leaves.  Its age is counted from its T0, which the collector's clock gave, or from its sealing, by the
- * server's, whichever is later: one of the two may have been wrong on that day.  When the wall clock moved by more than 25 hours against the mark that is
- * kept with the catalogue, nothing leaves until two further good sets have been made.
+ * newest good set never leaves.  Its age counts from its T0, which the collector's clock gave, or from its sealing, by the
+ * server's, whichever is later: one of the two may have been wrong on that day; a set from a clock in the future stays until
+ * then.  When the wall clock moved by more than 25 hours against the mark that is kept with the catalogue, nothing leaves until
+ * two further good sets have been made.
  *
  * Threads: decisions are pure; the rest one at a time a vault.
  */

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
@@ -81,7 +82,7 @@ boot_id(char ret_id[sizeof(((struct retention_clock *)0)->boot_id)])
 static int
 clock_now(struct retention_clock *ret_now)
 {
-	struct retention_clock now = {.wall_ns = vault_now_ns()};
+	struct retention_clock now = {.wall_ns = clock_wall_ns()};
 	struct timespec boot;
 	int err = boot_id(now.boot_id);
 
@@ -201,7 +202,7 @@ drop_old(struct vault *v, struct sets *s, uint32_t keep_days, struct task *task,
 
 	if (!drop)
 		return err_set(ERR_NOMEM, "out of memory for the list of sets");
-	retention_pick(s->rules, s->n, keep_days, vault_now_ns(), drop);
+	retention_pick(s->rules, s->n, keep_days, clock_wall_ns(), drop);
 	for (size_t i = 0; !err && i < s->n; i++) {
 		if (!drop[i])
 			continue;

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -151,13 +150,4 @@ vault_names(int dirfd, int (*visit)(const char *name, void *arg), void *arg)
 		err = err_sys("list a directory");
 	closedir(dir);
 	return err;
-}
-
-int64_t
-vault_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }

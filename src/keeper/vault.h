@@ -35,6 +35,5 @@ void vault_close(struct vault *v); /* NULL is fine */
 int vault_names(int dirfd, int (*visit)(const char *name, void *arg), void *arg);
 
 /* Now, by the wall. */
-int64_t vault_now_ns(void);
 
 #endif

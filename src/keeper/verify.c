@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "keeper/copy.h"
@@ -273,7 +274,7 @@ verify_set(struct vault *vault, struct set_row *set, enum verify_depth depth, st
 	else if (depth == VERIFY_ALL || set->verified == SET_UNKNOWN)
 		changed.verified = SET_GOOD;
 	if (depth == VERIFY_NEW)
-		changed.scrubbed_ns = vault_now_ns();
+		changed.scrubbed_ns = clock_wall_ns();
 	err = catalogue_put_set(vault->catalogue, &changed);
 	if (err)
 		return err;

@@ -16,6 +16,7 @@ struct index {
 	struct treemap tree;
 };
 
+/* A path, or its hash where it is longer than a key may be. */
 struct index_key {
 	uint8_t bytes[STORE_KEY_MAX];
 	size_t len;

@@ -16,9 +16,9 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -45,7 +45,7 @@ struct keeper_link {
 	struct event *start_timer;
 	struct bufferevent *io; /* NULL: down */
 	pid_t pid;
-	time_t started_s;
+	int64_t started_s; /* of the steady clock */
 	int64_t backoff_ms;
 	uint64_t restarts, next_id;
 	struct pendings pendings;
@@ -74,15 +74,6 @@ find_keeper(void)
 		return program;
 	free(program);
 	return strdup(KEEPER);
-}
-
-static time_t
-monotonic_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
 }
 
 /* ---- orders and their ends ---- */
@@ -179,7 +170,7 @@ went_down(struct keeper_link *k)
 	close_socket(k);
 	say_how_it_ended(k, text, sizeof text);
 	log_error("keeper_link.down", "%s", text);
-	if (monotonic_s() - k->started_s >= STEADY_S)
+	if (clock_steady_ms() / 1000 - k->started_s >= STEADY_S)
 		k->backoff_ms = BACKOFF_FIRST_MS;
 	k->restarts++;
 	start_later(k);
@@ -291,7 +282,7 @@ start(struct keeper_link *k)
 	}
 	bufferevent_setcb(k->io, on_read, NULL, on_event, k);
 	bufferevent_enable(k->io, EV_READ | EV_WRITE);
-	k->started_s = monotonic_s();
+	k->started_s = clock_steady_ms() / 1000;
 	return 0;
 }
 

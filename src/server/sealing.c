@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "server/index.h"
@@ -17,15 +17,6 @@
 #include "wire/wire.h"
 
 #define META_JOB "job"
-
-static int64_t
-now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 /* ---- life ---- */
 
@@ -66,7 +57,7 @@ keep_record(struct sealing *s)
 void
 sealing_enter_phase(struct sealing *s, enum job_phase phase)
 {
-	int64_t now = now_ns();
+	int64_t now = clock_wall_ns();
 
 	s->record.phase_ms[s->record.phase] += (now - s->phase_began_ns) / 1000000;
 	s->phase_began_ns = now;
@@ -77,7 +68,7 @@ sealing_enter_phase(struct sealing *s, enum job_phase phase)
 static void
 start_record(struct sealing *s)
 {
-	s->record = (struct job_record){.id = s->job, .date = s->date, .t0_ns = s->t0_ns, .started_ns = now_ns(), .phase = JOB_STREAM,
+	s->record = (struct job_record){.id = s->job, .date = s->date, .t0_ns = s->t0_ns, .started_ns = clock_wall_ns(), .phase = JOB_STREAM,
 	    .result = JOB_RUNNING};
 	snprintf(s->record.profile, sizeof s->record.profile, "%s", tenant_name(s->t));
 	snprintf(s->record.origin, sizeof s->record.origin, "collector");
@@ -93,7 +84,7 @@ sealing_end_record(struct sealing *s, enum job_result result, int code, const ch
 	sealing_enter_phase(s, s->record.phase);
 	s->record.result = result;
 	s->record.code = code < 0 ? -code : code;
-	s->record.ended_ns = now_ns();
+	s->record.ended_ns = clock_wall_ns();
 	snprintf(s->record.text, sizeof s->record.text, "%s", text);
 	keep_record(s);
 	if (result == JOB_FAILED)
@@ -412,7 +403,7 @@ sealing_load(struct sealing *s)
 		known = jobs ? jobs_find(jobs, s->job) : NULL;
 		if (known)
 			s->record = *known;
-		s->phase_began_ns = now_ns();
+		s->phase_began_ns = clock_wall_ns();
 	}
 	free(text);
 }

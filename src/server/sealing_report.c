@@ -75,8 +75,7 @@ tell_sealed(struct sealing *s, const struct report_set *set)
 
 	m.u.sealed.job = s->job;
 	m.u.sealed.note = set->note;
-	m.u.sealed.set = (struct wire_set){.name = set->name, .started_ns = set->started_ns, .sealed_ns = set->sealed_ns, .files = set->files,
-	    .bytes = set->bytes, .verified = set->verified, .state = set->warnings};
+	m.u.sealed.set = tenant_wire_set(set);
 	tenant_tell(s->t, &m);
 }
 

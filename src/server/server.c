@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/fsio.h"
@@ -29,16 +29,6 @@
 #define WRITE_THREADS 4
 #define SYNC_THREADS 8 /* they wait for the disk */
 #define READ_THREADS 2
-
-
-int64_t
-server_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 /* ---- tenants ---- */
 
@@ -315,7 +305,7 @@ server_new(struct event_base *base, struct conf *conf, const char *file, struct 
 	s->base = base;
 	s->conf = conf;
 	s->store_fd = -1;
-	s->started_ns = server_now_ns();
+	s->started_ns = clock_wall_ns();
 	s->file = strdup(file);
 	log_set_level((enum log_level)server_config_main(conf)->log_level);
 	err = s->file ? open_rest(s) : err_set(ERR_NOMEM, "starting the server");

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/workpool.h"
@@ -109,7 +110,7 @@ reached_address(const struct server *s, char *out, size_t size)
 int
 server_token_create(struct server *s, const char *profile, int64_t ttl_s, server_granted *done, void *arg)
 {
-	struct granting g = {.now_s = server_now_ns() / 1000000000, .ttl_s = ttl_s, .done = done, .arg = arg};
+	struct granting g = {.now_s = clock_wall_ns() / 1000000000, .ttl_s = ttl_s, .done = done, .arg = arg};
 	int err;
 
 	if (!identity_name_valid(profile))

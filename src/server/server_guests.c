@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -22,15 +22,6 @@
 #define LISTEN_BACKLOG 256
 
 int64_t server_connecting_ms = 60000;
-
-static int64_t
-monotonic_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
-}
 
 /* ---- connections ---- */
 
@@ -139,7 +130,7 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int
 		return;
 	}
 	g->connecting = true;
-	g->since_ms = monotonic_ms();
+	g->since_ms = clock_steady_ms();
 	s->connecting++;
 	g->next = s->guests;
 	s->guests = g;
@@ -241,7 +232,7 @@ server_guests_check(struct server *s)
 	for (struct guest *g = s->guests; g; g = g->next) {
 		session_check_pin(g->session);
 		/* A stranger who only stays would take the place of those who are let in. */
-		if (g->connecting && monotonic_ms() - g->since_ms > server_connecting_ms)
+		if (g->connecting && clock_steady_ms() - g->since_ms > server_connecting_ms)
 			session_close(g->session, -ERR_TIMEOUT, "neither HELLO nor an enrolment came to its end in time");
 	}
 }

@@ -79,7 +79,6 @@ struct server {
 /* Makes the profile known, and opens it; one that is known already is fine. */
 int server_add_tenant(struct server *s, const char *name);
 struct tenant *server_tenant(const struct server *s, const char *profile);
-int64_t server_now_ns(void);
 
 /* server_guests.c: what a session asks of the server; the listener; revoked certificates and strangers who stay too long; the end of
  * the listener and of every session. */

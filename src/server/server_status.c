@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/fsio.h"
 #include "keeper/order.h"
@@ -48,11 +49,11 @@ server_is_late(struct server *s, const struct tenant *t, char *reason, size_t si
 	int64_t newest = t->newest.name ? t->newest.started_ns : 0;
 
 	/* What the keeper has not told yet is not held against the profile. */
-	if (!since || !t->sets_known || server_now_ns() - (newest ? newest : since) <= late_ns)
+	if (!since || !t->sets_known || clock_wall_ns() - (newest ? newest : since) <= late_ns)
 		return false;
 	if (newest)
 		snprintf(reason, size, "the newest set, %s, is %" PRId64 " hours old; see the collector's schedule and its last job", t->newest.name,
-		    (server_now_ns() - newest) / (int64_t)3600000000000);
+		    (clock_wall_ns() - newest) / (int64_t)3600000000000);
 	else
 		snprintf(reason, size, "no set was ever sealed; run a backup on the collector");
 	return true;
@@ -98,7 +99,7 @@ fill_flow(struct server_profile_status *st, const struct tenant *t)
 	st->connected = live != NULL;
 	st->peer = live ? session_peer(live) : "";
 	st->connected_ns = t->connected_ns;
-	st->last_seen_ns = live ? server_now_ns() : t->last_seen_ns;
+	st->last_seen_ns = live ? clock_wall_ns() : t->last_seen_ns;
 	st->last_durable_ns = t->last_durable_ns;
 	st->wire_bytes_received = t->wire_bytes_received + (live ? session_bytes_received(live) : 0);
 	if (staging)
@@ -126,7 +127,7 @@ is_configured(const struct server *s, const char *profile)
 static void
 judge(struct server *s, struct server_profile_status *st, const struct tenant *t)
 {
-	int64_t away_s = (server_now_ns() - (st->last_seen_ns ? st->last_seen_ns : s->started_ns)) / 1000000000;
+	int64_t away_s = (clock_wall_ns() - (st->last_seen_ns ? st->last_seen_ns : s->started_ns)) / 1000000000;
 
 	st->state = SERVER_FAILED;
 	if (*profile_trouble(t->profile))

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "server/index.h"
@@ -25,15 +25,6 @@
 
 static const char *const state_names[] = {"connecting", "hello", "starting", "live", "enrolling", "closing"};
 _Static_assert(sizeof state_names / sizeof *state_names == STATES, "every state has a name");
-
-int64_t
-session_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 /* ---- life ---- */
 
@@ -60,7 +51,7 @@ leave(struct session *s)
 	if (s->state == LIVE)
 		staging_end(profile_staging(t->profile));
 	t->wire_bytes_received += wire_conn_bytes_received(s->conn);
-	t->last_seen_ns = session_now_ns();
+	t->last_seen_ns = clock_wall_ns();
 	t->connected_ns = 0;
 	t->session = NULL;
 	t->changed(t);
@@ -115,7 +106,7 @@ on_ack(uint64_t received, uint64_t applied, uint64_t durable, void *arg)
 	m.u.ack.received = received;
 	m.u.ack.applied = applied;
 	m.u.ack.durable = durable;
-	s->t->last_durable_ns = session_now_ns();
+	s->t->last_durable_ns = clock_wall_ns();
 	session_send(s, &m);
 }
 
@@ -172,7 +163,7 @@ send_welcome(struct session *s, const struct profile_admission *a)
 	m.u.welcome.last_set = newest->name ? newest->name : (char *)(uintptr_t)"";
 	m.u.welcome.last_sealed_ns = newest->sealed_ns;
 	m.u.welcome.last_started_ns = newest->started_ns;
-	m.u.welcome.now_ns = session_now_ns();
+	m.u.welcome.now_ns = clock_wall_ns();
 	session_send(s, &m);
 }
 
@@ -190,7 +181,7 @@ admitted(int err, const char *text, const struct profile_admission *a, void *arg
 	staging_begin(profile_staging(s->t->profile), &staging_events, s);
 	sealing_load(s->t->sealing);
 	sealing_session_begins(s->t->sealing);
-	s->t->connected_ns = session_now_ns();
+	s->t->connected_ns = clock_wall_ns();
 	log_info("session.live", "profile=%s peer=%s token=%llu", tenant_name(s->t), wire_conn_peer(s->conn), (unsigned long long)a->token);
 	send_welcome(s, a);
 	s->t->changed(s->t);

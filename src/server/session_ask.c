@@ -139,12 +139,8 @@ sets_told(const struct report *report, void *arg)
 		return;
 	s->sets_order = 0;
 	struct wire_set *sets = calloc(report->n_sets ? report->n_sets : 1, sizeof *sets);
-	for (size_t i = 0; sets && i < report->n_sets; i++) {
-		const struct report_set *r = &report->sets[i];
-
-		sets[i] = (struct wire_set){.name = r->name, .started_ns = r->started_ns, .sealed_ns = r->sealed_ns, .files = r->files,
-		    .bytes = r->bytes, .verified = r->verified, .state = r->warnings};
-	}
+	for (size_t i = 0; sets && i < report->n_sets; i++)
+		sets[i] = tenant_wire_set(&report->sets[i]);
 	m.u.sets.v = sets;
 	m.u.sets.n = sets ? report->n_sets : 0;
 	session_send(s, &m);

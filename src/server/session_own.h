@@ -30,13 +30,11 @@ struct session {
 	uint64_t token;
 	struct questions questions; /* first = in the lane */
 	size_t n_questions;
-	bool asking_sets;
 	uint64_t sets_order;
 };
 
 /* Whoever is to call back later holds a reference (`refs`) and gives it up with this. */
 void session_unref(struct session *s);
-int64_t session_now_ns(void);
 
 /* Handlers of the table; a message's content that they zero is *taken*. */
 void session_on_question(struct session *s, struct wire_msg *m);

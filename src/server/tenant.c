@@ -73,6 +73,13 @@ remember(struct tenant *t, const struct report_set *set)
 	t->newest = copy;
 }
 
+struct wire_set
+tenant_wire_set(const struct report_set *set)
+{
+	return (struct wire_set){.name = set->name, .started_ns = set->started_ns, .sealed_ns = set->sealed_ns, .files = set->files,
+	    .bytes = set->bytes, .verified = set->verified, .state = set->warnings};
+}
+
 void
 tenant_note_set(struct tenant *t, const struct report_set *set)
 {

@@ -13,6 +13,7 @@
 #include "jobs.h"
 #include "keeper/order.h"
 #include "server/profile.h"
+#include "wire/wire.h"
 
 struct keeper_link;
 struct sealing;
@@ -50,6 +51,8 @@ const char *tenant_name(const struct tenant *t);
 void tenant_learn_sets(struct tenant *t, void (*done)(void *arg), void *arg);
 /* A set was sealed or scrubbed. */
 void tenant_note_set(struct tenant *t, const struct report_set *set);
+/* A set of the keeper's report as the wire tells it; *borrows* its strings. */
+struct wire_set tenant_wire_set(const struct report_set *set);
 
 /* To the collector, when it is there. */
 void tenant_tell(struct tenant *t, const struct wire_msg *msg);

@@ -18,10 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "wire/wire_conn_own.h"
+#include "base/clock.h"
 
 #define CONTROL_MAX (8u * 1024u * 1024u) /* waiting control bytes: the peer does not read */
 #define UNSENT_MAX (256 * 1024)          /* in the kernel and not on the wire: what control cannot overtake */
@@ -35,15 +35,6 @@ struct wire_conn_timing wire_conn_timing = {
 	.dead_ms = WIRE_DEAD_MS,
 	.probe_ms = 5000,
 };
-
-int64_t
-conn_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 void
 conn_wake(struct wire_conn *c)
@@ -229,7 +220,7 @@ conn_give_up(struct wire_conn *c, int err)
 void
 conn_heard(struct wire_conn *c)
 {
-	c->heard_ns = conn_now_ns();
+	c->heard_ns = clock_steady_ns();
 	c->heard_bytes = 0;
 }
 
@@ -315,7 +306,7 @@ on_silence(evutil_socket_t fd, short what, void *arg)
 	struct wire_conn *c = arg;
 	bool doubted = c->doubted_ns > c->heard_ns;
 	int64_t patience_ms = doubted ? wire_conn_timing.probe_ms : wire_conn_timing.dead_ms;
-	int64_t silent_ms = (conn_now_ns() - (doubted ? c->doubted_ns : c->heard_ns)) / 1000000;
+	int64_t silent_ms = (clock_steady_ns() - (doubted ? c->doubted_ns : c->heard_ns)) / 1000000;
 
 	(void)fd, (void)what;
 	if (c->paused)
@@ -550,7 +541,7 @@ wire_conn_probe(struct wire_conn *c)
 		return false;
 	/* Whoever asks again and again must not be why the first question is never overdue. */
 	if (c->doubted_ns <= c->heard_ns) {
-		c->doubted_ns = conn_now_ns();
+		c->doubted_ns = clock_steady_ns();
 		send_ping(c);
 		conn_arm(c->silence, wire_conn_timing.probe_ms);
 	}
@@ -560,7 +551,7 @@ wire_conn_probe(struct wire_conn *c)
 void
 wire_conn_set_rate(struct wire_conn *c, uint64_t bytes_per_s)
 {
-	wire_outbox_set_rate(&c->outbox, bytes_per_s, conn_now_ns());
+	wire_outbox_set_rate(&c->outbox, bytes_per_s, clock_steady_ns());
 	conn_wake(c);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "wire/wire_conn_own.h"
+#include "base/clock.h"
 
 #define TURN_BYTES (1024u * 1024u)
 #define HANDSHAKE_MAX 16384u /* bytes that a stranger may send before we know him */
@@ -37,7 +38,7 @@ fill_ring(struct wire_conn *c)
 
 	if (c->state != OPEN && c->state != CLOSING)
 		return false;
-	data = wire_outbox_next(&c->outbox, conn_now_ns(), &len, &wait);
+	data = wire_outbox_next(&c->outbox, clock_steady_ns(), &len, &wait);
 	if (wait)
 		conn_arm(c->pace, wait / 1000000 + 1);
 	if (!data)

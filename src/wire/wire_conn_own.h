@@ -82,7 +82,6 @@ struct wire_conn {
 
 /* ---- wire_conn.c ---- */
 
-int64_t conn_now_ns(void);
 /* The pump will run in the next turn. */
 void conn_wake(struct wire_conn *c);
 void conn_arm(struct event *timer, int64_t ms);

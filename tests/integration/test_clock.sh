@@ -12,11 +12,9 @@ if [ -z "$FAKETIME" ] || [ "${FLAVOUR:-release}" != release ]; then
 fi
 ZONE=Europe/Berlin
 
-# clock SIDE WHEN: of the side server or collector; WHEN as date(1) reads it, in ZONE, or "true".
+# clock SIDE WHEN: of the side server or collector; WHEN as date(1) reads it, in ZONE.
 clock() {
-	local seconds=0
-	[ "$2" = true ] || seconds=$(($(TZ=$ZONE date -d "$2" +%s) - $(date +%s)))
-	printf '%+d\n' "$seconds" >"$W/$1.clock.new" && mv "$W/$1.clock.new" "$W/$1.clock"
+	printf '%+d\n' $(($(TZ=$ZONE date -d "$2" +%s) - $(date +%s))) >"$W/$1.clock.new" && mv "$W/$1.clock.new" "$W/$1.clock"
 }
 clocks() { clock server "$1" && clock collector "$1"; }
 
@@ -71,7 +69,7 @@ same "a clock set back makes no day twice" "monmar30 monoct26 satmar28 sunmar29 
 server_stop
 collector_stop
 
-# --- any jump, on either side, in the middle of the work ---------------------------------------------------------------------
+# --- any jump, on either side, under living daemons --------------------------------------------------------------------------
 SERVER_KEYS='keep-days = 2' PROFILE_KEYS="timezone = $ZONE" world '2026-06-10 12:00:00'
 made=0
 for side in collector server both; do

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/block.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/relpath.h"
@@ -80,7 +81,7 @@ stage_open(struct stage *s)
 	stage_index(s, true);
 	good(index_meta_put(s->index, INDEX_META_KEY, bytes, sizeof bytes));
 	stage_vault(s, true);
-	s->now_ns = vault_now_ns();
+	s->now_ns = clock_wall_ns();
 	s->job = 1;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "keeper/restore.h"
+#include "base/clock.h"
 #include "keeper/retention.h"
 #include "keeper/verify.h"
 #include "tests/lib/stage.h"
@@ -197,7 +198,7 @@ on_gone(void *arg, const struct report_gone *gone, size_t n)
 static void
 make_old(struct set_row *set, int days)
 {
-	set->t0_ns = set->sealed_ns = vault_now_ns() - days * DAY - HOUR;
+	set->t0_ns = set->sealed_ns = clock_wall_ns() - days * DAY - HOUR;
 	good(catalogue_put_set(st.vault->catalogue, set));
 }
 
@@ -240,6 +241,27 @@ what_no_kept_set_holds_leaves_the_disk(void **state)
 		good(verify_set(st.vault, &sets[i], VERIFY_ALL, &task, &differences));
 		assert_int_equal(differences, 0);
 	}
+	for (int i = 0; i < 5; i++)
+		set_row_fini(&sets[i]);
+}
+
+static void
+a_set_of_a_collector_that_was_years_behind_stays(void **state)
+{
+	struct task task = {0};
+	struct set_row sets[5];
+	size_t dropped;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		sets[i] = stage_seal(&st, 20260201 + (uint32_t)i);
+	sets[0].t0_ns = clock_wall_ns() - 400 * DAY;
+	good(catalogue_put_set(st.vault->catalogue, &sets[0]));
+	good(retention_run(st.vault, 14, &task, NULL, &dropped));
+	assert_int_equal(dropped, 0);
+	make_old(&sets[0], 400);
+	good(retention_run(st.vault, 14, &task, NULL, &dropped));
+	assert_int_equal(dropped, 1);
 	for (int i = 0; i < 5; i++)
 		set_row_fini(&sets[i]);
 }
@@ -369,6 +391,7 @@ main(void)
 		cmocka_unit_test(jumps_are_seen_in_both_directions),
 		cmocka_unit_test(a_jump_freezes_until_two_further_good_sets),
 		T(what_no_kept_set_holds_leaves_the_disk),
+		T(a_set_of_a_collector_that_was_years_behind_stays),
 		T(a_set_that_is_not_in_the_catalogue_holds_every_blob),
 		T(a_drop_that_was_cut_off_is_finished),
 		T(a_crash_at_any_step_only_leaves_work),

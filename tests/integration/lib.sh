@@ -36,6 +36,11 @@ not_ok() {	# not_ok SENTENCE [FILE]: with the end of a file that tells more
 	[ -z "${BAIL:-}" ] || exit 1
 }
 
+# A bound on the product's memory or patience: a sanitizer has its own, and much more.
+bounded() {	# bounded SENTENCE VALUE MOST
+	if [ "${FLAVOUR:-release}" = release ]; then holds "$1" "$2" -le "$3"; else skip "$1" "a bound of the flavour release"; fi
+}
+
 skip() { tests=$((tests + 1)); printf 'ok - %s # SKIP %s\n' "$1" "$2"; }
 
 check() {	# check SENTENCE COMMAND...: it must succeed; its output is shown when it does not

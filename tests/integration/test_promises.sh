@@ -35,7 +35,7 @@ while kill -0 $work 2>/dev/null; do
 done
 wait $work
 same "a backup makes a set that is verified while all are watched" 0 $?
-holds "nothing_slow_on_the_loop: both daemons answer within a second while agents, backup and verify run ($slowest ms)" $slowest -le 2000
+bounded "nothing_slow_on_the_loop: both daemons answer within two seconds while agents, backup and verify run ($slowest ms)" $slowest 2000
 wait $agents
 sync_wait
 for pid in "${traced[@]}"; do kill -INT "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; done
@@ -88,11 +88,11 @@ PY
 check "bounded: a backlog of 20,000 changes waits" wait_status 60 'p["pending_changes"] >= 19000 or p["rescans_open"] > 0'
 holds "bounded: 20,000 changes of one path are one row" "$(field pending_changes)" -le 22000
 m=$(proc memory "${PID[collector]}" "$(watcher_pid)")
-holds "bounded: collector and watcher hold 64 MiB at most with a backlog ($((m >> 20)) MiB)" "$m" -le $((64 << 20))
+bounded "bounded: collector and watcher hold 64 MiB at most with a backlog ($((m >> 20)) MiB)" "$m" $((64 << 20))
 server_start
 check "bounded: the backlog drains" sync_wait 120
 m=$(proc memory "${PID[collector]}" "$(watcher_pid)")
-holds "bounded: and 64 MiB at most after it ($((m >> 20)) MiB)" "$m" -le $((64 << 20))
+bounded "bounded: and 64 MiB at most after it ($((m >> 20)) MiB)" "$m" $((64 << 20))
 check "bounded: nothing was lost" compare_replica
 holds "bounded: the collector's descriptors" "$(descriptors "${PID[collector]}")" -le 200
 collector_stop

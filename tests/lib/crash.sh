@@ -6,6 +6,8 @@
 # everything is known to be good.  Sourced after tests/integration/lib.sh.  A point is VICTIM WORKLOAD N MODE: the program
 # VICTIM is killed before, after or half-way through its N-th call that changes something (tests/tools/crashpoint.c).
 
+# LeakSanitizer wants to trace the threads itself, which are ours here: it would wait for ever.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 TOOLDIR=$(realpath "build/${FLAVOUR:-release}/tools")
 CRASHPOINT=$TOOLDIR/crashpoint
 CRASH_WORKLOADS="edit rename backup rotate lostmap overflow"

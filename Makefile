@@ -15,9 +15,9 @@ HARD  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 LHARD := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 
 OPT.release := -O2 -g -D_FORTIFY_SOURCE=2
-# (-Wno: instrumented, the compiler no longer sees that a fixed pack_out is never grown)
+# (-Wno: instrumented, the compiler no longer sees that a fixed pack_out is never grown, or that a name was set before its use)
 OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-free-nonheap-object
-OPT.tsan    := -O1 -g -fsanitize=thread
+OPT.tsan    := -O1 -g -fsanitize=thread -Wno-maybe-uninitialized
 # (-Wno: clang counts tables that only sizeof sees, and does not read the comments that say "falls through")
 OPT.fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unneeded-internal-declaration -Wno-implicit-fallthrough
 OPT         := $(OPT.$(FLAVOUR))

@@ -295,7 +295,7 @@ may_start(const struct replicator *r)
 	TAILQ_FOREACH(t, &r->transfers, link)
 		if (t->state != TRANSFER_WAIT) {
 			working++;
-			bytes += transfer_buffer_bytes(t);
+			bytes += t->data_bytes;
 		}
 	return working < TRANSFERS_MAX && bytes < TRANSFERS_BYTES && r->n_transfers < 4 * TRANSFERS_MAX &&
 	    outbox_window_open(r->outbox) && !r->paused && !r->stopping;

@@ -81,7 +81,9 @@ struct sweep {
 	struct work *parent;      /* waits for it: a directory to be removed */
 	struct snapshot *snapshot;
 	struct scan *scan;        /* NULL until its turn */
-	bool busy, emptied;       /* a slice runs; every vanished directory was given */
+	bool busy;                /* a slice or a note of it runs: the scan is the lane's */
+	bool scanned;             /* its scan has found everything; told by the last slice's end */
+	bool emptied;             /* every vanished directory was given */
 	bool failed;              /* something it found has to be looked at again by another scan */
 	struct scan_dirs dirs;    /* listed, with something not settled */
 	uint64_t open;            /* works found and not settled */

@@ -209,6 +209,7 @@ on_slice(struct job *job, bool cancelled)
 
 	r->jobs--;
 	sw->busy = false;
+	sw->scanned = s->done;
 	if (!cancelled)
 		take_found(r, sw);
 	pump_wake(r);
@@ -335,7 +336,7 @@ end_bad(struct replicator *r, struct sweep *sw)
 	if (sw->scan)
 		scan_free(sw->scan);
 	sw->scan = NULL;
-	sw->failed = sw->emptied = false;
+	sw->failed = sw->emptied = sw->scanned = false;
 	sw->unwritten = 0;
 	sw->epoch = r->epoch;
 	sw->due_ms = now_ms(r) + delay;
@@ -365,7 +366,7 @@ drive(struct replicator *r, struct sweep *sw)
 			end_good(r, sw);
 		return;
 	}
-	if (!sw->scan || !sw->scan->done) {
+	if (!sw->scanned) {
 		if (!sw->failed && flow_has_room(r) && settle_has_room(r->settle) && !r->paused)
 			start_slice(r, sw);
 		else if (sw->failed && !sw->open && !sw->notes)
@@ -402,7 +403,7 @@ sweep_release_held(struct replicator *r)
 static bool
 scans(const struct sweep *sw)
 {
-	return !over(sw) && !sw->failed && (!sw->scan || !sw->scan->done);
+	return !over(sw) && !sw->failed && !sw->scanned;
 }
 
 /* One before it is at work on the same names: what it found would be found once more. */

@@ -36,6 +36,15 @@ set_state(struct transfer *t, enum transfer_state state)
 	t->state = state;
 }
 
+/* A piece, or the file where that is smaller. */
+static size_t
+buffer_bytes(uint64_t size)
+{
+	uint64_t n = block_count(size);
+
+	return (size_t)(n < TRANSFER_PIECE ? n : TRANSFER_PIECE) * BLOCK_BYTES;
+}
+
 struct transfer *
 transfer_new(struct work *work, struct blockmap *map, const struct block_key *key, bool blob)
 {
@@ -50,6 +59,7 @@ transfer_new(struct work *work, struct blockmap *map, const struct block_key *ke
 	t->key = key;
 	t->blob = blob;
 	t->fd = -1;
+	t->data_bytes = buffer_bytes(work->entry.size);
 	return t;
 }
 
@@ -299,14 +309,6 @@ piece_blocks(const struct transfer *t)
 	return (uint32_t)n;
 }
 
-size_t
-transfer_buffer_bytes(const struct transfer *t)
-{
-	uint64_t n = block_count(t->fd >= 0 ? t->size : t->work->entry.size);
-
-	return (size_t)(n < TRANSFER_PIECE ? n : TRANSFER_PIECE) * BLOCK_BYTES;
-}
-
 void
 transfer_run(struct transfer *t)
 {
@@ -318,7 +320,7 @@ transfer_run(struct transfer *t)
 	t->first = t->at;
 	t->n = piece_blocks(t);
 	t->last = t->first + t->n == t->n_blocks;
-	if (!t->data && !(t->data = malloc(transfer_buffer_bytes(t))))
+	if (!t->data && !(t->data = malloc(buffer_bytes(t->size))))
 		t->err = err_set(ERR_NOMEM, "no memory");
 	else if ((t->err = compare_piece(t)) == 0 && t->last)
 		t->err = finish_reading(t);
@@ -391,6 +393,8 @@ void
 transfer_ran(struct transfer *t)
 {
 	assert(t->state == TRANSFER_READ);
+	if (t->fd >= 0)
+		t->data_bytes = buffer_bytes(t->size);
 	if (t->err < 0)
 		fail(t, t->err);
 	else if (!t->n)

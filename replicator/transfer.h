@@ -73,6 +73,7 @@ struct transfer {
 	uint64_t first;                /* the piece in hand */
 	uint32_t n;
 	uint8_t *data;
+	size_t data_bytes;             /* what `data` takes or will take: the loop's, as told by stat, then by the last piece's end */
 	struct hash128 now[TRANSFER_PIECE];
 	bool hole[TRANSFER_PIECE];
 	struct dirty_range ranges[TRANSFER_PIECE];
@@ -100,9 +101,6 @@ const char *transfer_state_name(enum transfer_state state);
 /* `work` (verdict LARGE) is borrowed; `map` and `key` likewise.  NULL when out of memory. */
 struct transfer *transfer_new(struct work *work, struct blockmap *map, const struct block_key *key, bool blob);
 void transfer_free(struct transfer *t); /* NULL is fine */
-
-/* What its buffer takes: a piece, or the file where that is smaller. */
-size_t transfer_buffer_bytes(const struct transfer *t);
 
 /* READ, in a lane: reads and compares one piece; then, on the loop, transfer_ran. */
 void transfer_run(struct transfer *t);

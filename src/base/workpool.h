@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * workpool - lanes of threads for what is too slow for an event loop; the result always arrives on the loop.  The only
- * file that knows pthread.h (besides log, store and tidemark-dbcopy).
+ * file that knows pthread.h (besides crew, log, store and tidemark-dbcopy).
  *
  * A job is embedded in the caller's struct and belongs to one side at a time: `run` executes on a thread of the lane and
  * sees only the job; `done` runs exactly once, on the loop, also when the pool is freed before `run` began (cancelled).

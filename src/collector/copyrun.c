@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * copyrun - lists what DBCOPY copies, hands it to threads, logs and reports each file as it is finished.
+ * copyrun - lists what DBCOPY copies, hands it to a crew, logs and reports each file as it is finished.
  *
- * The threads share one index into the list; everything they print, log or report goes through one mutex.  A failed file
+ * Everything the threads print, log or report goes through one mutex.  A failed file
  * does not stop the others: an administrator wants to know all that is wrong, not the first.
  */
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/crew.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/pack.h"
@@ -27,7 +28,6 @@
 #include "collector/dblist.h"
 #include "livetree.h"
 
-#define THREADS_MAX 16u
 #define LOGS_A_DAY 1000u
 
 static const struct copier_limits limits = {.lock_wait_ms = 60000, .tries = 8};
@@ -42,7 +42,6 @@ struct run {
 	struct dblist list;
 
 	pthread_mutex_t lock; /* guards all below */
-	size_t next;
 	uint64_t copied, current, bytes_written, failed;
 	int first_error;
 	bool report_broken;
@@ -229,44 +228,18 @@ on_finished(const char *path, const struct copier_result *result, int err, void 
 		file_done(arg, path, result);
 }
 
-static const char *
-next_path(struct run *r)
-{
-	const char *path;
-
-	pthread_mutex_lock(&r->lock);
-	path = r->next < r->list.n ? r->list.files[r->next++].path : NULL;
-	pthread_mutex_unlock(&r->lock);
-	return path;
-}
-
-static void *
-worker(void *arg)
+static int
+copy_listed(void *arg, unsigned hand, size_t i)
 {
 	struct run *r = arg;
-	const char *path;
+	const char *path = r->list.files[i].path;
+	int err = copy_file(r, path);
 
-	while ((path = next_path(r))) {
-		int err = copy_file(r, path);
-
-		/* A mailbox deleted since we listed it is not an error. */
-		if (err < 0 && err != -ERR_GONE)
-			file_failed(r, path, err);
-	}
-	return NULL;
-}
-
-static void
-copy_all(struct run *r)
-{
-	pthread_t threads[THREADS_MAX];
-	unsigned started = 0;
-
-	while (started + 1 < r->options->threads && pthread_create(&threads[started], NULL, worker, r) == 0)
-		started++;
-	worker(r);
-	for (unsigned i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
+	(void)hand;
+	/* A mailbox deleted since we listed it is not an error. */
+	if (err < 0 && err != -ERR_GONE)
+		file_failed(r, path, err);
+	return 0; /* one failed file ends no run */
 }
 
 /* ---- the run ---- */
@@ -368,7 +341,7 @@ copyrun(const struct copyrun_options *options)
 	}
 	if ((err = open_log(&r)) != 0 || (err = list_source(&r)) != 0 || (err = copyfinish_new(on_finished, &r, &r.finish)) != 0)
 		goto out;
-	copy_all(&r);
+	(void)crew_each(options->threads, r.list.n, copy_listed, &r);
 	copyfinish_end(r.finish);
 	err = finish(&r);
 out:

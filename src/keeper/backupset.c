@@ -221,7 +221,9 @@ begin(struct seal *s)
 		err = catalogue_stage_begin(s->vault->catalogue, &s->set.number);
 	}
 	catalogue_sets_free(sets, n);
-	return err ? err : copy_new(&s->key, s->task, &s->copy);
+	for (unsigned hands = crew_size(); !err && s->hands < hands; s->hands++)
+		err = copy_new(&s->key, s->task, &s->copies[s->hands]);
+	return err;
 }
 
 /* ---- the steps ---- */
@@ -353,7 +355,8 @@ seal_close(struct seal *s)
 	spot_close(&s->spot);
 	manifest_abandon(s->manifest);
 	manifest_close(s->prev_manifest);
-	copy_free(s->copy);
+	for (unsigned i = 0; i < s->hands; i++)
+		copy_free(s->copies[i]);
 	index_close(s->index);
 	if (s->prev >= 0)
 		close(s->prev);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * backupset_blobs - which blob changes count for the set to come, and that each new blob's bytes are read once, here, for
- * the rest of its life.
+ * the rest of its life: by several threads, since a first set has all blobs to read.
  *
  * The list of fresh rows tells what changed since the last seal.  When index or catalogue is another one than at the last
  * seal the list does not reach back far enough: then the whole index is walked first, and the list replayed over it.
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crew.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "keeper/seal.h"
@@ -189,9 +190,16 @@ stage_everything(struct seal *s)
 
 /* ---- reading what is new ---- */
 
+/* A batch of new blobs, read by a crew; what they found is told in order afterwards. */
+struct reading {
+	struct seal *seal;
+	struct blob_row *rows;
+	bool doubtful[BATCH];
+};
+
 /* 0, or 1 when the file is not what the index says. */
 static int
-read_blob(struct seal *s, struct blob_row *row)
+read_blob(const struct seal *s, struct copy *copy, struct blob_row *row)
 {
 	char *place = index_place((enum layout_type)s->order->layout, row->path, row->version);
 	struct copy_sums sums;
@@ -203,28 +211,39 @@ read_blob(struct seal *s, struct blob_row *row)
 	free(place);
 	if (fd < 0)
 		return fd == -ERR_GONE || fd == -ERR_UNSAFE ? 1 : fd;
-	err = copy_pass(s->copy, fd, -1, &sums);
+	err = copy_pass(copy, fd, -1, &sums);
 	close(fd);
 	if (err)
 		return err;
 	if (sums.size != row->entry.size || !hash128_equal(sums.digest, row->entry.digest))
 		return 1;
 	memcpy(row->sha256, sums.sha256, DIGEST_BYTES);
-	s->set.new_bytes += sums.size;
 	return 0;
+}
+
+static int
+read_piece(void *arg, unsigned hand, size_t i)
+{
+	struct reading *r = arg;
+	int err = task_check(r->seal->task);
+
+	if (!err)
+		err = read_blob(r->seal, r->seal->copies[hand], &r->rows[i]);
+	r->doubtful[i] = err == 1;
+	return err == 1 ? 0 : err;
 }
 
 static int
 read_batch(struct seal *s, struct blob_row *rows, size_t n)
 {
-	int err = 0;
+	struct reading r = {.seal = s, .rows = rows};
+	int err = crew_each(s->hands, n, read_piece, &r);
 
 	for (size_t i = 0; !err && i < n; i++) {
-		err = task_check(s->task);
-		if (!err)
-			err = read_blob(s, &rows[i]);
-		if (err == 1)
+		if (r.doubtful[i])
 			err = seal_doubt(s, rows[i].path);
+		else
+			s->set.new_bytes += rows[i].entry.size;
 	}
 	/* With one doubtful file the set will not be: then its staging does not matter either. */
 	return err ? err : catalogue_stage_done(s->vault->catalogue, rows, n);

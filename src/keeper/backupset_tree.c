@@ -34,6 +34,14 @@ timespec_of(int64_t ns)
 
 /* ---- where ---- */
 
+static bool
+spot_is(const struct spot *spot, const char *path)
+{
+	size_t len = relpath_dir_len(path);
+
+	return spot->dir && strlen(spot->dir) == len && memcmp(spot->dir, path, len) == 0;
+}
+
 /* Moves the spot to the directory of `path`. */
 static int
 spot_move(struct seal *s, const char *path)
@@ -43,7 +51,7 @@ spot_move(struct seal *s, const char *path)
 	char *dir;
 	int made;
 
-	if (spot->dir && strlen(spot->dir) == len && memcmp(spot->dir, path, len) == 0)
+	if (spot_is(spot, path))
 		return 0;
 	dir = strndup(path, len);
 	if (!dir)
@@ -100,7 +108,7 @@ finish_file(int fd, const struct entry *e)
 
 /* 0, or 1 when what lies in staging is not what the index says: the caller decides what that means. */
 static int
-copy_staged(struct seal *s, const char *path, const struct entry *e, struct copy_sums *ret_sums)
+copy_staged(const struct seal *s, struct copy *copy, const char *path, const struct entry *e, struct copy_sums *ret_sums)
 {
 	char *place = index_place((enum layout_type)s->order->layout, path, 1);
 	int err, from, to;
@@ -112,7 +120,7 @@ copy_staged(struct seal *s, const char *path, const struct entry *e, struct copy
 	if (from < 0)
 		return from == -ERR_GONE || from == -ERR_UNSAFE ? 1 : from;
 	to = fsio_open(s->spot.made, relpath_name(path), O_RDWR | O_CREAT | O_EXCL, 0600);
-	err = to < 0 ? to : copy_clone(s->copy, from, to, ret_sums);
+	err = to < 0 ? to : copy_clone(copy, from, to, ret_sums);
 	if (!err && (ret_sums->size != e->size || !hash128_equal(ret_sums->digest, e->digest)))
 		err = 1;
 	if (!err)
@@ -143,35 +151,98 @@ count_database(struct seal *s, const char *path, const struct entry *e)
 		s->root_database = true;
 }
 
-static int
-add_file(struct seal *s, const char *path, const struct entry *e, enum layout_class class)
-{
-	struct manifest_row row = {.path = (char *)(uintptr_t)path, .entry = *e};
-	const struct manifest_row *prev = NULL;
-	struct copy_sums sums;
-	int err = spot_move(s, path);
+/* ---- files that wait to be copied ---- */
 
+/* Neighbours in the directory of the spot, in the manifest's order. */
+#define BATCH 256u
+
+struct waiting {
+	struct manifest_row row; /* path ours; a file's entry owns nothing */
+	enum layout_class class;
+	bool linked, differs;
+};
+
+struct batch {
+	struct seal *seal;
+	struct waiting *files;
+	size_t n;
+};
+
+static int
+copy_waiting(void *arg, unsigned hand, size_t i)
+{
+	struct batch *b = arg;
+	struct waiting *f = &b->files[i];
+	struct copy_sums sums;
+	int err;
+
+	if (f->linked)
+		return 0;
+	err = copy_staged(b->seal, b->seal->copies[hand], f->row.path, &f->row.entry, &sums);
+	f->differs = err == 1;
+	if (err)
+		return err == 1 ? 0 : err;
+	memcpy(f->row.sha256, sums.sha256, DIGEST_BYTES);
+	f->row.fresh = true;
+	return 0;
+}
+
+static int
+count_file(struct seal *s, const struct waiting *f)
+{
+	const struct entry *e = &f->row.entry;
+
+	if (f->differs)
+		return f->class == LAYOUT_INDEX ? leave_out(s, f->row.path) : seal_doubt(s, f->row.path);
+	if (f->row.fresh)
+		s->set.new_bytes += e->size;
+	s->set.files++;
+	s->set.bytes += e->size;
+	if (f->class == LAYOUT_SNAPSHOT)
+		count_database(s, f->row.path, e);
+	return manifest_add(s->manifest, &f->row);
+}
+
+/* Copies what waits, by several threads, and writes it down in its order. */
+static int
+batch_flush(struct batch *b)
+{
+	int err = crew_each(b->seal->hands, b->n, copy_waiting, b);
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (!err)
+			err = count_file(b->seal, &b->files[i]);
+		free(b->files[i].row.path);
+	}
+	b->n = 0;
+	return err;
+}
+
+static int
+add_file(struct batch *b, const char *path, const struct entry *e, enum layout_class class)
+{
+	struct seal *s = b->seal;
+	struct waiting *f;
+	const struct manifest_row *prev = NULL;
+	int err = 0;
+
+	if (b->n == BATCH || !spot_is(&s->spot, path))
+		err = batch_flush(b);
+	if (!err)
+		err = spot_move(s, path);
 	if (!err && s->prev_manifest)
 		err = manifest_seek(s->prev_manifest, path, &prev);
 	if (err < 0)
 		return err;
-	if (prev && same_content(&prev->entry, e) && link_previous(s, relpath_name(path), e)) {
-		memcpy(row.sha256, prev->sha256, DIGEST_BYTES);
-	} else {
-		err = copy_staged(s, path, e, &sums);
-		if (err < 0)
-			return err;
-		if (err)
-			return class == LAYOUT_INDEX ? leave_out(s, path) : seal_doubt(s, path);
-		memcpy(row.sha256, sums.sha256, DIGEST_BYTES);
-		row.fresh = true;
-		s->set.new_bytes += e->size;
-	}
-	s->set.files++;
-	s->set.bytes += e->size;
-	if (class == LAYOUT_SNAPSHOT)
-		count_database(s, path, e);
-	return manifest_add(s->manifest, &row);
+	f = &b->files[b->n];
+	*f = (struct waiting){.row = {.path = strdup(path), .entry = *e}, .class = class};
+	if (!f->row.path)
+		return err_set(ERR_NOMEM, "out of memory for a path");
+	b->n++;
+	f->linked = prev && same_content(&prev->entry, e) && link_previous(s, relpath_name(path), e);
+	if (f->linked)
+		memcpy(f->row.sha256, prev->sha256, DIGEST_BYTES);
+	return 0;
 }
 
 /* ---- all else ---- */
@@ -223,44 +294,61 @@ add_area(struct seal *s, const char *path)
 }
 
 static int
-add_node(struct seal *s, struct walk *walk, const struct walk_node *n)
+add_node(struct batch *b, struct walk *walk, const struct walk_node *n)
 {
+	struct seal *s = b->seal;
 	const struct entry *e = &n->node.entry;
 	bool is_dir = e->kind == ENTRY_DIR;
 	const struct layout_row *row = layout_of((enum layout_type)s->order->layout, n->path, is_dir);
 	const struct manifest_row special = {.path = n->path, .entry = *e};
+	int err;
 
 	if (!row) {
 		/* Nothing of ours, and the receiver should not have taken it. */
 		walk_skip(walk);
 		return 0;
 	}
-	if (row->class == LAYOUT_BLOB) {
+	if (row->class == LAYOUT_BLOB)
 		walk_skip(walk);
+	else if (e->kind == ENTRY_FILE)
+		return add_file(b, n->path, e, row->class);
+	err = batch_flush(b); /* the manifest is in path order */
+	if (err)
+		return err;
+	if (row->class == LAYOUT_BLOB)
 		return is_dir ? add_area(s, n->path) : 0;
+	return is_dir ? add_directory(s, n->path, e) : manifest_add(s->manifest, &special);
+}
+
+static int
+add_nodes(struct batch *b, struct walk *walk)
+{
+	const struct walk_node *node;
+	int err;
+
+	while ((err = walk_next(walk, &node)) == 0) {
+		err = task_check(b->seal->task);
+		if (!err)
+			err = add_node(b, walk, node);
+		failpoint("seal.file");
+		if (err)
+			return err;
 	}
-	if (is_dir)
-		return add_directory(s, n->path, e);
-	if (e->kind == ENTRY_FILE)
-		return add_file(s, n->path, e, row->class);
-	return manifest_add(s->manifest, &special);
+	return err < 0 ? err : batch_flush(b);
 }
 
 int
 seal_tree(struct seal *s)
 {
-	const struct walk_node *node;
-	struct walk *walk;
-	int err = walk_new(s->index, "", &walk);
+	struct batch b = {.seal = s, .files = calloc(BATCH, sizeof *b.files)};
+	struct walk *walk = NULL;
+	int err = b.files ? walk_new(s->index, "", &walk) : err_set(ERR_NOMEM, "out of memory for a set's files");
 
-	if (err)
-		return err;
-	while (!err && (err = walk_next(walk, &node)) == 0) {
-		err = task_check(s->task);
-		if (!err)
-			err = add_node(s, walk, node);
-		failpoint("seal.file");
-	}
+	if (!err)
+		err = add_nodes(&b, walk);
 	walk_free(walk);
-	return err < 0 ? err : 0;
+	for (size_t i = 0; i < b.n; i++)
+		free(b.files[i].row.path);
+	free(b.files);
+	return err;
 }

@@ -5,6 +5,7 @@
 #ifndef KEEPER_SEAL_H
 #define KEEPER_SEAL_H
 
+#include "base/crew.h"
 #include "keeper/backupset.h"
 #include "keeper/copy.h"
 #include "keeper/manifest.h"
@@ -23,7 +24,8 @@ struct seal {
 
 	struct index *index;
 	struct block_key key;
-	struct copy *copy;
+	struct copy *copies[CREW_MAX];         /* one a hand */
+	unsigned hands;
 	struct set_row set;                    /* becomes the pending row */
 
 	struct manifest_reader *prev_manifest; /* NULL: nothing to link to */

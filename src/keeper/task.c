@@ -30,12 +30,11 @@ task_begin(struct task *task, const char *phase, uint64_t total)
 void
 task_advance(struct task *task, uint64_t more)
 {
-	task->done += more;
-	if (task->done - task->told < TELL_EVERY_BYTES)
-		return;
-	task->told = task->done;
-	if (task->progress)
-		task->progress(task, task->phase, task->done, task->total);
+	uint_fast64_t done = atomic_fetch_add(&task->done, more) + more, told = atomic_load(&task->told);
+
+	/* Of several hands the one that moves `told` tells. */
+	if (done > told && done - told >= TELL_EVERY_BYTES && atomic_compare_exchange_strong(&task->told, &told, done) && task->progress)
+		task->progress(task, task->phase, done, task->total);
 }
 
 void

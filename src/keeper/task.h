@@ -2,7 +2,8 @@
 /*
  * task - what a piece of work on a lane shares with its owner on the loop: the wish to stop, and where it has got to.
  *
- * `stop` may be set by any thread at any time.  All else belongs to the thread that works; the callbacks run there.
+ * `stop` may be set by any thread at any time.  All else belongs to the thread that works, and the callbacks run there; only
+ * task_check and task_advance may be called by all hands of its crew, and `progress` then by any of them.
  */
 #ifndef KEEPER_TASK_H
 #define KEEPER_TASK_H
@@ -16,7 +17,8 @@ struct task {
 	void (*line)(struct task *task, const char *text);
 
 	const char *phase;
-	uint64_t done, total, told;
+	uint64_t total;
+	atomic_uint_fast64_t done, told;
 };
 
 /* -ERR_STOPPED when the owner wants an end. */

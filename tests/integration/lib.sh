@@ -293,5 +293,10 @@ compare_replica() {
 # Loop-mounted or in memory, for root only: mount_tmpfs DIR SIZE; mount_image DIR TYPE SIZE.
 mount_tmpfs() { mkdir -p "$1" && mount -t tmpfs -o "size=$2" tmpfs "$1" 2>/dev/null && MOUNTS+=("$1"); }
 mount_image() {
-	truncate -s "$3" "$1.img" && "mkfs.$2" -q "$1.img" >/dev/null 2>&1 && mkdir -p "$1" && mount -o loop "$1.img" "$1" 2>/dev/null && MOUNTS+=("$1")
+	local loop
+	truncate -s "$3" "$1.img" && "mkfs.$2" -q "$1.img" >/dev/null 2>&1 && mkdir -p "$1" || return
+	# Past the page cache of the file system that holds the image: else everything is kept in memory, and written, twice.
+	loop=$(losetup -f --show --direct-io=on "$1.img" 2>/dev/null || losetup -f --show "$1.img" 2>/dev/null) || return
+	mount "$loop" "$1" 2>/dev/null && MOUNTS+=("$1")
+	losetup -d "$loop"	# as soon as nothing is mounted from it
 }

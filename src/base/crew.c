@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* crew - threads are made for each call: they cost some 30 microseconds, and a piece milliseconds. */
+#include "base/crew.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+#define WORTH 4
+
+struct crew {
+	int (*piece)(void *arg, unsigned hand, size_t i);
+	void *arg;
+	size_t n;
+	atomic_size_t next;
+	atomic_int err;
+	char text[ERR_TEXT_MAX + 1]; /* by the one who set err; read after the joins */
+};
+
+struct hand {
+	struct crew *crew;
+	unsigned number;
+	pthread_t thread;
+};
+
+unsigned
+crew_size(void)
+{
+	cpu_set_t set;
+	int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+	return n < 1 ? 1 : n < WORTH ? (unsigned)n : WORTH;
+}
+
+static void *
+hand_main(void *arg)
+{
+	const struct hand *hand = arg;
+	struct crew *c = hand->crew;
+	size_t i;
+
+	while (atomic_load(&c->err) == 0 && (i = atomic_fetch_add(&c->next, 1)) < c->n) {
+		int err = c->piece(c->arg, hand->number, i), none = 0;
+
+		if (err && atomic_compare_exchange_strong(&c->err, &none, err))
+			snprintf(c->text, sizeof c->text, "%s", err_text());
+	}
+	return NULL;
+}
+
+int
+crew_each(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, size_t i), void *arg)
+{
+	struct crew crew = {.piece = piece, .arg = arg, .n = n};
+	struct hand hand[CREW_MAX];
+	unsigned started = 1;
+	int err;
+
+	if (hands > CREW_MAX)
+		hands = CREW_MAX;
+	for (unsigned i = 0; i < CREW_MAX; i++)
+		hand[i] = (struct hand){.crew = &crew, .number = i};
+	while (started < hands && started < n && pthread_create(&hand[started].thread, NULL, hand_main, &hand[started]) == 0)
+		started++;
+	(void)hand_main(&hand[0]);
+	for (unsigned i = 1; i < started; i++)
+		pthread_join(hand[i].thread, NULL);
+	err = atomic_load(&crew.err);
+	return err ? err_set((enum err)-err, "%s", crew.text) : 0;
+}

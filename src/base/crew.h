@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * crew - independent pieces of one work, done by a few threads at once while the caller waits.
+ *
+ * For work that is already off the loop: the caller is a lane's thread or a program without a loop.  What must stay in order, or is
+ * not safe to share, the caller does before and after.
+ */
+#ifndef BASE_CREW_H
+#define BASE_CREW_H
+
+#include <stddef.h>
+
+#define CREW_MAX 16u
+
+/* So many hands are worth having here: the processors this process may use, at most four: beyond that the disk is what is waited for. */
+unsigned crew_size(void);
+
+/*
+ * Calls piece(arg, hand, i) once for each i below n, begun in this order, on up to `hands` threads: the caller's is hand 0, and two
+ * calls with the same hand never overlap.  Threads that cannot be had are done without.  Returns when all have ended: 0, or the first error,
+ * with its sentence; pieces not begun by then are left out.
+ */
+int crew_each(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, size_t i), void *arg);
+
+#endif

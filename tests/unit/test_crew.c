@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Pieces meet at a barrier where it matters that they run at once, so nothing here depends on time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/crew.h"
+#include "base/err.h"
+
+#define PIECES 1000
+
+static atomic_uint times[PIECES];
+static atomic_uint busy[CREW_MAX], overlaps, begun;
+static pthread_barrier_t meeting;
+
+static int
+count_piece(void *arg, unsigned hand, size_t i)
+{
+	(void)arg;
+	if (atomic_fetch_add(&busy[hand], 1) != 0)
+		atomic_fetch_add(&overlaps, 1);
+	atomic_fetch_add(&times[i], 1);
+	atomic_fetch_sub(&busy[hand], 1);
+	return 0;
+}
+
+static void
+each_piece_is_done_once_and_no_hand_does_two_at_a_time(void **state)
+{
+	(void)state;
+	for (unsigned hands = 0; hands <= CREW_MAX + 1; hands++) {
+		for (size_t i = 0; i < PIECES; i++)
+			times[i] = 0;
+		assert_int_equal(crew_each(hands, PIECES, count_piece, NULL), 0);
+		for (size_t i = 0; i < PIECES; i++)
+			assert_int_equal(times[i], 1);
+		assert_int_equal(overlaps, 0);
+	}
+	assert_int_equal(crew_each(4, 0, count_piece, NULL), 0);
+}
+
+static int
+meet(void *arg, unsigned hand, size_t i)
+{
+	(void)arg, (void)hand, (void)i;
+	pthread_barrier_wait(&meeting); /* a crew that works one after the other would wait here for ever */
+	return 0;
+}
+
+static void
+as_many_pieces_run_at_once_as_there_are_hands(void **state)
+{
+	(void)state;
+	pthread_barrier_init(&meeting, NULL, 4);
+	assert_int_equal(crew_each(4, 4, meet, NULL), 0);
+	pthread_barrier_destroy(&meeting);
+}
+
+static int
+fail_third(void *arg, unsigned hand, size_t i)
+{
+	(void)arg, (void)hand;
+	atomic_fetch_add(&begun, 1);
+	return i == 2 ? err_set(ERR_NOSPACE, "no room for piece %zu", i) : 0;
+}
+
+static void
+the_first_error_ends_it_and_keeps_its_sentence(void **state)
+{
+	(void)state;
+	begun = 0;
+	assert_int_equal(crew_each(1, PIECES, fail_third, NULL), -ERR_NOSPACE);
+	assert_string_equal(err_text(), "no room for piece 2");
+	assert_int_equal(begun, 3);
+	assert_int_equal(crew_each(3, PIECES, fail_third, NULL), -ERR_NOSPACE);
+	assert_string_equal(err_text(), "no room for piece 2");
+}
+
+static void
+a_crew_has_a_hand_at_least(void **state)
+{
+	(void)state;
+	assert_in_range(crew_size(), 1, CREW_MAX);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_piece_is_done_once_and_no_hand_does_two_at_a_time),
+		cmocka_unit_test(as_many_pieces_run_at_once_as_there_are_hands),
+		cmocka_unit_test(the_first_error_ends_it_and_keeps_its_sentence),
+		cmocka_unit_test(a_crew_has_a_hand_at_least),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

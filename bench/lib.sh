@@ -7,6 +7,7 @@
 . tests/integration/lib.sh
 
 declare -A STANDING=()	# systems that were prepared and not ended: the folder of their scene
+declare -A HELD=()	# systems that are still until their turn
 declare -A LOST=()	# systems that failed in this scenario, and are left out of the rest of it
 SYSTEM='' FS='' ROUND=1
 
@@ -66,6 +67,9 @@ prepare() {
 	sys_prepare >>"$S/prepare.log" 2>&1 || lost "it could not be prepared"
 }
 
+# be_still: the present system, where it watches by itself, does nothing until the clock of its turn runs.
+be_still() { if can hold; then sys_hold >>"$S/hold.log" 2>&1 && HELD[$SYSTEM]=1; fi; }
+
 # timed METRIC X VERB [ARG...]: the present system's verb against the clock; leaves SECONDS_TOOK and WIRE.
 timed() {
 	local metric=$1 x=$2 verb=$3 start wire
@@ -73,6 +77,10 @@ timed() {
 	[ "$SETTLE" = no ] || sync
 	wire=$(wire_now)
 	start=$(now)
+	if [ -n "${HELD[$SYSTEM]:-}" ]; then
+		sys_go >>"$S/hold.log" 2>&1 || { lost "it does not go on"; return 1; }
+		unset "HELD[$SYSTEM]"
+	fi
 	"sys_$verb" "$@" >>"$S/$verb.log" 2>&1 || { lost "$verb failed"; return 1; }
 	SECONDS_TOOK=$(since "$start")
 	WIRE=$(($(wire_now) - wire))
@@ -102,7 +110,7 @@ scene_in() {	# scene_in DIR [PART]: DIR may be on another file system
 	W=$1 OFFICE=$1/po PART=${2:-}
 	SOURCE=$OFFICE${PART:+/$PART}
 	FS=$(stat -f -c %T "$W" | sed 's,ext2/ext3,ext4,')
-	LOST=()
+	LOST=() HELD=()
 	WORLDS+=("$W")
 }
 

@@ -24,7 +24,6 @@ churn_round() {	# churn_round PERCENT SYSTEM...
 	for SYSTEM in $(turns "$@"); do
 		become "$SYSTEM"
 		[ "$ROUND" -le "$SLOW_ROUNDS" ] || ! can slow || continue
-		if can go; then sys_go; fi
 		timed churn "$percent" again || continue
 		! can arrives && [ -z "$(wire_of "$SYSTEM")" ] || result wire B/B "$(percent "$WIRE" "$changed")" "$percent"
 		[ "$SYSTEM" = tidemark ] || continue
@@ -32,7 +31,7 @@ churn_round() {	# churn_round PERCENT SYSTEM...
 		for phase in check copy stream barrier notify seal; do
 			phase_of "$phase" "$percent"
 		done
-		sys_hold
+		be_still
 	done
 }
 
@@ -47,7 +46,7 @@ phase_of() {	# phase_of NAME X: where the job knows one of that name
 hold_all() {
 	for SYSTEM in $(turns "$@"); do
 		become "$SYSTEM"
-		if can hold; then sys_hold >/dev/null 2>&1; fi
+		be_still
 	done
 }
 
@@ -60,9 +59,8 @@ live_round() {	# live_round SYSTEM...: the office is in use by the same agents f
 		"$GWSIM" run "$OFFICE" --rate "$LIVE_RATE" --day 1h --every 0 --seed "$ROUND" --keep-deleted "$kept" >/dev/null 2>&1 &
 		agents=$!
 		STARTED+=("$agents")
-		if can go; then sys_go >/dev/null 2>&1; fi
 		timed live '' again
-		if can hold; then sys_hold >/dev/null 2>&1; fi
+		be_still
 		kill -TERM "$agents" && wait "$agents"
 		[ -n "${LOST[$SYSTEM]:-}" ] || judge
 	done
@@ -79,15 +77,14 @@ office_body() {	# office_body SYSTEM...
 	office --users "$OFFICE_USERS" --blobs "$OFFICE_BLOBS" --blob-bytes 20k --db-share 12%
 	for SYSTEM in $(turns "$@"); do
 		prepare "$SYSTEM" && { sys_first >>"$S/first.log" 2>&1 || lost "the first sync failed"; }
-		if can hold; then sys_hold >/dev/null 2>&1; fi
+		be_still
 	done
 	for ROUND in $(seq "$ROUNDS"); do
 		for SYSTEM in $(turns "$@"); do
 			become "$SYSTEM"
 			! can arrives || [ "$SYSTEM" = tidemark ] || continue
-			if can go; then sys_go >/dev/null 2>&1; fi
-			timed nothing '' again
-			if can hold; then sys_hold >/dev/null 2>&1; fi
+				timed nothing '' again
+			be_still
 		done
 		for percent in $FRACTIONS; do churn_round "$percent" "$@"; done
 	done

@@ -11,19 +11,18 @@ scene
 office --users 1 --msgdbs 1 --blobs 10 --blob-bytes "$((PAGES_MIB * 1048576 / 54))" --same-size --db-share 90%
 for SYSTEM in $(turns tidemark rsync rsync-fsync rsync-ssh nightly restic borg rsnapshot); do
 	prepare "$SYSTEM" && { sys_first >>"$S/first.log" 2>&1 || lost "the first sync failed"; }
-	if can hold; then sys_hold >/dev/null 2>&1; fi
+	be_still
 done
 for ROUND in $(seq "$ROUNDS"); do
 	churn 1% "$ROUND" --only ofmsg/msg0.db
 	for SYSTEM in $(turns tidemark rsync rsync-fsync rsync-ssh nightly restic borg rsnapshot); do
 		become "$SYSTEM"
-		if can go; then sys_go >/dev/null 2>&1; fi
 		timed pages '' again || continue
 		case $SYSTEM in tidemark | rsync* | nightly) result pages_wire B/B "$(percent "$WIRE" "$(churned changed_bytes)")" ;; esac
 		[ "$SYSTEM" = tidemark ] || continue
 		result pages_sent s "$(W=$S tm --json job show | q phase_ms | "$PYTHON" -c 'import json, sys
 ms = json.load(sys.stdin); print(sum(ms.get(p, 0) for p in ("copy", "stream", "barrier")) / 1000)')"
-		sys_hold >/dev/null 2>&1
+		be_still
 	done
 done
 end_all tidemark rsync rsync-fsync rsync-ssh nightly restic borg rsnapshot

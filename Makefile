@@ -42,8 +42,8 @@ PARTS.tidemark-server    := src/control src/server src/keeper $(SHARED)
 PARTS.tidemark-keeper    := src/keeper src/server src/control $(SHARED)
 PARTS.tidemark-dbcopy    := src/collector $(SHARED)
 
-LINK         := -levent_core -levent_extra -ljansson -lssl -lcrypto -lzstd -llmdb -lxxhash -lpthread
-LINK.watcher := -linotifytools -levent_core -llmdb -lxxhash -lpthread
+LINK         := -levent_core -levent_extra -ljansson -lssl -lcrypto -lzstd -llmdb -lxxhash -lseccomp -lpthread
+LINK.watcher := -linotifytools -levent_core -llmdb -lxxhash -lseccomp -lpthread
 
 main_src = $(patsubst tidemark-%,src/%_main.c,$(patsubst tidemark,src/tidemark_main.c,$(1)))
 objs     = $(patsubst %.c,$(B)/%.o,$(1))

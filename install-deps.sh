@@ -10,7 +10,7 @@
 # Does nothing when everything is there, so that it can be called every time.
 set -eu
 
-BUILD="gcc make pkgconf libc6-dev libevent-dev libinotifytools0-dev libxxhash-dev liblmdb-dev libssl-dev libzstd-dev libjansson-dev"
+BUILD="gcc make pkgconf libc6-dev libevent-dev libinotifytools0-dev libxxhash-dev liblmdb-dev libssl-dev libzstd-dev libjansson-dev libseccomp-dev"
 TEST="$BUILD tzdata libcmocka-dev rsync python3 strace faketime xfsprogs util-linux procps"
 ANALYZE="$TEST clang-tidy cppcheck"
 FUZZ="$TEST clang llvm libclang-rt-dev"

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
@@ -48,8 +49,10 @@ static int
 start(struct program *p, struct conf *conf, const char *file)
 {
 	const struct collector_config *config = collector_config_main(conf);
-	int run_dir, err = lock_state(config->state);
+	int run_dir, err = confine(0, NULL, 0); /* nothing more: dbcopy and the hooks are other people's programs */
 
+	if (!err)
+		err = lock_state(config->state);
 	if (err)
 		return err;
 	if ((run_dir = state_open_dir(config->run_dir)) < 0)

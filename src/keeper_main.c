@@ -3,6 +3,7 @@
 #include <event2/event.h>
 
 #include "base/conf.h"
+#include "base/confine.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "control/daemon.h"
@@ -20,8 +21,11 @@ run(struct event_base *base, const struct conf *conf, int fd)
 {
 	struct daemon *daemon;
 	struct keeper *keeper;
-	int status, err = daemon_new(base, NULL, NULL, &daemon);
+	/* It writes where an operator wants a set restored, so that paths are not limited. */
+	int status, err = confine(CONFINE_NO_NETWORK | CONFINE_NO_PROGRAM, NULL, 0);
 
+	if (!err)
+		err = daemon_new(base, NULL, NULL, &daemon);
 	if (err)
 		return err;
 	err = keeper_new(base, server_config_main(conf)->store, fd, receiver_gone, daemon, &keeper);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/conf.h"
+#include "base/confine.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "control/daemon.h"
@@ -43,8 +44,11 @@ run(struct event_base *base, const char *file)
 	struct server_api *api = NULL;
 	struct daemon *daemon = NULL;
 	struct conf *conf;
-	int status, err = server_config_load(file, &conf);
+	/* Nothing more: it starts the keeper, which writes where an operator wants a set restored, and the commands of `notify`. */
+	int status, err = confine(0, NULL, 0);
 
+	if (err == 0)
+		err = server_config_load(file, &conf);
 	if (err == 0 && mkdir(server_config_main(conf)->run_dir, 0755) != 0 && errno != EEXIST) {
 		err = err_sys("making run-dir %s", server_config_main(conf)->run_dir);
 		conf_free(conf);

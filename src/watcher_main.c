@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
@@ -339,6 +340,12 @@ run(struct program *p, const struct conf *conf)
 	p->run_dir = collector_config_main(conf)->run_dir;
 	p->fingerprint = watcher_fingerprint(conf, p->profile);
 	err = dir && p->fingerprint ? open_state(p, dir) : err_set(ERR_NOMEM, "starting");
+	if (err == 0) {
+		/* Who looks at the live tree all day cannot write there. */
+		const char *const ours[] = {dir, p->run_dir};
+
+		err = confine(CONFINE_NO_NETWORK | CONFINE_NO_PROGRAM, ours, 2);
+	}
 	if (err == 0)
 		err = journal_open(dir, p->profile, &p->journal, &rebuilt);
 	if (err == 0)

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/crew.h"
 #include "base/err.h"
 #include "base/fsio.h"
@@ -334,6 +335,9 @@ copyrun(const struct copyrun_options *options)
 		err = err_sys("opening the destination %s", options->destination);
 		goto out;
 	}
+	/* DBCOPY must not be able to harm what it copies. */
+	if ((err = confine(CONFINE_NO_SOCKET | CONFINE_NO_PROGRAM, &options->destination, 1)) != 0)
+		goto out;
 	if (options->report_fd >= 0) {
 		if ((err = read_key(options->report_fd, &key)) != 0)
 			goto out;

@@ -42,6 +42,7 @@ own 'zstd\.h'        'src/wire/wire_frame\.c'
 own 'jansson\.h'     'src/control/[a-z_]+\.[ch]|src/tidemark_main\.c'
 own 'openssl/ssl\.h' 'src/wire/(identity|wire_conn)[a-z_]*\.[ch]'
 own 'openssl/sha\.h' 'src/base/digest\.c'
+own 'seccomp\.h|linux/landlock\.h' 'src/base/confine\.c'
 own 'event2/http'    'src/control/[a-z_]+\.c'
 own 'pthread\.h'     'src/base/(workpool|crew|store|log)[a-z_]*\.[ch]|src/collector/copy(run|finish)\.c'
 

@@ -415,8 +415,15 @@ session_new(const struct session_host *host, int fd, struct session **ret_sessio
 void
 session_check_pin(struct session *s)
 {
-	if (s->t && s->has_pin && s->state != CLOSING && !identity_pin_allowed(s->host->identity, tenant_name(s->t), s->pin))
-		session_close(s, -ERR_DENIED, "this certificate was revoked");
+	int err;
+
+	if (!s->t || !s->has_pin || s->state == CLOSING)
+		return;
+	err = identity_pin_check(s->host->identity, tenant_name(s->t), s->pin);
+	if (err == -ERR_DENIED)
+		session_close(s, err, "this certificate was revoked");
+	else if (err)
+		session_close(s, err, err_text());
 }
 
 struct tenant *

@@ -58,13 +58,17 @@ check_client(int good, X509_STORE_CTX *store)
 	X509 *cert = X509_STORE_CTX_get_current_cert(store);
 	char name[IDENTITY_NAME_MAX + 1];
 	uint8_t pin[IDENTITY_PIN_BYTES];
+	int err;
 
 	if (!good || X509_STORE_CTX_get_error_depth(store) != 0)
 		return good;
-	if (name_get(X509_get_subject_name(cert), name) && cert_pin(cert, pin) == 0 &&
-	    identity_pin_allowed(identity_of(store), name, pin))
+	err = name_get(X509_get_subject_name(cert), name) && cert_pin(cert, pin) == 0
+	    ? identity_pin_check(identity_of(store), name, pin)
+	    : -ERR_DENIED;
+	if (err == 0)
 		return 1;
-	X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
+	/* The alert says which: "certificate revoked" is believed for a minute, "internal error" is asked again soon. */
+	X509_STORE_CTX_set_error(store, err == -ERR_DENIED ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_UNSPECIFIED);
 	return 0;
 }
 
@@ -427,20 +431,26 @@ identity_pin_put(struct identity *id, const char *profile, const uint8_t pin[IDE
 	return fsio_replace_file(id->dir, path, hex, strlen(hex), 0600, "identity.pin");
 }
 
-bool
-identity_pin_allowed(const struct identity *id, const char *profile, const uint8_t pin[IDENTITY_PIN_BYTES])
+int
+identity_pin_check(const struct identity *id, const char *profile, const uint8_t pin[IDENTITY_PIN_BYTES])
 {
 	char path[sizeof PINS_DIR + 1 + IDENTITY_NAME_MAX], *hex;
 	uint8_t allowed[IDENTITY_PIN_BYTES];
 	bool good;
 	size_t len;
+	int err;
 
-	if (id->dir < 0 || !pin_path(profile, path) || fsio_read_file(id->dir, path, DIGEST_HEX, &hex, &len) != 0)
-		return false;
+	if (id->dir < 0 || !pin_path(profile, path))
+		return err_set(ERR_DENIED, "\"%.32s\" is no name of a profile", profile);
+	err = fsio_read_file(id->dir, path, DIGEST_HEX, &hex, &len);
+	if (err == -ERR_GONE)
+		return err_set(ERR_DENIED, "profile %s is not enrolled", profile);
+	if (err)
+		return err_prefix(err, "the allow-list cannot be read");
 	hex[strcspn(hex, "\n")] = '\0';
 	good = digest_from_hex(hex, allowed) == 0 && !CRYPTO_memcmp(allowed, pin, sizeof allowed);
 	free(hex);
-	return good;
+	return good ? 0 : err_set(ERR_DENIED, "this key does not speak for profile %s", profile);
 }
 
 int

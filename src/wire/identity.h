@@ -41,8 +41,9 @@ void identity_close(struct identity *id); /* NULL is fine */
 /* SHA-256 of the authority's public key; not for an identity that is enrolling. */
 int identity_authority_pin(const struct identity *id, uint8_t ret_pin[IDENTITY_PIN_BYTES]);
 
-/* Server: allow-list.  Read at every handshake, so that removing the file is enough; any doubt is false. */
-bool identity_pin_allowed(const struct identity *id, const char *profile, const uint8_t pin[IDENTITY_PIN_BYTES]);
+/* Server: allow-list.  Read at every handshake, so that removing the file is enough.  0 allowed; -ERR_DENIED not on the list; anything
+ * else: the list cannot be read, so that nobody gets in now and nobody is told that he was revoked. */
+int identity_pin_check(const struct identity *id, const char *profile, const uint8_t pin[IDENTITY_PIN_BYTES]);
 /* Durably; absent is success.  Connections that are open are the caller's to close. */
 int identity_pin_remove(struct identity *id, const char *profile);
 

@@ -121,11 +121,17 @@ protocol_error(const struct wire_tls *t)
 	int reason = ERR_GET_REASON(ERR_peek_error());
 	long verdict = SSL_get_verify_result(t->ssl);
 
+	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict == X509_V_ERR_UNSPECIFIED) {
+		ERR_clear_error();
+		return err_set(ERR_IO, "whether the other side may come in is not known now: %s", err_text());
+	}
 	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 		ERR_clear_error();
 		return err_set(ERR_DENIED, "the other side's certificate is not accepted: %s",
 		    verdict == X509_V_ERR_CERT_REVOKED ? "not enrolled, or revoked" : X509_verify_cert_error_string(verdict));
 	}
+	if (reason == SSL_R_TLSV1_ALERT_INTERNAL_ERROR)
+		return identity_error(ERR_UNREACHABLE, "the other side is in trouble");
 	if (is_refusal(reason))
 		return identity_error(ERR_DENIED, "the other side does not accept our certificate");
 	return identity_error(ERR_PEER, "TLS");

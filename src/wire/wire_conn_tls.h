@@ -30,7 +30,8 @@ void wire_tls_filled(struct wire_tls *t, size_t n);
 const uint8_t *wire_tls_waiting(struct wire_tls *t, size_t *ret_len);
 void wire_tls_taken(struct wire_tls *t, size_t n);
 
-/* 1 done, 0 goes on, -ERR_DENIED when one side does not believe the other, -ERR_PEER.  An alert may wait in the out-ring. */
+/* 1 done, 0 goes on, -ERR_DENIED when one side does not believe the other, -ERR_IO when the server cannot know whether to (its peer:
+ * -ERR_UNREACHABLE), -ERR_PEER.  An alert may wait in the out-ring. */
 int wire_tls_handshake(struct wire_tls *t);
 /* Bytes read or written, 0, or a negative error.  After a 0 of write the same bytes are given again. */
 ssize_t wire_tls_read(struct wire_tls *t, void *buf, size_t len);

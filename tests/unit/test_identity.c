@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -206,9 +207,9 @@ an_enrolled_collector_is_its_profile_and_nothing_else(void **state)
 	assert_int_equal(wire_tls_peer_name(p.server, name), 0);
 	assert_string_equal(name, "po1");
 	assert_int_equal(wire_tls_peer_pin(p.server, pin), 0);
-	assert_true(identity_pin_allowed(w->server, "po1", pin));
-	assert_false(identity_pin_allowed(w->server, "po2", pin));
-	assert_false(identity_pin_allowed(w->server, "../pins/po1", pin));
+	assert_int_equal(identity_pin_check(w->server, "po1", pin), 0);
+	assert_int_equal(identity_pin_check(w->server, "po2", pin), -ERR_DENIED);
+	assert_int_equal(identity_pin_check(w->server, "../pins/po1", pin), -ERR_DENIED);
 	pair_close(&p);
 	assert_int_equal(identity_authority_pin(w->server, authority), 0);
 	assert_int_equal(identity_authority_pin(po1, ours), 0);
@@ -299,6 +300,30 @@ a_damaged_allow_list_allows_nobody(void **state)
 		assert_int_equal(fsio_replace_file(dir, "pins/po1", damaged[k], strlen(damaged[k]), 0600, "test"), 0);
 		assert_handshake(w->server, po1, -ERR_DENIED, -ERR_DENIED);
 	}
+	close(dir);
+	identity_close(po1);
+}
+
+/* A revoked collector comes back in a minute; one that meets a failing disk, or a server without descriptors, at once. */
+static void
+a_list_that_cannot_be_read_revokes_nobody_and_lets_nobody_in(void **state)
+{
+	struct world *w = *state;
+	struct identity *po1 = enrolled(w, "po1");
+	struct rlimit limit, none;
+	int dir = identity_dir_open(w->server_dir);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_handshake(w->server, po1, -ERR_IO, -ERR_UNREACHABLE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_handshake(w->server, po1, 1, 1);
+
+	/* A folder is opened, and its first read fails. */
+	assert_int_equal(unlinkat(dir, "pins/po1", 0), 0);
+	assert_int_equal(mkdirat(dir, "pins/po1", 0700), 0);
+	assert_handshake(w->server, po1, -ERR_IO, -ERR_UNREACHABLE);
 	close(dir);
 	identity_close(po1);
 }
@@ -582,6 +607,7 @@ main(void)
 		TEST(a_revoked_pin_is_refused),
 		TEST(a_second_enrolment_ends_the_first),
 		TEST(a_damaged_allow_list_allows_nobody),
+		TEST(a_list_that_cannot_be_read_revokes_nobody_and_lets_nobody_in),
 		TEST(another_authority_is_refused_by_both_sides),
 		TEST(a_collector_cannot_play_the_server),
 		TEST(a_stranger_gets_no_name_and_sees_the_right_server),

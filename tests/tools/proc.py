@@ -5,7 +5,7 @@
   proc.py port                    a free TCP port of 127.0.0.1
   proc.py launch LOG SOCKET CMD...  starts a daemon in the background, prints its pid once its control socket answers; when it
                                   ends before that: its exit status
-  proc.py gone PID SECONDS        returns when the process has ended; 1 after the time
+  proc.py gone PIDS SECONDS       returns when the processes ("1 2 3") have ended; 1 after the time
   proc.py owner SOCKET            pid of the process that listens on a Unix socket, also when that process is stopped
   proc.py children PID            pids of its children
   proc.py memory PID...           private bytes of all of them together
@@ -54,14 +54,18 @@ def launch(log, path, *command):
     return 1
 
 
-def gone(pid, seconds):
-    try:
-        fd = os.pidfd_open(int(pid))
-    except ProcessLookupError:
-        return 0
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return 0 if poll.poll(float(seconds) * 1000) else 1
+def gone(pids, seconds):
+    until = time.monotonic() + float(seconds)
+    for pid in pids.split():
+        try:
+            fd = os.pidfd_open(int(pid))
+        except ProcessLookupError:
+            continue
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            return 1
+    return 0
 
 
 def owner(path):

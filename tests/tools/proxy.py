@@ -3,7 +3,9 @@
 """A network that can fail: proxy.py PORT TARGET_PORT forwards connections of 127.0.0.1.
 
 SIGUSR1 cuts all connections at once (resets them), SIGUSR2 swallows everything without a word, SIGHUP lets it flow again.
---cut-every BYTES CUTS resets the connection after so many bytes, CUTS times.  Prints "listening", and one line a cut."""
+--cut-every BYTES CUTS resets the connection after so many bytes, CUTS times.  --count FILE keeps the number of all bytes that went
+through, in both directions, in FILE.  Prints "listening", and one line a cut."""
+import os
 import selectors
 import signal
 import socket
@@ -11,7 +13,9 @@ import struct
 import sys
 
 port, target = int(sys.argv[1]), int(sys.argv[2])
-cut_every, cuts = (int(sys.argv[4]), int(sys.argv[5])) if len(sys.argv) > 5 else (0, 0)
+cut_every, cuts = (int(sys.argv[4]), int(sys.argv[5])) if sys.argv[3:4] == ["--cut-every"] else (0, 0)
+counter = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT, 0o600) if sys.argv[3:4] == ["--count"] else None
+total = 0
 sel = selectors.DefaultSelector()
 pairs = {}      # socket -> its other end
 passed = 0
@@ -76,6 +80,9 @@ while True:
                 if data and not swallow:
                     pairs[s].sendall(data)
                     passed += len(data)
+                    total += len(data)
+                    if counter is not None:
+                        os.pwrite(counter, b"%d\n" % total, 0)
                     if cuts and passed >= cut_every:
                         cuts -= 1
                         cut()

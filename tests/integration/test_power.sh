@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A seeded handful of what `make power` tries in full: disks lose power at some write, and no promise is broken; and the proof that
+# this oracle sees a broken one: disks that lie about flushes.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=../lib/crash.sh
+. "$(dirname "$0")/../lib/crash.sh"
+# shellcheck source=../lib/power.sh
+. "$(dirname "$0")/../lib/power.sh"
+note "seed $SEED"
+RANDOM=$((SEED % 32768))
+if ! power_can; then
+	skip "power loss keeps every promise" "recorded disks need root, /dev/fuse, loop devices and libfuse3"
+	done_testing
+fi
+crash_in_memory
+
+# some_states SENTENCE VICTIMS REST STATES: of one moment
+some_states() {
+	local sentence=$1 n
+	power_moment "$2" "$3"
+	for ((n = 0; n < $4; n++)); do
+		[ $n = 0 ] || power_clear
+		if ! power_state "$2" $RANDOM; then
+			not_ok "$sentence: $CHOICE" "$W/.verdict"
+			return
+		fi
+	done
+	ok "$sentence"
+}
+
+# The same world on disks that acknowledge flushes and do nothing; promises were made, so some of its states must have broken one.
+a_lie_is_found() {
+	local n
+	LIAR=yes
+	power_moment "server collector" dead
+	for n in $(seq 20); do
+		[ "$n" = 1 ] || power_clear
+		power_state "server collector" "$n"
+		[ "$violations" = 0 ] || break
+	done
+	LIAR=
+	holds "a disk that lies about flushes is found by this oracle" "$violations" -gt 0
+}
+
+FS=ext4
+power_fresh_world
+some_states "acknowledged_means_durable: ext4, the server's disk loses power" server alive 1
+some_states "every_start_is_a_recovery: ext4, both disks lose power" "server collector" dead 2
+FS=xfs
+power_fresh_world
+some_states "every_start_is_a_recovery: XFS, the collector's disk loses power" collector dead 1
+some_states "acknowledged_means_durable: XFS, both disks lose power" "server collector" dead 1
+a_lie_is_found
+done_testing

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/relpath.h"
 #include "journal/blockmap_internal.h"
 
 #define MAP_VERSION 1
@@ -354,6 +355,18 @@ blockmap_strays(struct blockmap *m, const char *under, int (*visit)(const char *
 
 /* ---- changing ---- */
 
+/* A stamp says that the rows are the names of that time.  One that came or went since is of a later time: a live tree that lost its last
+ * moments with the power has the old stamp again, and no longer the name. */
+static int
+forget_stamp_above(struct store_txn *txn, const char *path)
+{
+	char *dir = strndup(path, relpath_dir_len(path));
+	int err = dir ? blockmap_number_del(txn, DIRS, dir) : err_set(ERR_NOMEM, "a row of the block map");
+
+	free(dir);
+	return err;
+}
+
 static int
 put_node(struct store_txn *txn, const struct blockmap *m, const struct blockmap_op *op)
 {
@@ -364,6 +377,8 @@ put_node(struct store_txn *txn, const struct blockmap *m, const struct blockmap_
 	blockmap_node_pack(&o, op->entry, &op->stat);
 	err = o.failed ? err_set(ERR_NOMEM, "entry of the block map") : treemap_put(txn, &m->tree, op->path, o.data, o.len, &weight);
 	pack_out_fini(&o);
+	if (!err)
+		err = forget_stamp_above(txn, op->path);
 	return err ? err : blockmap_number_del(txn, FLIGHT, op->path);
 }
 
@@ -376,6 +391,8 @@ remove_node(struct store_txn *txn, const struct blockmap *m, const char *path)
 		err = blockmap_extents_trim(txn, path, 0);
 	if (!err)
 		err = blockmap_number_del(txn, FLIGHT, path);
+	if (!err)
+		err = forget_stamp_above(txn, path);
 	return err ? err : blockmap_number_del(txn, DIRS, path);
 }
 

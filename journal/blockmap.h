@@ -73,7 +73,7 @@ int blockmap_apply(struct blockmap *m, const struct blockmap_op *ops, size_t n);
 /* True when the path is marked in flight. */
 int blockmap_in_flight(struct blockmap *m, const char *path, bool *ret_marked);
 
-/* mtime of the directory at its last complete scan; 0 = never or unknown. */
+/* Stamp of the directory at its last complete scan; 0 = never, unknown, or a row in it was put or removed since. */
 int blockmap_dir_get(struct blockmap *m, const char *dir, int64_t *ret_mtime_ns);
 
 /* Direct children of a directory in byte order of names after `after`, until `visit` returns nonzero. */

@@ -231,6 +231,27 @@ a_directory_remembers_when_it_was_scanned(void **state)
 	assert_int_equal(mtime, 5);
 }
 
+static void
+a_row_put_or_removed_takes_the_stamp_of_its_directory(void **state)
+{
+	static const enum blockmap_op_kind changes[] = {BLOCKMAP_PUT, BLOCKMAP_REMOVE};
+	int64_t stamp;
+	(void)state;
+
+	for (size_t i = 0; i < 2; i++) {
+		apply((struct blockmap_op){.kind = BLOCKMAP_DIR, .path = "offiles/fd1", .dir_mtime_ns = 5});
+		apply((struct blockmap_op){.kind = BLOCKMAP_DIR, .path = "offiles", .dir_mtime_ns = 6});
+		if (changes[i] == BLOCKMAP_PUT)
+			put("offiles/fd1/new", 1);
+		else
+			apply((struct blockmap_op){.kind = BLOCKMAP_REMOVE, .path = "offiles/fd1/new"});
+		assert_int_equal(blockmap_dir_get(map, "offiles/fd1", &stamp), 0);
+		assert_int_equal(stamp, 0);
+		assert_int_equal(blockmap_dir_get(map, "offiles", &stamp), 0);
+		assert_int_equal(stamp, 6);
+	}
+}
+
 static int
 note_child(const char *path, const struct entry *entry, const struct blockmap_stat *stat, void *arg)
 {
@@ -500,6 +521,7 @@ main(void)
 		TEST(trimming_forgets_exactly_the_end),
 		TEST(what_is_removed_leaves_nothing),
 		TEST(a_directory_remembers_when_it_was_scanned),
+		TEST(a_row_put_or_removed_takes_the_stamp_of_its_directory),
 		TEST(children_come_in_order_and_from_a_name_on),
 		TEST(sums_follow_and_do_not_depend_on_the_order),
 		TEST(another_key_empties_the_belief_and_nothing_else),

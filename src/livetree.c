@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -47,12 +46,11 @@ spelling_of(const struct livetree *t)
 static int
 identify(int fd, struct livetree_id *ret_id, dev_t *ret_dev)
 {
-	struct statfs fs;
 	struct stat st;
 
-	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return err_sys("identity of the root");
-	*ret_id = (struct livetree_id){spelling_fsid_of(&fs), st.st_ino};
+	*ret_id = (struct livetree_id){spelling_fsid_of(fd), st.st_ino};
 	*ret_dev = st.st_dev;
 	return 0;
 }

@@ -3,10 +3,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -224,25 +226,51 @@ check_complete(const struct spelling *names, enum layout_type type)
 	return used ? err_set(ERR_CONFIG, "not a %s: missing%s", layout_type_name(type), missing) : 0;
 }
 
-uint64_t
-spelling_fsid_of(const struct statfs *fs)
+/* struct xfs_fsop_geom_v1 and its ioctl, whose header Debian ships with the tools of XFS only. */
+struct xfs_geometry {
+	uint32_t sizes[8];
+	uint64_t places[4];
+	uint8_t uuid[16];
+	uint32_t more[7];
+};
+#define XFS_GEOMETRY _IOR('X', 100, struct xfs_geometry)
+
+/* XFS tells its device number for its identity, and that may be another after a reboot. */
+static uint64_t
+fsid_of_xfs(int fd)
 {
+	struct xfs_geometry geometry;
+	uint64_t halves[2];
+
+	if (ioctl(fd, XFS_GEOMETRY, &geometry) != 0)
+		return 0;
+	memcpy(halves, geometry.uuid, sizeof halves);
+	return halves[0] ^ halves[1];
+}
+
+uint64_t
+spelling_fsid_of(int fd)
+{
+	struct statfs fs;
 	uint64_t fsid = 0;
 
-	memcpy(&fsid, &fs->f_fsid, sizeof fsid < sizeof fs->f_fsid ? sizeof fsid : sizeof fs->f_fsid);
+	if (fstatfs(fd, &fs) != 0)
+		return 0;
+	if (fs.f_type == XFS_SUPER_MAGIC)
+		return fsid_of_xfs(fd);
+	memcpy(&fsid, &fs.f_fsid, sizeof fsid < sizeof fs.f_fsid ? sizeof fsid : sizeof fs.f_fsid);
 	return fsid;
 }
 
 uint64_t
 spelling_fsid(int root, const char *live)
 {
-	struct statfs fs;
 	int fd = fsio_open_dir(root, live);
-	bool known = fd >= 0 && fstatfs(fd, &fs) == 0;
+	uint64_t fsid = fd >= 0 ? spelling_fsid_of(fd) : 0;
 
 	if (fd >= 0)
 		close(fd);
-	return known ? spelling_fsid_of(&fs) : 0;
+	return fsid;
 }
 
 /* The table is sorted: a parent comes before what lies in it. */

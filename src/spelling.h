@@ -52,8 +52,7 @@ int spelling_look_for(int root, const char *live, const char *want, size_t want_
 /* The file system of a directory beneath the root; 0 when it has no identity or is not there. */
 uint64_t spelling_fsid(int root, const char *live);
 
-/* The number by which a file system is known, from its statfs. */
-struct statfs;
-uint64_t spelling_fsid_of(const struct statfs *fs);
+/* The number by which the file system of an open directory is known, over mounts and reboots; 0 when it has none. */
+uint64_t spelling_fsid_of(int fd);
 
 #endif

@@ -61,4 +61,28 @@ refuse "accepted: the library is not in the next set" in_set fourth
 same "which is a good one" ok "$(field state)"
 collector_stop && collector_start
 check "and stays accepted" wait_status 30 'p["connected"] and p["state"] == "ok"'
+collector_stop
+server_stop
+
+# --- a disk that bears another number after a reboot -------------------------------------------------------------------
+moved_disk() {	# moved_disk TYPE: the office's disk comes back as another device
+	local type=$1 first second
+	world_new
+	mkdir "$PO" && truncate -s 400M "$W/disk" && "mkfs.$type" -q "$W/disk" >/dev/null 2>&1
+	first=$(losetup -f --show "$W/disk") && LOOPS+=("$first") && mount "$first" "$PO" 2>/dev/null || { skip "moved_disk: $type" "cannot mount"; return; }
+	MOUNTS+=("$PO")
+	rmdir "$PO/lost+found" 2>/dev/null
+	po_tiny 72
+	world_start
+	collector_stop
+	watcher_kill
+	umount "$PO"
+	second=$(losetup -f --show "$W/disk") && LOOPS+=("$second") && mount "$second" "$PO"
+	collector_start
+	check "$type on another device number is the same tree" wait_status 30 'p["connected"] and p["watcher"] and p["state"] == "ok"'
+	collector_stop
+	server_stop
+}
+moved_disk ext4
+moved_disk xfs
 done_testing

@@ -5,6 +5,7 @@
 #
 #   tests/power.sh                              a thousand states on ext4 and XFS
 #   STATES=100 SEED=7 ONLY=xfs tests/power.sh   fewer, from a seed, of one file system or case
+#   POWER_END=shutdown tests/power.sh           file systems that end themselves, without recorded choices
 #   LIAR=1 tests/power.sh                       disks that acknowledge flushes and do nothing: violations are what is looked for
 #   EVIDENCE=DIR tests/power.sh                 keeps what a violation left there
 #
@@ -24,14 +25,24 @@ note "seed $SEED, $STATES states"
 power_can || { echo "power: cannot mount recorded disks here (root, /dev/fuse, loop devices, libfuse3)"; exit 77; }
 crash_in_memory
 
-# Victims, what the other side does, states of a moment: only a moment at which all died can be gone back to.
-CASES=("server alive 1" "collector alive 1" "server dead 4" "collector dead 4" "server collector dead 4")
+# Disks of a world, which of them lose power, what the other side does, and how many states are made of a moment at most: only one at
+# which all died can be gone back to.
+CASES=(
+	"server collector: server: alive: 1"
+	"server collector: collector: alive: 1"
+	"server collector: server: dead: 4"
+	"server collector: collector: dead: 4"
+	"server collector: server collector: dead: 4"
+	"server collector live: collector live: dead: 4"
+	"server collector live: server collector live: dead: 4"
+)
+[ "$POWER_END" = cut ] || CASES=("${CASES[@]/%4/1}")	# what that leaves is one state
 
 # Those of this file system that ONLY names.
 cases_of() {	# cases_of FS
 	local case
 	for case in "${CASES[@]}"; do
-		case "$1 $case" in *"${ONLY:-}"*) echo "$case" ;; esac
+		case "$1: $case" in *"${ONLY:-}"*) echo "$case" ;; esac
 	done
 }
 
@@ -42,28 +53,34 @@ tell_violation() {	# tell_violation WHAT
 }
 
 # Fails when the world is of no more use.
-one_moment() {	# one_moment VICTIMS REST STATES MOST
+one_moment() {	# one_moment VICTIMS REST STATES
 	local n seed status=1
 	power_moment "$1" "$2"
-	for ((n = 0; n < $3 && n < $4; n++)); do
-		[ $n = 0 ] || power_clear
+	for ((n = 0; n < $3; n++)); do
+		[ $n = 0 ] || { [ $n -le "$(power_unflushed)" ] || break; power_clear; }
 		seed=$((RANDOM * 32768 + RANDOM))
 		power_state "$1" $seed
 		status=$?
 		[ $status != 1 ] || tell_violation "$1, the other side $2, choice $seed"
+		[ $((states % 50)) != 0 ] || note "$states states, $violations violations"
 	done
 	return $status
 }
 
 attack() {	# attack FS STATES
-	local cases case n=0 end=$((states + $2))
+	local cases disks victims rest n left=0 end=$((states + $2))
 	FS=$1
 	mapfile -t cases < <(cases_of "$FS")
 	[ ${#cases[@]} != 0 ] || return
 	while [ "$states" -lt $end ]; do
-		read -r -a case <<<"${cases[RANDOM % ${#cases[@]}]}"
-		[ $((n++ % MOMENTS_PER_WORLD)) != 0 ] || power_fresh_world
-		one_moment "${case[*]:0:${#case[@]}-2}" "${case[-2]}" "${case[-1]}" $((end - states)) || n=0
+		IFS=: read -r disks victims rest n <<<"${cases[RANDOM % ${#cases[@]}]//: /:}"
+		if [ $left = 0 ]; then
+			DISKS=$disks left=$MOMENTS_PER_WORLD
+			power_fresh_world
+		fi
+		[ "$disks" = "$DISKS" ] || continue
+		left=$((left - 1))
+		one_moment "$victims" "$rest" "$n" || left=0
 	done
 }
 

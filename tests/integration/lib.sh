@@ -18,7 +18,7 @@ W=                      # the present world's folder
 failures=0 tests=0
 
 GWSIM=$BIN/gwsim
-PYTHON=$(python3 -c 'import sys; print(sys.executable)')	# not a wrapper that looks for it each time
+PYTHON=$(PATH=/usr/bin:$PATH python3 -c 'import sys; print(sys.executable)')	# not a wrapper that looks for it each time
 proc() { "$PYTHON" "$TESTS/tools/proc.py" "$@"; }
 q() { "$PYTHON" "$TESTS/tools/jsonq.py" "$@"; }
 trees() { "$PYTHON" "$TESTS/tools/trees.py" "$@"; }

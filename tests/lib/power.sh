@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Power loss: a world on two recorded disks, the moment at which one or both lose power, and what such a disk may then hold.
 #
-# The server's store and the collector's state lie on a file system of their own, each on a loop device on a recorded disk
-# (tests/tools/blocklog.c).  A *moment* ends the power at a seeded write; a *state* is one of the images that tests/tools/powercut.py
+# The server's store, the collector's state and, in some worlds, the live tree lie on file systems of their own, each on a loop device
+# on a recorded disk (tests/tools/blocklog.c).  A *moment* ends the power at a seeded write; a *state* is one of the images that tests/tools/powercut.py
 # makes of what was written until then: it is mounted, so that the file system replays its journal, and the daemons start on it.
 # Sourced after tests/integration/lib.sh and tests/lib/crash.sh, whose check ends each state.
 
@@ -12,9 +12,13 @@ RECORDS=300	# a cut comes within so many: an edit and its sync write some 60, a 
 KEEP_BYTES=2000000	# each of three blobs that nobody touches: a full transfer would be seen
 declare -A TELL=() HEAR=() RECORDER=() AT=()	# of each disk: its pipes, its recorder, its mount
 states=0 lost=0 moments=0
+DISKS="server collector"	# or "server collector live"
+POWER_END=${POWER_END:-cut}	# or shutdown
 declare -A tried=()	# states of each case
 
 witness() { "$PYTHON" "$TESTS/tools/witness.py" "$@"; }
+
+declare -A MOUNT_OPTIONS=([ext4]=",commit=1" [xfs]="")
 
 power_can() { [ "$ROOT" = yes ] && [ -x "$BLOCKLOG" ] && [ -c /dev/fuse ] && [ -e /dev/loop-control ]; }
 
@@ -39,7 +43,7 @@ power_on() {	# power_on DISK
 	RECORDER[$disk]=$!
 	STARTED+=($!)
 	MOUNTS+=("$dir/fuse" "${AT[$disk]}")
-	power_hear "$disk" up && mount -o loop "$dir/fuse/disk" "${AT[$disk]}" 2>"$W/mount.err"
+	power_hear "$disk" up && mount -o "loop${MOUNT_OPTIONS[$FS]}" "$dir/fuse/disk" "${AT[$disk]}" 2>"$W/mount.err"
 }
 
 power_hear() {	# power_hear DISK WORD
@@ -75,24 +79,32 @@ power_take_down() {	# power_take_down DISK
 
 # ---- the world ----
 
-power_world() {	# power_world: FS says on what
+power_world() {	# power_world: FS says on what, DISKS of whom
 	local disk far
 	world_new
-	LEDGER=$W/ledger AT=([server]=$STORE [collector]=$STATE)
+	LEDGER=$W/ledger AT=([server]=$STORE [collector]=$STATE [live]=$PO)
 	far=$PORT PORT=$(proc port)
 	"$PYTHON" "$TESTS/tools/proxy.py" "$PORT" "$far" --count "$W/bytes" >"$W/proxy.log" 2>&1 &
 	STARTED+=($!)
 	write_collector_conf collector
 	sed -i "s/^address .*/address = 127.0.0.1:$PORT/" "$W/server.conf"
-	"$GWSIM" make "$PO" --profile custom --users 2 --msgdbs 1 --blobs 40 --blob-bytes 2k --seed "$SEED" >"$W/gwsim.log" 2>&1
-	for disk in 1 2 3; do head -c $KEEP_BYTES /dev/urandom >"$PO/offiles/fd$disk/keep"; done
-	for disk in server collector; do
+	for disk in $DISKS; do
 		mkdir -p "${AT[$disk]}" "$W/$disk.disk"
-		power_mkfs "$W/$disk.disk/base" && power_on "$disk" || { not_ok "power: the $disk has a disk" "$W/mount.err"; exit 1; }
+		power_mkfs "$W/$disk.disk/base" && power_on "$disk" || { not_ok "power: $disk has a disk" "$W/mount.err"; exit 1; }
 	done
+	power_office
 	server_start && collector_start || { not_ok "power: the world starts" "$W/server.log"; exit 1; }
-	enrol po1 >"$W/enrol.log" 2>&1 && sync_wait && witness promise "$PO" "$LEDGER" && power_backup ||
+	enrol po1 >"$W/enrol.log" 2>&1 && sync_wait && witness promise "$PO" "$LEDGER" && power_backup 1 ||
 		{ not_ok "power: the world is good before the first cut" "$W/.workload"; exit 1; }
+}
+
+# Databases that are on the medium from the start: an agent's own promises are not ours to keep.
+power_office() {
+	local n
+	rmdir "$PO/lost+found" 2>/dev/null
+	"$GWSIM" make "$PO" --profile custom --users 2 --msgdbs 1 --blobs 40 --blob-bytes 2k --seed "$SEED" >"$W/gwsim.log" 2>&1
+	for n in 1 2 3; do head -c $KEEP_BYTES /dev/urandom >"$PO/offiles/fd$n/keep"; done
+	sync -f "$PO"
 }
 
 power_fresh_world() {
@@ -108,7 +120,12 @@ power_fresh_world() {
 
 power_backup() {
 	local name
-	name=$(timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait 2>"$W/.workload") && witness promise-set "$PO" "$LEDGER" "$name"
+	case $DISKS in
+	*live*) ;;
+	*) witness anew "$LEDGER"; "$GWSIM" churn "$PO" --fraction 5% --seed "$1" >/dev/null ;;
+	esac
+	name=$(timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait 2>"$W/.workload") &&
+		witness promise-set "$PO" "$LEDGER" "$name" && witness promise "$PO" "$LEDGER"
 }
 
 power_edit() { witness edit "$PO" "$LEDGER" "$1" && sync_wait 40 && witness promise "$PO" "$LEDGER"; }
@@ -118,7 +135,7 @@ power_work() {	# power_work SEED
 	local n=$1
 	until [ -e "$W/.cut" ]; do
 		power_edit $((SEED % 100000 * 1000 + n)) || return
-		[ $((n++ % 3)) != 0 ] || power_backup || return
+		[ $((n++ % 3)) != 0 ] || power_backup $n || return
 	done >"$W/.workload" 2>&1
 }
 
@@ -127,6 +144,14 @@ power_work() {	# power_work SEED
 power_offspring() {	# power_offspring PID
 	local child
 	for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do echo "$child $(power_offspring "$child")"; done
+}
+
+power_kill_work() {
+	local pids
+	pids="$WORK $(power_offspring "$WORK")"
+	# shellcheck disable=SC2086 # a list
+	kill -KILL $pids 2>/dev/null
+	DYING+=" $pids"
 }
 
 power_kill() {	# power_kill server|collector: with all that it started; nobody is waited for, the disk holds them
@@ -141,52 +166,72 @@ power_reap() { proc gone "$DYING" 20 || { not_ok "power: not all of $DYING are d
 
 # The power of the victims fails after a seeded number of writes, flushes and discards of the first one's disk.  With `dead`, the other
 # side's processes die with them, and any number of states can be made of the one moment; with `alive` it goes on, as another
-# machine does.
+# machine does, and the victim is one disk.
 power_moment() {	# power_moment VICTIMS dead|alive
-	local victims=$1 rest=$2 records=$((1 + RANDOM % RECORDS)) disk part
+	local victims=$1 rest=$2 disk part
 	moments=$((moments + 1)) DYING=''
 	rm -f "$W/.cut"
 	power_work $((moments * 7)) &
 	WORK=$!
-	for disk in $victims; do
-		power_tell "$disk" "cut $records" cut || { not_ok "power: the power of the $disk fails" "$W/.workload"; exit 1; }
-		records=0
-	done
+	"power_end_by_$POWER_END" $((1 + RANDOM % RECORDS)) $victims
 	touch "$W/.cut"
+	case " $victims " in *" live "*) power_kill_work ;; esac
 	if [ "$rest" = dead ]; then power_kill server; power_kill collector; else power_kill "$victims"; fi
 	for disk in $victims; do power_tell "$disk" off; done
 	power_reap
 	if [ "$rest" = dead ]; then
 		wait "$WORK"
 		unset "PID[server]" "PID[collector]"
-		for disk in server collector; do power_take_down $disk; done
+		for disk in $DISKS; do power_take_down "$disk"; done
 	else
 		unset "PID[$victims]"
 		power_take_down "$victims"
 	fi
-	for disk in server collector; do
+	for disk in $DISKS; do
 		[ -z "${RECORDER[$disk]:-}" ] || continue
 		for part in log base now; do mv "$W/$disk.disk/$part" "$W/$disk.disk/cut.$part"; done
 	done
 }
 
+# How it ends.  `cut`: the recorders hold whatever comes later, so that nobody is told of it.
+power_end_by_cut() {	# power_end_by_cut RECORDS DISK...
+	local records=$1 disk
+	shift
+	for disk; do
+		power_tell "$disk" "cut $records" cut || { not_ok "power: the power of the $disk fails" "$W/.workload"; exit 1; }
+		records=0
+	done
+}
+
+# `shutdown`: the file system itself drops what it has not written; the daemons see a disk that fails under them before they die.
+power_end_by_shutdown() {	# power_end_by_shutdown RECORDS DISK...
+	local records=$1 disk
+	shift
+	power_tell "$1" "tell $records" told || { not_ok "power: the disk of the $1 is told to end" "$W/.workload"; exit 1; }
+	for disk; do "$PYTHON" "$TESTS/tools/powercut.py" --shutdown "${AT[$disk]}"; done
+}
+
 # ---- one state ----
 
-# Makes and mounts what the disks hold: the victims' by choice, that of a survivor as it is.  Status 1: a disk is lost.
+# Makes and mounts what the disks hold: the victims' by choice, that of a survivor as it is, as that of a file system that ended itself.
+# Status 1: a disk is lost.
 power_make() {	# power_make VICTIMS SEED
 	local disk dir
 	CHOICE=
-	for disk in server collector; do
+	for disk in $DISKS; do
 		dir=$W/$disk.disk
 		[ -z "${RECORDER[$disk]:-}" ] || continue
-		case " $1 " in
-		*" $disk "*)
+		case "$POWER_END $1 " in
+		"cut "*"$disk "*)
 			CHOICE+="$disk: $("$PYTHON" "$TESTS/tools/powercut.py" "$dir/cut.log" "$dir/cut.base" "$dir/base" "$2" ${LIAR:+--liar}); " ;;
 		*) cp --sparse=always "$dir/cut.now" "$dir/base" ;;
 		esac
 		power_on "$disk" || return 1
 	done
 }
+
+# How many writes were in caches when the power failed: the choices of the present moment.
+power_unflushed() { grep -oE '[0-9]+ writes unflushed' <<<"$CHOICE" | { local n sum=0; while read -r n _; do sum=$((sum + n)); done; echo $sum; }; }
 
 # The bytes that went over the wire since $1 are no full transfer.
 power_bytes() {
@@ -209,14 +254,15 @@ power_converge() {
 	wait "$WORK"
 	crash_check || return
 	power_bytes "$before" || return
-	witness check "$STORE/po1" "$LEDGER" && witness sets "$STORE/po1"
+	# A live tree that lost what nobody had synced is what the replica becomes.
+	case $DISKS in *live*) witness anew "$LEDGER"; witness sets "$STORE/po1" ;; *) witness check "$STORE/po1" "$LEDGER" ;; esac
 }
 
 # A file system that its own checker finds broken is a disk that broke, not a program that did.
 power_disk_is_broken() {
 	local disk
-	for disk in server collector; do
-		power_take_down "$disk"
+	power_clear
+	for disk in $DISKS; do
 		case $FS in
 		ext4) e2fsck -fn "$W/$disk.disk/now" ;;
 		xfs) xfs_repair -n "$W/$disk.disk/now" ;;
@@ -243,7 +289,7 @@ power_state() {	# power_state VICTIMS SEED
 power_keep_evidence() {
 	local dir=${EVIDENCE:-}/$FS.$states disk
 	[ -n "${EVIDENCE:-}" ] && mkdir -p "$dir" || return 0
-	for disk in server collector; do
+	for disk in $DISKS; do
 		mkdir -p "$dir/$disk"
 		cp --sparse=always "$W/$disk.disk"/{cut.log,cut.base,base} "$dir/$disk" 2>/dev/null
 	done
@@ -253,12 +299,12 @@ power_keep_evidence() {
 
 # All stops, so that another state of the same moment can be made.
 power_clear() {
-	local disk
+	local disk program
 	DYING=''
-	for disk in server collector; do
-		[ -z "${PID[$disk]:-}" ] || power_kill "$disk"
+	for program in server collector; do
+		[ -z "${PID[$program]:-}" ] || power_kill "$program"
 	done
 	power_reap
 	unset "PID[server]" "PID[collector]"
-	for disk in server collector; do power_take_down "$disk"; done
+	for disk in $DISKS; do power_take_down "$disk"; done
 }

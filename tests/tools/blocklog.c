@@ -12,6 +12,7 @@
  *
  *   cut N         the power fails when N more records were logged, 0 = now            -> armed
  *   (by itself)   it has failed                                                       -> cut
+ *   tell N        nothing fails; when N more records were logged it says so           -> armed, then: told
  *   off           writes and flushes fail with EIO from here on                       -> off
  *   end           (or the end of the input) everything is let go, the mount leaves
  *
@@ -42,13 +43,14 @@ struct record {
 	uint64_t offset, length;
 };
 
-enum power { ON, ARMED, CUT, OFF };
+enum power { ON, CUT, OFF };
 
 static struct {
 	int image;
 	FILE *log;
 	enum power power;
-	unsigned long records_left; /* until the cut, while armed */
+	unsigned long records_left; /* until something happens; 0 = nothing will */
+	bool only_tell;             /* and that is a word, not the cut */
 	fuse_req_t held[HELD_MAX];
 	size_t n_held;
 } lab;
@@ -70,10 +72,11 @@ answer(const char *word)
 /* ---- the log, and the moment at which it ends ---- */
 
 static void
-cut(void)
+reach_moment(void)
 {
-	lab.power = CUT;
-	answer("cut");
+	if (!lab.only_tell)
+		lab.power = CUT;
+	answer(lab.only_tell ? "told" : "cut");
 }
 
 static void
@@ -89,8 +92,8 @@ append(uint32_t kind, off_t offset, size_t length, const void *data)
 static void
 count(void)
 {
-	if (lab.power == ARMED && --lab.records_left == 0)
-		cut();
+	if (lab.records_left > 0 && --lab.records_left == 0)
+		reach_moment();
 }
 
 /* True when the request was dealt with here: it came too late. */
@@ -227,12 +230,12 @@ static const struct fuse_lowlevel_ops ops = {
 static bool
 obey(const char *line)
 {
-	if (strncmp(line, "cut ", 4) == 0) {
-		lab.records_left = strtoul(line + 4, NULL, 10);
-		lab.power = ARMED;
+	if (strncmp(line, "cut ", 4) == 0 || strncmp(line, "tell ", 5) == 0) {
+		lab.only_tell = line[0] == 't';
+		lab.records_left = strtoul(strchr(line, ' '), NULL, 10);
 		answer("armed");
 		if (lab.records_left == 0)
-			cut();
+			reach_moment();
 	} else if (strcmp(line, "off") == 0) {
 		let_go();
 		answer("off");

@@ -3,7 +3,7 @@
 """What a disk may hold after its power failed, made from the log of tests/tools/blocklog.c.
 
   powercut.py LOG BASE OUT SEED [--liar]    prints one line of what was chosen
-  powercut.py --count LOG                   the number of writes, flushes and discards
+  powercut.py --shutdown DIR                the file system at DIR drops what it has not written, and does nothing any more
 
 OUT becomes BASE with everything of the log up to its last flush, and then a seeded choice of the writes since, which the disk had only
 in its cache: none, all, the first few, any subset, all but one, one alone; and of each of them all sectors, or some: a write is torn
@@ -14,6 +14,7 @@ order of the log is every order in which a cache may have been emptied.
 writes since that record, as if no flush had come after it.
 """
 import argparse
+import fcntl
 import os
 import random
 import struct
@@ -22,6 +23,7 @@ import sys
 
 HEADER = struct.Struct("=IIQQ")
 SECTOR = 512
+FS_IOC_SHUTDOWN, NOFLUSH = 0x8004587D, 2  # ext4 and XFS alike
 
 
 def records(path):
@@ -98,17 +100,22 @@ def make(log, stable, kept, fd, rng):
     return tears
 
 
+def shutdown(mount):
+    fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.ioctl(fd, FS_IOC_SHUTDOWN, struct.pack("=I", NOFLUSH))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="+")
     parser.add_argument("--liar", action="store_true")
-    parser.add_argument("--count", action="store_true")
+    parser.add_argument("--shutdown", action="store_true")
     args = parser.parse_args()
-    log = list(records(args.files[0]))
-    if args.count:
-        print(len(log))
+    if args.shutdown:
+        shutdown(args.files[0])
         return 0
-    _, base, out, seed = args.files
+    path, base, out, seed = args.files
+    log = list(records(path))
     rng = random.Random(int(seed))
     stable, more = last_flush(log), True
     if args.liar:

@@ -3,14 +3,14 @@
 """What was promised and must be there after the power failed: a writer that keeps its own books, and the auditor who reads them.
 
   witness.py edit PO LEDGER SEED      a few seeded edits below PO, each path written down before it is touched
+  witness.py anew LEDGER              nothing of what is live is promised any more, until the next sync
   witness.py promise PO LEDGER        a sync just ended: everything that PO holds is durable on the server from now on
   witness.py promise-set PO LEDGER SET    a backup was just reported good: SET holds what PO holds
-  witness.py check STORE LEDGER [--bytes N]    the profile's folder on the server keeps all that was promised; with --bytes only the
-                                      first N bytes of the ledger were written when the power failed
   witness.py sets STORE               every set that has its name is whole, by its own manifest
+  witness.py check STORE LEDGER       the same, and the profile's folder on the server keeps all that was promised
 
 The ledger is text of lines: "touched PATH", "durable", "set NAME", each of the last two followed by the lines "holds SHA256 PATH".
-A touched path is promised nothing until the next "durable".  Shares no code with the product.  Prints each violation; 14 for any.
+A touched path ("*": any) is promised nothing until the next "durable".  Shares no code with the product.  Prints each violation; 14 for any.
 """
 import hashlib
 import os
@@ -19,6 +19,8 @@ import re
 import sys
 
 BLOBS, INDEX = "offiles", "ofuser/index"
+SIZES = (1, 200, 4096, 5000, 9000, 40000)
+KINDS = ["make"] * 12 + ["remove", "rename", "replace", "folder", "index", "patch"] * 3 + ["large"]
 
 
 def sha256(path):
@@ -45,16 +47,16 @@ def write_down(ledger, lines):
 
 # ---- the writer ----
 
-def make(path, rng):
+def make(path, rng, sizes):
     with open(path, "wb") as f:
-        f.write(rng.randbytes(rng.choice((1, 200, 4096, 5000, 9000, 40000))))
+        f.write(rng.randbytes(rng.choice(sizes)))
 
 
 def edit_once(top, ledger, rng):
     blobs = [p for p in files(top, BLOBS) if os.path.basename(p).startswith("w")]  # of others a database may know
     folder = "%s/fd%X" % (BLOBS, rng.randrange(16))
     new = "%s/w%08x" % (folder, rng.getrandbits(32))
-    kind = rng.choice(("make", "make", "make", "remove", "rename", "replace", "folder", "index"))
+    kind = rng.choice(KINDS)
     old = rng.choice(blobs) if blobs and kind in ("remove", "rename", "replace") else None
     index = "%s/witness%d.idx" % (INDEX, rng.randrange(3))
     if kind == "folder":
@@ -65,18 +67,20 @@ def edit_once(top, ledger, rng):
         os.unlink(os.path.join(top, old))
     elif kind == "rename" and old:
         os.rename(os.path.join(top, old), os.path.join(top, new))
-    elif kind == "index":
-        with open(os.path.join(top, index), "ab") as f:
-            f.write(rng.randbytes(rng.randrange(1, 6000)))
+    elif kind in ("index", "patch"):
+        fd = os.open(os.path.join(top, index), os.O_WRONLY | os.O_CREAT, 0o640)
+        size = os.fstat(fd).st_size
+        os.pwrite(fd, rng.randbytes(rng.randrange(1, 6000)), size if kind == "index" else rng.randrange(size + 1))
+        os.close(fd)
     else:
-        make(os.path.join(top, new), rng)
+        make(os.path.join(top, new), rng, (300000, 900000) if kind == "large" else SIZES)
         if kind == "replace" and old:
             os.rename(os.path.join(top, new), os.path.join(top, old))
 
 
 def edit(top, ledger, seed):
     rng = random.Random(int(seed))
-    for _ in range(rng.randrange(1, 12)):
+    for _ in range(rng.choice((1, 5, 10, 60))):
         edit_once(top, ledger, rng)
 
 
@@ -94,24 +98,23 @@ def holds(top, *areas):
 
 # ---- the auditor ----
 
-def read_ledger(path, limit):
-    """What is durable (path -> SHA-256) and what each set holds.  Of what was written after `limit` only touches count."""
+def read_ledger(path):
+    """What is durable (path -> SHA-256), and what each set holds."""
     durable, sets, into = {}, {}, None
-    with open(path, "rb") as f:
-        data = f.read()
-    at = 0
-    for line in data.decode().splitlines():
-        known = at < limit
-        at += len(line) + 1
+    with open(path) as f:
+        lines = f.read().splitlines()
+    for line in lines:
         word, _, rest = line.partition(" ")
-        if word == "touched":
+        if word == "touched" and rest == "*":
+            durable.clear()
+        elif word == "touched":
             durable.pop(rest, None)
-        elif word == "durable" and known:
+        elif word == "durable":
             durable.clear()
             into = durable
-        elif word == "set" and known:
+        elif word == "set":
             into = sets.setdefault(rest, {})
-        elif word == "holds" and known:
+        elif word == "holds":
             digest, _, name = rest.partition(" ")
             into[name] = digest
     return durable, sets
@@ -180,8 +183,9 @@ def check_sets(store):
             yield "set %s: %s" % (name, violation)
 
 
-def check(store, ledger, limit):
-    durable, sets = read_ledger(ledger, limit)
+def check(store, ledger):
+    yield from check_sets(store)
+    durable, sets = read_ledger(ledger)
     yield from check_durable(store, durable)
     for name, content in sets.items():
         yield from check_promised_set(store, name, content)
@@ -190,11 +194,13 @@ def check(store, ledger, limit):
 
 def main():
     verb, args = sys.argv[1], sys.argv[2:]
+    if verb == "anew":
+        write_down(args[0], ["touched *"])
+        return 0
     if verb in ("edit", "promise", "promise-set"):
         {"edit": edit, "promise": promise, "promise-set": promise_set}[verb](*args)
         return 0
-    limit = int(args[3]) if len(args) > 3 else 1 << 62
-    violations = list(check(args[0], args[1], limit) if verb == "check" else check_sets(args[0]))
+    violations = list({"check": check, "sets": check_sets}[verb](*args))
     for violation in violations[:20]:
         print(violation)
     return 14 if violations else 0

@@ -54,23 +54,6 @@ close_keeping_errno(int fd)
 
 /* ---- resolving: these return a descriptor, or -1 and errno ---- */
 
-#ifdef __SANITIZE_THREAD__
-/* ThreadSanitizer does not see what a bare system call opens, and takes the next use of that number, by another thread, for a race. */
-static int
-shown(int unseen)
-{
-	int fd = unseen < 0 ? unseen : open("/", O_PATH | O_CLOEXEC);
-
-	if (fd < 0)
-		return unseen;
-	fd = dup3(unseen, fd, O_CLOEXEC);
-	(void)syscall(SYS_close, unseen);
-	return fd;
-}
-#else
-#define shown(fd) (fd)
-#endif
-
 static int
 open_by_kernel(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -83,7 +66,7 @@ open_by_kernel(int dirfd, const char *path, int flags, mode_t mode)
 	};
 
 	for (int again = 0;; again++) {
-		int fd = shown((int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how)));
+		int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 
 		if (fd >= 0 || (errno != EINTR && errno != EAGAIN) || again >= AGAIN_MAX)
 			return fd;
@@ -141,7 +124,12 @@ open_by_walking(int dirfd, const char *path, int flags, mode_t mode)
 	return fd;
 }
 
+#ifdef __SANITIZE_THREAD__
+/* ThreadSanitizer does not see what a bare system call opens, and takes the next use of that number, by another thread, for a race. */
+static atomic_int kernel_resolves = 0;
+#else
 static atomic_int kernel_resolves = -1; /* -1 not asked yet */
+#endif
 
 /* EPERM is how older container filters answer a call that they do not know. */
 static bool

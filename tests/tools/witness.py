@@ -3,14 +3,15 @@
 """What was promised and must be there after the power failed: a writer that keeps its own books, and the auditor who reads them.
 
   witness.py edit PO LEDGER SEED      a few seeded edits below PO, each path written down before it is touched
-  witness.py anew LEDGER              nothing of what is live is promised any more, until the next sync
+  witness.py forget LEDGER all|others     nothing of what is live is promised any more, or only what this writer made
+  witness.py unpromised PO LEDGER     bytes of the files that may have to travel, because nothing was promised of them
   witness.py promise PO LEDGER        a sync just ended: everything that PO holds is durable on the server from now on
   witness.py promise-set PO LEDGER SET    a backup was just reported good: SET holds what PO holds
   witness.py sets STORE               every set that has its name is whole, by its own manifest
   witness.py check STORE LEDGER       the same, and the profile's folder on the server keeps all that was promised
 
-The ledger is text of lines: "touched PATH", "durable", "set NAME", each of the last two followed by the lines "holds SHA256 PATH".
-A touched path ("*": any) is promised nothing until the next "durable".  Shares no code with the product.  Prints each violation; 14 for any.
+The ledger is text of lines: "touched PATH", "forget WHAT", "durable", "set NAME", each of the last two followed by the lines "holds
+SHA256 PATH".  What is touched or forgotten is promised nothing until the next "durable".  Shares no code with the product.  Prints each violation; 14 for any.
 """
 import hashlib
 import os
@@ -47,13 +48,18 @@ def write_down(ledger, lines):
 
 # ---- the writer ----
 
+def is_ours(path):
+    """A blob that no database knows, and no simulated agent."""
+    return path.startswith(BLOBS) and os.path.basename(path).startswith(("w", "keep"))
+
+
 def make(path, rng, sizes):
     with open(path, "wb") as f:
         f.write(rng.randbytes(rng.choice(sizes)))
 
 
 def edit_once(top, ledger, rng):
-    blobs = [p for p in files(top, BLOBS) if os.path.basename(p).startswith("w")]  # of others a database may know
+    blobs = [p for p in files(top, BLOBS) if is_ours(p) and not p.endswith("keep")]
     folder = "%s/fd%X" % (BLOBS, rng.randrange(16))
     new = "%s/w%08x" % (folder, rng.getrandbits(32))
     kind = rng.choice(KINDS)
@@ -105,8 +111,9 @@ def read_ledger(path):
         lines = f.read().splitlines()
     for line in lines:
         word, _, rest = line.partition(" ")
-        if word == "touched" and rest == "*":
-            durable.clear()
+        if word == "forget":
+            for name in [n for n in durable if rest == "all" or not is_ours(n)]:
+                del durable[name]
         elif word == "touched":
             durable.pop(rest, None)
         elif word == "durable":
@@ -194,8 +201,12 @@ def check(store, ledger):
 
 def main():
     verb, args = sys.argv[1], sys.argv[2:]
-    if verb == "anew":
-        write_down(args[0], ["touched *"])
+    if verb == "forget":
+        write_down(args[0], ["forget " + args[1]])
+        return 0
+    if verb == "unpromised":
+        durable, _ = read_ledger(args[1])
+        print(sum(os.path.getsize(os.path.join(args[0], p)) for p in files(args[0], BLOBS, INDEX) if p not in durable))
         return 0
     if verb in ("edit", "promise", "promise-set"):
         {"edit": edit, "promise": promise, "promise-set": promise_set}[verb](*args)

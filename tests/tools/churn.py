@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random edits below a folder: churn.py DIR SEED SECONDS [--count N].  Creates, changes, renames and deletes files and folders, moves
+"""Random edits below a folder: churn.py DIR SEED SECONDS [--write-once].  Creates, changes, renames and deletes files and folders, moves
 trees in and out, with every odd name a file system takes.  Prints one line of totals.  SIGTERM ends it between two edits.
 
-A blob is written as an agent writes it: opened, written, closed; now and then in place, now and then by a rename."""
+A blob is written as an agent writes it: opened, written, closed; now and then in place (not with --write-once), now and then by a
+rename."""
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import sys
 import time
 
 top, seed, seconds = os.fsencode(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-limit = int(sys.argv[5]) if len(sys.argv) > 5 else 1 << 60
+write_once = "--write-once" in sys.argv[4:]
 rng = random.Random(seed)
 outside = os.path.join(os.fsencode(os.environ.get("OUTSIDE", os.path.dirname(os.path.normpath(top)))), b".outside-%d" % os.getpid())
 os.mkdir(outside)
@@ -152,11 +153,13 @@ def modes(files, folders):
 
 edits = [create] * 8 + [burst, change, change, change, truncate, replace, replace, rename, rename, delete, delete, delete,
                         make_folder, make_folder, move_folder, remove_folder, tree_in, tree_out, modes]
+if write_once:
+    edits = [edit for edit in edits if edit not in (change, truncate)]
 end = time.monotonic() + seconds
 files, folders = everything()
 done = 0
 try:
-    while running and time.monotonic() < end and done < limit:
+    while running and time.monotonic() < end:
         edit = rng.choice(edits)
         if edit in (change, truncate, replace, rename, delete, modes) and not files:
             edit = create

@@ -69,6 +69,15 @@ forget(struct dircache *c, struct dir *d)
 	free(d);
 }
 
+/* Somebody removed it: what its descriptor leads to has no name any more. */
+static bool
+was_removed(const struct dir *d)
+{
+	struct stat st;
+
+	return fstat(d->fd, &st) != 0 || st.st_nlink == 0;
+}
+
 void
 dircache_clear(struct dircache *c)
 {
@@ -128,7 +137,9 @@ dircache_get(struct dircache *c, const char *place, size_t len, bool *made)
 	uint64_t hash = hash_of(place, len);
 	struct dir *d = find(c, place, len, hash);
 
-	if (d) {
+	if (d && was_removed(d)) {
+		forget(c, d);
+	} else if (d) {
 		TAILQ_REMOVE(&c->oldest, d, age);
 		TAILQ_INSERT_TAIL(&c->oldest, d, age);
 		return d->fd;

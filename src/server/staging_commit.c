@@ -177,6 +177,7 @@ remove_file(struct batch *b, const struct change *c)
 		(void)fsio_rmdir(setup->profile_fd, c->place);
 	else if (c->unlink)
 		(void)fsio_unlink(setup->profile_fd, c->place);
+	staging_remove_bare(b, c);
 	partial_name(setup->key, c->path, partial);
 	(void)unlinkat(b->st->front.partial_fd, partial, 0);
 }

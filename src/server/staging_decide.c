@@ -143,7 +143,6 @@ plan_mutable(struct batch *b, struct change *c, const struct held_row *row)
 {
 	int err = place_at(b, c, 1);
 
-	c->was_dir = row->there && row->node.entry.kind == ENTRY_DIR;
 	c->marked = row->there;
 	return err || !row->there ? err : before_add(b, INDEX_MARK, c->path);
 }
@@ -386,7 +385,8 @@ decide_remove(struct batch *b, struct change *c)
 	c->row = row.there ? ROW_REMOVE : ROW_NONE;
 	c->was_dir = is_dir; /* as far as we know */
 	c->unlink = !c->blob;
-	return c->unlink ? place_at(b, c, 1) : 0;
+	err = c->unlink ? place_at(b, c, 1) : 0;
+	return err || c->blob ? err : staging_plan_bare(b, c);
 }
 
 int

@@ -12,8 +12,8 @@
 #include "base/relpath.h"
 #include "server/staging_private.h"
 
-static uint64_t
-path_hash(const struct staging *st, const char *path)
+uint64_t
+staging_path_hash(const struct staging *st, const char *path)
 {
 	return block_hash(st->setup.key, path, strlen(path)).lo;
 }
@@ -196,7 +196,7 @@ take_one(struct batch *b)
 
 	if (got <= 0)
 		return got;
-	uint64_t h = path_hash(b->st, c.path);
+	uint64_t h = staging_path_hash(b->st, c.path);
 	if (conflicts(f, &c, h)) {
 		b->blocked = b->n == 0 && hashset_has(&f->behind, h);
 		b->more = !b->blocked;

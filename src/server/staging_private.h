@@ -99,7 +99,8 @@ struct change {
 	enum row_change row;
 	bool blob;
 	bool marked;               /* its row is suspended: it must be put or removed */
-	bool was_dir;              /* the row was of a directory: it makes room */
+	bool was_dir;              /* REMOVE: the row was of a directory */
+	unsigned bare;             /* REMOVE: directories above it that have no row, and go with the last that lies in them */
 	bool occupied;             /* a file that nobody knows lies at its place */
 	bool unlink;               /* the file goes when the commit has said so */
 	uint32_t version, known;   /* blob: of the new file; the highest before it */
@@ -190,6 +191,7 @@ struct staging {
 
 /* staging_plan.c: takes the batch's messages from front and decides about each.  A negative error is the peer's or memory's. */
 int staging_plan(struct batch *b);
+uint64_t staging_path_hash(const struct staging *st, const char *path);
 /* staging_decide.c: what the change, whose path is on no other way, does.  A refusal is in it; an error ends the batch. */
 int staging_decide(struct batch *b, struct change *c);
 /* staging_write.c: carries out the changes of one slice. */
@@ -197,6 +199,13 @@ void staging_write(struct batch *b, unsigned slice);
 /* staging_commit.c */
 int staging_arm(struct batch *b);
 int staging_commit(struct batch *b);
+
+/* staging_leftovers.c.  Removes a directory that lies where a file of a mutable area is about to be written, if nothing of what is
+ * below is known; else it stays, and the file is refused. */
+void staging_clear_way(struct batch *b, const char *place);
+/* Plans what goes with a removed path: its directories without rows, which count as on their way until it is gone. */
+int staging_plan_bare(struct batch *b, struct change *c);
+void staging_remove_bare(struct batch *b, const struct change *c);
 
 /* What the index says we hold, not looking among the partial files: descriptor or negative error. */
 int staging_open_placed(const struct staging_setup *setup, const char *path);

@@ -179,13 +179,6 @@ write_blob(struct writer *w, struct change *c)
 	return write_new(w, c, O_EXCL);
 }
 
-static void
-make_room(struct writer *w, const struct change *c)
-{
-	if (c->was_dir)
-		(void)fsio_rmdir(w->b->st->setup.profile_fd, c->place);
-}
-
 /* The old file stays whole until the rename; the mark covers what lies between rename and commit. */
 static int
 write_beside(struct writer *w, struct change *c)
@@ -402,7 +395,8 @@ end_whole(struct writer *w, struct change *c)
 	/* One writer: nobody can make the name between this look and the rename. */
 	if (c->act == ACT_END_BLOB && fstatat(dir, relpath_name(c->place), &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_set(ERR_BUSY, "%s is there already", c->place);
-	make_room(w, c);
+	if (!c->blob)
+		staging_clear_way(w->b, c->place);
 	err = fsio_rename(partial, t->partial, dir, relpath_name(c->place));
 	if (err)
 		return err;
@@ -457,7 +451,7 @@ carry_out(struct writer *w, struct change *c)
 	case ACT_CREATE:
 		return write_blob(w, c);
 	case ACT_FRESH:
-		make_room(w, c);
+		staging_clear_way(w->b, c->place);
 		return write_new(w, c, O_TRUNC);
 	case ACT_REPLACE:
 		return write_beside(w, c);

@@ -96,48 +96,51 @@ staging_clear_way(struct batch *b, const char *place)
 	free(at);
 }
 
+/* Whether a row tells of a directory: 1, 0, or a negative error.  A link's row says nothing of what lies in its place. */
+static int
+has_row(struct batch *b, const char *dir)
+{
+	struct index_node node;
+	int got = index_get(b->st->setup.index, dir, &node), kind;
+
+	if (got != 0)
+		return got < 0 ? got : 0;
+	kind = node.entry.kind;
+	entry_fini(&node.entry);
+	return kind == ENTRY_DIR;
+}
+
 int
 staging_plan_bare(struct batch *b, struct change *c)
 {
 	size_t len = relpath_dir_len(c->path);
 	char *dir = len ? strndup(c->path, len) : NULL;
-	int got = 0, err = 0;
+	int err = 0;
 
 	if (len && !dir)
 		return err_set(ERR_NOMEM, "planning a batch");
-	while (dir && *dir && layout_of(b->st->setup.layout, dir, true)) {
-		struct index_node node;
-
-		got = index_get(b->st->setup.index, dir, &node);
-		if (got == 0)
-			entry_fini(&node.entry);
-		if (got != 1 || (err = hashset_add(&b->st->front.mine, staging_path_hash(b->st, dir))) != 0)
+	while (dir && *dir && layout_of(b->st->setup.layout, dir, true) && (err = has_row(b, dir)) == 0) {
+		err = hashset_add(&b->st->front.mine, staging_path_hash(b->st, dir));
+		if (err)
 			break;
 		c->bare++;
 		dir[relpath_dir_len(dir)] = '\0';
 	}
 	free(dir);
-	return got < 0 ? got : err;
+	return err < 0 ? err : 0;
 }
 
 void
 staging_remove_bare(struct batch *b, const struct change *c)
 {
 	char *dir = c->bare ? strdup(c->place) : NULL;
+	uint32_t version;
+	const char *path;
 
 	for (unsigned i = 0; dir && i < c->bare; i++) {
-		struct index_node node;
-		uint32_t version;
-		const char *path;
-		int got;
-
 		dir[relpath_dir_len(dir)] = '\0';
-		if (!index_unplace(dir, &path, &version))
-			break;
-		got = index_get(b->st->setup.index, path, &node); /* it may have come with this batch, or the one before */
-		if (got == 0)
-			entry_fini(&node.entry);
-		if (got != 1 || fsio_rmdir(b->st->setup.profile_fd, dir) != 0)
+		/* Its row may have come with this batch, or with the one before. */
+		if (!index_unplace(dir, &path, &version) || has_row(b, path) != 0 || fsio_rmdir(b->st->setup.profile_fd, dir) != 0)
 			break;
 	}
 	free(dir);

@@ -100,7 +100,7 @@ struct change {
 	bool blob;
 	bool marked;               /* its row is suspended: it must be put or removed */
 	bool was_dir;              /* REMOVE: the row was of a directory */
-	unsigned bare;             /* REMOVE: directories above it that have no row, and go with the last that lies in them */
+	unsigned bare;             /* REMOVE: directories above it without a row of theirs, which go with what lies in them last */
 	bool occupied;             /* a file that nobody knows lies at its place */
 	bool unlink;               /* the file goes when the commit has said so */
 	uint32_t version, known;   /* blob: of the new file; the highest before it */

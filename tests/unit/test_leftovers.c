@@ -51,6 +51,28 @@ directories_without_rows_go_with_the_last_that_lies_in_them(void **state)
 	rig_remove(&r);
 }
 
+/* Of links there are rows alone: what lies in their place is not theirs. */
+static void
+a_directory_under_the_row_of_a_link_goes_too(void **state)
+{
+	struct entry link = {.kind = ENTRY_SYMLINK, .mode = 0777, .size = 1, .target = (char *)(uintptr_t)"a"};
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, NULL);
+	rig_put(&r, "ofuser/index/bare/x", "1", 1);
+	rig_settle(&r);
+	rig_entry_of(&r, "ofuser/index/bare", &link);
+	rig_settle(&r);
+	rig_rm(&r, "ofuser/index/bare/x");
+	rig_settle(&r);
+	assert_int_equal(r.n_naks, 0);
+	assert_false(rig_is_there(&r, INDEX_PLACE "/bare"));
+	assert_true(rig_has_row(&r, "ofuser/index/bare", NULL));
+	rig_close(&r);
+	rig_remove(&r);
+}
+
 /* The row may come in the batch of the removal, or in the next, which is planned before that has ended. */
 static void
 a_directory_whose_row_comes_meanwhile_stays(void **state)
@@ -128,6 +150,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(directories_without_rows_go_with_the_last_that_lies_in_them),
+	    cmocka_unit_test(a_directory_under_the_row_of_a_link_goes_too),
 	    cmocka_unit_test(a_directory_whose_row_comes_meanwhile_stays),
 	    cmocka_unit_test(a_file_takes_the_place_of_leftovers),
 	    cmocka_unit_test(a_file_never_takes_the_place_of_what_is_known),

@@ -16,6 +16,8 @@
 #include "watcher/watcher.h"
 #include "watcher/watchmap.h"
 
+#define UNWATCHED_EACH 64u /* directories compared one by one at a cookie; of more, the whole tree */
+
 struct watcher {
 	struct livetree *tree;
 	struct source *source;
@@ -207,9 +209,24 @@ on_itself(struct watcher *w, const struct source_event *event, const char *dir)
 	}
 }
 
+/* No event tells what happened there before the cookie: whoever waits for it must have it compared. */
+static int
+rescan_unwatched(struct watcher *w)
+{
+	int err = 0;
+
+	if (w->n_unwatched > UNWATCHED_EACH)
+		return rescan(w, "");
+	for (size_t i = 0; err == 0 && i < w->n_unwatched; i++)
+		err = rescan(w, w->unwatched[i]);
+	return err;
+}
+
 static int
 on_cookie(struct watcher *w, const struct source_event *event)
 {
+	int err;
+
 	if (event->what == SOURCE_DIR_GONE && *event->name == '\0') {
 		/* Deleted or moved: what comes from there no longer counts.  Its end is the kernel's FORGOTTEN. */
 		w->source->remove(w->source, event->watch);
@@ -220,7 +237,10 @@ on_cookie(struct watcher *w, const struct source_event *event)
 		return 0;
 	}
 	/* Its close says that the barrier's file is whole; its removal says nothing. */
-	return event->what == SOURCE_WRITTEN ? fold_cookie(w->fold, event->name, w->now_ns) : 0;
+	if (event->what != SOURCE_WRITTEN)
+		return 0;
+	err = rescan_unwatched(w);
+	return err ? err : fold_cookie(w->fold, event->name, w->now_ns);
 }
 
 static int

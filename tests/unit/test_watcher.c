@@ -449,6 +449,26 @@ directories_beyond_the_watch_limit_are_polled_until_they_can_be_watched(void **s
 	assert_string_equal(poll_now(180 * S), "");
 }
 
+/* No event of a directory that is not watched comes before the cookie, so the comparison must. */
+static void
+a_cookie_has_what_is_not_watched_compared_before_it(void **state)
+{
+	char refused[300];
+
+	(void)state;
+	snprintf(refused, sizeof refused, "%s/OFFILES/fd1", po);
+	kernel.refused = refused;
+	start();
+	event(SOURCE_WRITTEN, false, watch_on(cookies), "c1");
+	assert_string_equal(turn(2 * S), "R offiles/fd1, C c1");
+	sh("cd OFFILES/fd2 && for i in $(seq 70); do mkdir d$i; done");
+	kernel.limit = living();
+	event(SOURCE_CREATED, true, watch_on("OFFILES"), "fd2");
+	assert_string_equal(turn(3 * S), "R offiles/fd2");
+	event(SOURCE_WRITTEN, false, watch_on(cookies), "c2");
+	assert_string_equal(turn(4 * S), "R , C c2"); /* more than it would be worth to name */
+}
+
 static void
 an_unreadable_directory_is_polled_until_it_can_be_read(void **state)
 {
@@ -687,6 +707,7 @@ main(void)
 	    T(a_directory_moved_in_is_watched_and_compared),
 	    T(a_moved_directory_met_by_a_walk_before_its_event_keeps_its_watch),
 	    T(directories_beyond_the_watch_limit_are_polled_until_they_can_be_watched),
+	    T(a_cookie_has_what_is_not_watched_compared_before_it),
 	    T(an_unreadable_directory_is_polled_until_it_can_be_read),
 	    T(an_event_of_an_unknown_watch_is_a_rescan_of_everything),
 	    T(a_deleted_directory_is_compared_and_made_again_it_is_watched_again),

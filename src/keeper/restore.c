@@ -15,6 +15,7 @@
 #include "base/relpath.h"
 #include "keeper/copy.h"
 #include "keeper/manifest.h"
+#include "keeper/target.h"
 
 #define BATCH 256u
 #define SETID_BITS (S_ISUID | S_ISGID)
@@ -33,8 +34,9 @@ struct restore {
 	char *const *paths;
 	size_t n_paths;
 	bool *found;              /* per wanted path */
-	int from, to;             /* the set's directory, the target */
-	bool root, made_target;
+	int from;                 /* the set's directory */
+	struct target target;
+	bool root;
 	uint64_t bytes, names;    /* of what is wanted */
 	uint64_t differences;
 	struct late_dir *dirs;
@@ -178,7 +180,7 @@ check_space(struct restore *r)
 	if (!err)
 		err = each_blob(r, count_blob);
 	if (!err)
-		err = fsio_space(r->to, &free_bytes, &total, &inodes);
+		err = fsio_space(r->target.fd, &free_bytes, &total, &inodes);
 	if (err)
 		return err;
 	if (r->bytes > free_bytes || r->names > inodes)
@@ -214,7 +216,7 @@ static int
 open_parent(struct restore *r, const char *path)
 {
 	char *dir = strndup(path, relpath_dir_len(path));
-	int fd = !dir ? err_set(ERR_NOMEM, "out of memory for a path") : *dir ? fsio_make_dirs(r->to, dir, false) : fsio_open_dir(r->to, "");
+	int fd = !dir ? err_set(ERR_NOMEM, "out of memory for a path") : *dir ? fsio_make_dirs(r->target.fd, dir, false) : fsio_open_dir(r->target.fd, "");
 
 	free(dir);
 	return fd;
@@ -272,7 +274,7 @@ make_file(struct restore *r, const char *path, int dir, const char *place, const
 static int
 make_dir(struct restore *r, const char *path, const struct entry *e)
 {
-	int fd = fsio_make_dirs(r->to, path, false);
+	int fd = fsio_make_dirs(r->target.fd, path, false);
 
 	if (fd < 0)
 		return fd;
@@ -383,7 +385,7 @@ finish_dirs(struct restore *r)
 		qsort(r->dirs, r->n_dirs, sizeof *r->dirs, deepest_first);
 	for (size_t i = 0; !err && i < r->n_dirs; i++) {
 		const struct late_dir *d = &r->dirs[i];
-		int fd = fsio_open_dir(r->to, d->path);
+		int fd = fsio_open_dir(r->target.fd, d->path);
 
 		if (fd < 0)
 			return fd;
@@ -439,20 +441,14 @@ check_outside(const struct restore *r, int dir)
 static int
 open_target(struct restore *r, const char *to)
 {
-	int err;
+	int err = target_open(to, &r->target);
 
-	if (*to != '/')
-		return err_set(ERR_USAGE, "%s is not an absolute path", to);
-	r->made_target = mkdir(to, 0700) == 0;
-	if (!r->made_target && access(to, F_OK) != 0)
-		return err_sys("make %s", to);
-	r->to = open(to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (r->to < 0)
-		return err_set(ERR_USAGE, "%s is not a directory", to);
-	err = vault_names(r->to, not_empty, NULL);
+	if (err)
+		return err;
+	err = vault_names(r->target.fd, not_empty, NULL);
 	if (err == 1)
 		return err_set(ERR_USAGE, "%s is not empty", to);
-	return err ? err : check_outside(r, r->to);
+	return err ? err : check_outside(r, r->target.fd);
 }
 
 /* ---- all of it ---- */
@@ -491,8 +487,7 @@ run(struct restore *r, const char *to)
 	if (!err)
 		err = check_space(r);
 	if (err) {
-		if (r->made_target)
-			(void)rmdir(to);
+		target_unmake(&r->target);
 		return err;
 	}
 	task_begin(r->task, "restore", r->bytes);
@@ -502,7 +497,7 @@ run(struct restore *r, const char *to)
 	if (!err)
 		err = finish_dirs(r);
 	if (!err)
-		err = fsio_sync_fs(r->to, "restore.sync");
+		err = fsio_sync_fs(r->target.fd, "restore.sync");
 	if (!err)
 		err = check_found(r);
 	if (!err && r->differences)
@@ -514,7 +509,7 @@ run(struct restore *r, const char *to)
 int
 restore_set(struct vault *v, const struct set_row *set, const char *to, char *const *paths, size_t n_paths, struct task *task)
 {
-	struct restore r = {.vault = v, .set = set, .task = task, .paths = paths, .n_paths = n_paths, .to = -1, .root = geteuid() == 0};
+	struct restore r = {.vault = v, .set = set, .task = task, .paths = paths, .n_paths = n_paths, .target = {.fd = -1, .parent = -1}, .root = geteuid() == 0};
 	int err;
 
 	r.from = fsio_open_dir(v->weeknow, set->name);
@@ -527,7 +522,6 @@ restore_set(struct vault *v, const struct set_row *set, const char *to, char *co
 	copy_free(r.copy);
 	if (r.from >= 0)
 		close(r.from);
-	if (r.to >= 0)
-		close(r.to);
+	target_close(&r.target);
 	return err;
 }

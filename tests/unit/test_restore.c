@@ -219,6 +219,32 @@ nothing_is_written_through_a_link(void **state)
 	assert_int_equal(fsio_stat(st.scratch.fd, "outside/file.db", &(struct stat){0}), -ERR_GONE);
 }
 
+/* Whoever owns a link on the way to the target leads the restore, which may write where he may not. */
+static void
+a_target_is_reached_over_our_own_links_only(void **state)
+{
+	struct lines lines;
+	char outside[300], link[300];
+
+	(void)state;
+	snprintf(outside, sizeof outside, "%s/outside", st.scratch.path);
+	snprintf(link, sizeof link, "%s/way", st.scratch.path);
+	assert_int_equal(mkdir(outside, 0700), 0);
+	assert_int_equal(symlink("outside", link), 0);
+	snprintf(to, sizeof to, "%s/way/ours/", st.scratch.path);
+	good(restore(NULL, 0, &lines));
+	assert_int_equal(fsio_stat(st.scratch.fd, "outside/ours/wphost.db", &(struct stat){0}), 0);
+	if (geteuid() != 0)
+		return; /* nobody else's link can be made */
+	assert_int_equal(lchown(link, 12345, 12345), 0);
+	snprintf(to, sizeof to, "%s/way/theirs", st.scratch.path);
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_UNSAFE);
+	assert_int_equal(fsio_stat(st.scratch.fd, "outside/theirs", &(struct stat){0}), -ERR_GONE);
+	unlink(link);
+	assert_int_equal(symlink("way", link), 0); /* to itself */
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_UNSAFE);
+}
+
 static void
 a_stop_ends_it(void **state)
 {
@@ -239,6 +265,7 @@ main(void)
 		T(a_target_that_is_in_use_is_refused),
 		T(a_damaged_file_is_restored_and_named),
 		T(nothing_is_written_through_a_link),
+		T(a_target_is_reached_over_our_own_links_only),
 		T(a_stop_ends_it),
 	};
 

@@ -278,7 +278,7 @@ pump_agreement(struct replicator *r)
 		finish_agreement(r);
 		break;
 	case RECONCILE_FAILED:
-		link_drop(r->link, reconcile_error(r->reconcile), "the agreement could not be written down");
+		link_drop(r->link, reconcile_error(r->reconcile), reconcile_error_text(r->reconcile));
 		break;
 	default:
 		start_step(r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* reconcile - what is done with a belief that the server does not share. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct reconcile {
 	enum layout_type layout;
 	enum reconcile_state state;
 	int err;
+	char text[200];
 	struct reconcile_figures figures;
 
 	struct wire_sum *sums;    /* the page in hand; those that agree have lost their name */
@@ -114,6 +116,12 @@ reconcile_error(const struct reconcile *rc)
 	return rc->err;
 }
 
+const char *
+reconcile_error_text(const struct reconcile *rc)
+{
+	return rc->text;
+}
+
 const struct reconcile_figures *
 reconcile_figures(const struct reconcile *rc)
 {
@@ -138,20 +146,70 @@ reconcile_request(const struct reconcile *rc, struct wire_msg *ret_msg)
 	}
 }
 
+/* On the loop: for a reason that was recorded just now. */
 static void
 fail(struct reconcile *rc, int err)
 {
 	rc->err = err;
+	snprintf(rc->text, sizeof rc->text, "%s", err_text());
 	set_state(rc, RECONCILE_FAILED);
+}
+
+/* The next name of a page, above the one before it; NULL is below all. */
+static int
+check_rises(const char *before, const char *name)
+{
+	if (before && strcmp(name, before) <= 0)
+		return err_set(ERR_PEER, "the server's list goes from \"%.60s\" back to \"%.60s\"", before, name);
+	return 0;
+}
+
+/* A page that holds nothing cannot be followed: the same one would be asked for again. */
+static int
+check_more(bool more, size_t n)
+{
+	return more && !n ? err_set(ERR_PEER, "the server's list has an empty page before its end") : 0;
+}
+
+static int
+check_sums(const struct reconcile *rc, const struct wire_msg *msg)
+{
+	const char *before = rc->after_dir;
+	int err = check_more(msg->u.sums.more, msg->u.sums.n);
+
+	for (size_t i = 0; i < msg->u.sums.n && !err; i++) {
+		err = check_rises(before, msg->u.sums.v[i].dir);
+		before = msg->u.sums.v[i].dir;
+	}
+	return err;
+}
+
+static int
+check_list(const struct reconcile *rc, const struct wire_msg *msg)
+{
+	const char *before = rc->after_name;
+	int err = check_more(msg->u.list.more, msg->u.list.n);
+
+	for (size_t i = 0; i < msg->u.list.n && !err; i++) {
+		err = check_rises(before, msg->u.list.v[i].name);
+		before = msg->u.list.v[i].name;
+	}
+	return err;
 }
 
 static void
 take_sums(struct reconcile *rc, struct wire_msg *msg)
 {
+	int err = check_sums(rc, msg);
+
+	if (err) {
+		fail(rc, err);
+		return;
+	}
 	free_sums(rc);
 	rc->sums = msg->u.sums.v;
 	rc->n_sums = msg->u.sums.n;
-	rc->more_sums = msg->u.sums.more && rc->n_sums;
+	rc->more_sums = msg->u.sums.more;
 	rc->next_sum = 0;
 	msg->u.sums.v = NULL;
 	msg->u.sums.n = 0;
@@ -166,10 +224,16 @@ take_sums(struct reconcile *rc, struct wire_msg *msg)
 static void
 take_list(struct reconcile *rc, struct wire_msg *msg)
 {
+	int err = check_list(rc, msg);
+
+	if (err) {
+		fail(rc, err);
+		return;
+	}
 	free_items(rc);
 	rc->items = msg->u.list.v;
 	rc->n_items = msg->u.list.n;
-	rc->more_items = msg->u.list.more && rc->n_items;
+	rc->more_items = msg->u.list.more;
 	msg->u.list.v = NULL;
 	msg->u.list.n = 0;
 	set_state(rc, RECONCILE_ADOPT);
@@ -455,6 +519,8 @@ reconcile_run(struct reconcile *rc)
 		rc->err = run_adopt(rc);
 	else
 		rc->err = run_lacking(rc);
+	if (rc->err < 0)
+		snprintf(rc->text, sizeof rc->text, "%s", err_text());
 }
 
 /* On to the next directory that differs, the next page of sums, or the end. */
@@ -493,7 +559,7 @@ reconcile_ran(struct reconcile *rc)
 {
 	assert(rc->state == RECONCILE_COMPARE || rc->state == RECONCILE_ADOPT || rc->state == RECONCILE_LACKING);
 	if (rc->err < 0)
-		fail(rc, rc->err);
+		set_state(rc, RECONCILE_FAILED);
 	else if (rc->state == RECONCILE_COMPARE)
 		next_dir(rc);
 	else if (rc->state == RECONCILE_ADOPT)

@@ -47,12 +47,14 @@ struct reconcile *reconcile_new(struct blockmap *map, struct journal *journal, c
 void reconcile_free(struct reconcile *rc); /* no run may be under way; NULL is fine */
 
 enum reconcile_state reconcile_state(const struct reconcile *rc);
-int reconcile_error(const struct reconcile *rc);
+int reconcile_error(const struct reconcile *rc);        /* FAILED */
+const char *reconcile_error_text(const struct reconcile *rc);
 const struct reconcile_figures *reconcile_figures(const struct reconcile *rc);
 
 /* ASK_*: the message to be sent; borrows from `rc`. */
 void reconcile_request(const struct reconcile *rc, struct wire_msg *ret_msg);
-/* A SUMS or LIST: true when it was the answer.  Takes its array out of the message. */
+/* A SUMS or LIST: true when it was the answer.  Takes its array out of the message.  A page whose names do not rise, from the page
+ * before on, is FAILED: it would be asked for without end, or be believed to say that what it left out is not there. */
 bool reconcile_answer(struct reconcile *rc, struct wire_msg *msg);
 
 void reconcile_run(struct reconcile *rc);

@@ -363,6 +363,118 @@ another_collector_is_asked_again_within_seconds_at_first(void **state)
 		assert_in_range(link_delay_ms(i, -ERR_BUSY, &rng), 30000, 60000);
 }
 
+/* ---- a server whose lists do not rise ---- */
+
+/* A page of directories; the reconciliation has just asked for it. */
+static void
+say_sums(struct reconcile *rc, bool more, size_t n, const char *const *dirs)
+{
+	struct wire_msg msg = {.type = WIRE_SUMS};
+
+	msg.u.sums.v = calloc(n + 1, sizeof *msg.u.sums.v);
+	for (size_t i = 0; i < n; i++) {
+		msg.u.sums.v[i].dir = strdup(dirs[i]);
+		msg.u.sums.v[i].sum.count = 1;
+	}
+	msg.u.sums.n = n;
+	msg.u.sums.more = more;
+	assert_true(reconcile_answer(rc, &msg));
+	wire_msg_fini(&msg);
+}
+
+static void
+say_list(struct reconcile *rc, bool more, size_t n, const char *const *names)
+{
+	struct wire_msg ask, msg = {.type = WIRE_LIST};
+
+	reconcile_request(rc, &ask);
+	msg.u.list.dir = strdup(ask.u.list_req.dir);
+	msg.u.list.v = calloc(n + 1, sizeof *msg.u.list.v);
+	for (size_t i = 0; i < n; i++) {
+		msg.u.list.v[i].name = strdup(names[i]);
+		msg.u.list.v[i].entry = file_of(1);
+	}
+	msg.u.list.n = n;
+	msg.u.list.more = more;
+	assert_true(reconcile_answer(rc, &msg));
+	wire_msg_fini(&msg);
+}
+
+static void
+step(struct reconcile *rc)
+{
+	reconcile_run(rc);
+	reconcile_ran(rc);
+}
+
+static void
+assert_refused(struct reconcile *rc)
+{
+	assert_int_equal(reconcile_state(rc), RECONCILE_FAILED);
+	assert_int_equal(reconcile_error(rc), -ERR_PEER);
+	assert_non_null(strstr(reconcile_error_text(rc), "list"));
+	reconcile_free(rc);
+}
+
+static struct reconcile *
+asking(void)
+{
+	return reconcile_new(m.map, m.journal, &m.key, LAYOUT_POST_OFFICE);
+}
+
+#define NAMES(...) (sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)), (const char *[]){__VA_ARGS__}
+
+static void
+directories_that_do_not_rise_are_refused(void **state)
+{
+	struct reconcile *rc;
+
+	(void)state;
+	ours("offiles/fd1/a", 1);
+	say_sums(rc = asking(), false, NAMES("offiles/fd1", "offiles/fd1"));
+	assert_refused(rc);
+	say_sums(rc = asking(), false, NAMES("offiles/fd2", "offiles/fd1"));
+	assert_refused(rc);
+	say_sums(rc = asking(), true, 0, NULL); /* would be asked for again for ever */
+	assert_refused(rc);
+	/* The same page again, and again: it is the one after the last that counts. */
+	ours("offiles/fd1/b", 1);
+	say_sums(rc = asking(), true, NAMES("offiles/fd1", "offiles/fd2"));
+	step(rc);
+	while (reconcile_state(rc) == RECONCILE_ASK_LIST) {
+		say_list(rc, false, NAMES("a"));
+		step(rc);
+	}
+	assert_int_equal(reconcile_state(rc), RECONCILE_ASK_SUMS);
+	say_sums(rc, true, NAMES("offiles/fd1", "offiles/fd2"));
+	assert_refused(rc);
+}
+
+static void
+names_that_do_not_rise_are_refused_and_forget_nothing(void **state)
+{
+	static const char *const bad[][2] = {{"b", "b"}, {"c", "b"}};
+	struct reconcile *rc;
+
+	(void)state;
+	ours("offiles/fd1/a", 1);
+	ours("offiles/fd1/z", 1);
+	for (size_t i = 0; i < 2; i++) {
+		say_sums(rc = asking(), false, NAMES("offiles/fd1"));
+		step(rc);
+		say_list(rc, false, 2, bad[i]);
+		assert_refused(rc);
+		assert_true(!adopted("offiles/fd1/a") && !adopted("offiles/fd1/z"));
+	}
+	say_sums(rc = asking(), false, NAMES("offiles/fd1"));
+	step(rc);
+	say_list(rc, true, NAMES("a", "b"));
+	step(rc);
+	say_list(rc, true, NAMES("a", "b")); /* again: never further */
+	assert_refused(rc);
+	assert_false(adopted("offiles/fd1/z"));
+}
+
 int
 main(void)
 {
@@ -377,6 +489,8 @@ main(void)
 		TEST(a_snapshot_area_is_not_scanned_on_the_live_tree),
 		TEST(a_directory_mtime_is_no_longer_believed),
 		TEST(random_differences_always_end_in_agreement),
+		TEST(directories_that_do_not_rise_are_refused),
+		TEST(names_that_do_not_rise_are_refused_and_forget_nothing),
 		cmocka_unit_test(the_first_retry_is_quick_and_none_is_above_a_minute),
 		cmocka_unit_test(another_collector_is_asked_again_within_seconds_at_first),
 	};

@@ -288,7 +288,7 @@ pump_agreement(struct replicator *r)
 bool
 agree_message(struct replicator *r, struct wire_msg *msg)
 {
-	if (!r->reconcile || r->reconcile_busy || !reconcile_answer(r->reconcile, msg))
+	if (!r->reconcile || !r->reconcile_asked || r->reconcile_busy || !reconcile_answer(r->reconcile, msg))
 		return false;
 	r->reconcile_asked = false;
 	pump_wake(r);

@@ -137,16 +137,52 @@ want_read(struct replicator *r, struct transfer *t)
 }
 
 static void
+question_free(struct question *q)
+{
+	if (q)
+		free(q->path);
+	free(q);
+}
+
+static void
+forget_questions(struct replicator *r)
+{
+	struct question *q;
+
+	while ((q = STAILQ_FIRST(&r->questions))) {
+		STAILQ_REMOVE_HEAD(&r->questions, link);
+		question_free(q);
+	}
+}
+
+/* What was asked outlives the transfer: one that ends meanwhile is answered all the same. */
+static int
+note_question(struct replicator *r, const struct wire_msg *m)
+{
+	struct question *q = calloc(1, sizeof *q);
+
+	if (!q || !(q->path = strdup(m->u.blocks_req.path))) {
+		question_free(q);
+		return err_set(ERR_NOMEM, "no memory for a question");
+	}
+	q->first = m->u.blocks_req.first;
+	q->count = m->u.blocks_req.count;
+	STAILQ_INSERT_TAIL(&r->questions, q, link);
+	return 0;
+}
+
+static void
 want_answer(struct replicator *r, struct transfer *t)
 {
 	struct wire_msg m;
+	int err;
 
 	if (t->asked)
 		return;
 	transfer_ask(t, &m);
 	t->asked = true;
-	if (link_send(r->link, &m) < 0)
-		link_drop(r->link, -ERR_PEER, err_text());
+	if ((err = note_question(r, &m)) < 0 || (err = link_send(r->link, &m)) < 0)
+		link_drop(r->link, err, err_text());
 }
 
 static void
@@ -321,17 +357,29 @@ convoy_pump(struct replicator *r)
 	}
 }
 
-bool
+/* Of the file and the blocks that were asked for, and no more of them. */
+static bool
+answers(const struct question *q, const struct wire_msg *msg)
+{
+	return q && strcmp(q->path, msg->u.blocks.path) == 0 && q->first == msg->u.blocks.first && msg->u.blocks.n <= q->count;
+}
+
+int
 convoy_answer(struct replicator *r, const struct wire_msg *msg)
 {
+	struct question *q = STAILQ_FIRST(&r->questions);
 	struct transfer *t;
 
+	if (!answers(q, msg))
+		return err_set(ERR_PEER, "the server tells blocks of %.100s, which it was not asked for", msg->u.blocks.path);
+	STAILQ_REMOVE_HEAD(&r->questions, link);
+	question_free(q);
 	TAILQ_FOREACH(t, &r->transfers, link)
 		if (transfer_answer(t, msg)) {
 			pump_wake(r);
-			return true;
+			break;
 		}
-	return false;
+	return 0; /* one that nobody waits for was asked by a transfer that is over */
 }
 
 /* A refused operation: what the server holds is asked the first time, and everything is sent the second. */
@@ -371,6 +419,7 @@ convoy_cut(struct replicator *r)
 	struct transfer *t;
 	struct work *w;
 
+	forget_questions(r);
 	TAILQ_FOREACH(t, &r->transfers, link)
 		t->cut = true;
 	while ((w = TAILQ_FIRST(&r->large))) {
@@ -384,6 +433,7 @@ convoy_fini(struct replicator *r)
 {
 	struct transfer *t;
 
+	forget_questions(r);
 	while ((t = TAILQ_FIRST(&r->transfers))) {
 		TAILQ_REMOVE(&r->transfers, t, link);
 		transfer_free(t);

@@ -345,10 +345,12 @@ pump_sets(struct replicator *r)
 
 	if (!r->sets.done || r->sets.sent)
 		return;
-	if (r->phase == PHASE_DOWN)
+	if (r->phase == PHASE_DOWN) {
 		end_sets(r, -ERR_UNREACHABLE, NULL, 0);
-	else if (r->phase == PHASE_RUN)
-		r->sets.sent = link_send(r->link, &m) == 0;
+	} else if (r->phase == PHASE_RUN && link_send(r->link, &m) == 0) {
+		r->sets.sent = true;
+		r->sets.open++;
+	}
 }
 
 /* ---- what the server says ---- */
@@ -393,15 +395,20 @@ on_failed(struct replicator *r, const struct wire_msg *m)
 		end_seal(r, err, m->u.job_failed.text, "", "");
 }
 
-static void
+/* A server that is still at the answer to one request gives it for the next as well: there may be fewer answers, and never more. */
+static bool
 on_sets(struct replicator *r, const struct wire_msg *m)
 {
+	if (!r->sets.open)
+		return false;
+	r->sets.open--;
 	if (m->u.sets.n) {
 		const struct wire_set *last = &m->u.sets.v[m->u.sets.n - 1];
 
 		remember_set(r, last->name, last->sealed_ns, last->started_ns, last->verified == 1);
 	}
 	end_sets(r, 0, m->u.sets.v, m->u.sets.n);
+	return true;
 }
 
 bool
@@ -418,7 +425,8 @@ job_message(struct replicator *r, struct wire_msg *msg)
 		on_failed(r, msg);
 		break;
 	case WIRE_SETS:
-		on_sets(r, msg);
+		if (!on_sets(r, msg))
+			return false;
 		break;
 	case WIRE_STOP:
 		if (r->events->stop)
@@ -447,6 +455,7 @@ job_closed(struct replicator *r)
 		r->seal.state = SEAL_QUIET;
 	r->job.sent = false;
 	r->sets.sent = false;
+	r->sets.open = 0;
 }
 
 void

@@ -20,6 +20,8 @@ struct parcel {
 	size_t n, max, cost;
 	void *owned[OWNED_MAX];
 	size_t n_owned;
+	uint64_t begun;             /* the highest operation that it begins, 0 = none */
+	uint64_t ended, ended_to;   /* the operations of which it holds the last word: they have neighbouring numbers */
 	uint8_t *frame;
 	size_t len;
 	int err;
@@ -30,6 +32,7 @@ struct op {
 	struct work *work;
 	uint64_t bytes;
 	bool refused;  /* told already */
+	bool whole;    /* its last word has left */
 };
 
 struct outbox {
@@ -42,6 +45,7 @@ struct outbox {
 	size_t unsent_bytes;
 	struct op ops[OUTBOX_OPS];  /* a ring: number n lies at n % OUTBOX_OPS */
 	uint64_t first, next;       /* first number not durable, next to be given */
+	uint64_t sent;              /* the highest that has left, or begun to */
 	uint64_t window_bytes;
 };
 
@@ -75,11 +79,51 @@ parcel_new(size_t max_messages)
 	return p;
 }
 
+static void
+note_ended(struct parcel *p, uint64_t op)
+{
+	assert(!p->ended || op == p->ended_to + 1);
+	p->ended_to = op;
+	if (!p->ended)
+		p->ended = op;
+}
+
+static void
+note_op(struct parcel *p, const struct wire_msg *msg)
+{
+	switch (msg->type) {
+	case WIRE_PUT:
+		p->begun = msg->u.put.op;
+		note_ended(p, msg->u.put.op);
+		break;
+	case WIRE_ENTRY:
+		p->begun = msg->u.entry.op;
+		note_ended(p, msg->u.entry.op);
+		break;
+	case WIRE_REMOVE:
+		p->begun = msg->u.remove.op;
+		note_ended(p, msg->u.remove.op);
+		break;
+	case WIRE_BEGIN:
+		p->begun = msg->u.begin.op;
+		break;
+	case WIRE_END:
+		note_ended(p, msg->u.end.op);
+		break;
+	case WIRE_ABORT:
+		note_ended(p, msg->u.abort.op);
+		break;
+	default:
+		break;
+	}
+}
+
 void
 parcel_add(struct parcel *p, const struct wire_msg *msg)
 {
 	assert(p->n < p->max);
 	p->msgs[p->n++] = *msg;
+	note_op(p, msg);
 	p->cost += OP_COST + (msg->type == WIRE_PUT ? msg->u.put.data.len : msg->type == WIRE_CHUNK ? msg->u.chunk.data.len : 0);
 }
 
@@ -182,6 +226,19 @@ outbox_post(struct outbox *o, struct parcel *p)
 	workpool_submit(o->pool, o->lane, &p->job);
 }
 
+/* From now on the server may speak of them. */
+static void
+note_left(struct outbox *o, const struct parcel *p)
+{
+	struct op *at;
+
+	if (p->begun)
+		o->sent = p->begun;
+	for (uint64_t n = p->ended; n && n <= p->ended_to; n++)
+		if ((at = find_op(o, n)))
+			at->whole = true;
+}
+
 bool
 outbox_take(struct outbox *o, uint8_t **ret_data, size_t *ret_len, int *ret_err)
 {
@@ -191,6 +248,7 @@ outbox_take(struct outbox *o, uint8_t **ret_data, size_t *ret_len, int *ret_err)
 		return false;
 	TAILQ_REMOVE(&o->parcels, p, link);
 	o->unsent_bytes -= p->cost;
+	note_left(o, p);
 	*ret_data = p->frame;
 	*ret_len = p->len;
 	*ret_err = p->err;
@@ -199,25 +257,42 @@ outbox_take(struct outbox *o, uint8_t **ret_data, size_t *ret_len, int *ret_err)
 	return true;
 }
 
-void
+int
 outbox_nak(struct outbox *o, uint64_t op, int err, const char *text)
 {
 	struct op *at = find_op(o, op);
 	struct work *work;
 
-	if (!at || at->refused)
-		return;
+	if (!at || op > o->sent)
+		return err_set(ERR_PEER, "refusal of operation %llu, which is over or was never sent", (unsigned long long)op);
+	if (at->refused)
+		return 0;
 	at->refused = true;
 	work = at->work;
 	at->work = NULL;
 	o->events->settled(work, err, text, o->arg);
+	return 0;
+}
+
+static int
+check_durable(struct outbox *o, uint64_t op)
+{
+	if (op > o->sent)
+		return err_set(ERR_PEER, "acknowledgement of operation %llu, which was never sent", (unsigned long long)op);
+	for (uint64_t n = o->first; n <= op; n++)
+		if (!o->ops[n % OUTBOX_OPS].whole)
+			return err_set(ERR_PEER, "acknowledgement of operation %llu, while %llu is still open", (unsigned long long)op,
+			    (unsigned long long)n);
+	return 0;
 }
 
 int
 outbox_durable(struct outbox *o, uint64_t op)
 {
-	if (op >= o->next)
-		return err_set(ERR_PEER, "acknowledgement of operation %llu, which was never sent", (unsigned long long)op);
+	int err = check_durable(o, op);
+
+	if (err)
+		return err;
 	while (o->first <= op) {
 		struct op *at = &o->ops[o->first++ % OUTBOX_OPS];
 
@@ -250,6 +325,7 @@ outbox_reset(struct outbox *o)
 
 	drop_parcels(o);
 	o->first = o->next = 1;
+	o->sent = 0;
 	o->window_bytes = 0;
 	for (uint64_t n = from; n < to; n++)
 		if (o->ops[n % OUTBOX_OPS].work)

@@ -50,8 +50,10 @@ void outbox_post(struct outbox *o, struct parcel *p); /* *takes* */
 /* The next frame in order when it is ready: true and *gives* its bytes.  `ret_err`: packing failed, the connection must go. */
 bool outbox_take(struct outbox *o, uint8_t **ret_data, size_t *ret_len, int *ret_err);
 
-void outbox_nak(struct outbox *o, uint64_t op, int err, const char *text);
-/* Everything up to `op` is durable.  -ERR_PEER: no such number was given. */
+/* What the server says of our operations.  -ERR_PEER, and nothing is changed, when it speaks of one that it cannot know yet, that is
+ * over, or (durable) of one that is still open: its work is not ours to end while a lane has it. */
+int outbox_nak(struct outbox *o, uint64_t op, int err, const char *text);
+/* Everything up to `op` is durable. */
 int outbox_durable(struct outbox *o, uint64_t op);
 
 /* The connection is gone: all is dropped, numbers begin at 1 again. */

@@ -113,6 +113,13 @@ struct barrier {
 	void *arg;
 };
 
+struct question { /* BLOCKS_REQ, on its way: answers come in their order */
+	STAILQ_ENTRY(question) link;
+	char *path;
+	uint64_t first;
+	uint32_t count;
+};
+
 struct promise { /* a callback that is owed */
 	TAILQ_ENTRY(promise) link;
 	replicator_done *done;
@@ -167,6 +174,7 @@ struct replicator {
 	struct work_list large;   /* wait for a transfer */
 	TAILQ_HEAD(, transfer) transfers;
 	size_t n_transfers, n_looks;
+	STAILQ_HEAD(, question) questions; /* of this connection */
 
 	/* feed */
 	uint64_t cursor;
@@ -199,7 +207,7 @@ struct replicator {
 		void *arg;
 	} job;
 	struct seal seal;
-	struct { void (*done)(int err, const struct wire_set *sets, size_t n, void *arg); void *arg; bool sent; } sets;
+	struct { void (*done)(int err, const struct wire_set *sets, size_t n, void *arg); void *arg; bool sent; unsigned open; } sets; /* `open`: requests of this connection without an answer */
 
 	struct replicator_status status;
 };
@@ -239,7 +247,7 @@ void flow_fini(struct replicator *r);
 
 /* ---- convoy.c ---- */
 void convoy_pump(struct replicator *r);
-bool convoy_answer(struct replicator *r, const struct wire_msg *msg);
+int convoy_answer(struct replicator *r, const struct wire_msg *msg); /* BLOCKS; -ERR_PEER: nobody asked for that */
 void convoy_settled(struct replicator *r, struct work *w, int err, const char *text);
 void convoy_cut(struct replicator *r); /* the connection went */
 void convoy_fini(struct replicator *r);
@@ -270,7 +278,7 @@ void barrier_fini(struct replicator *r);
 
 /* ---- job.c ---- */
 void job_pump(struct replicator *r);
-bool job_message(struct replicator *r, struct wire_msg *msg);
+bool job_message(struct replicator *r, struct wire_msg *msg); /* false: not the server's to say now */
 void job_welcome(struct replicator *r, const struct wire_msg *msg);
 void job_closed(struct replicator *r);
 bool job_holds(const struct replicator *r, const struct work *w); /* a seal is under way and this must wait */

@@ -284,17 +284,18 @@ static void
 on_message(struct wire_msg *msg, void *arg)
 {
 	struct replicator *r = arg;
+	int err = 0;
 
-	if (msg->type == WIRE_ACK) {
-		if (outbox_durable(r->outbox, msg->u.ack.durable) < 0)
-			link_drop(r->link, -ERR_PEER, err_text());
-	} else if (msg->type == WIRE_NAK) {
-		outbox_nak(r->outbox, msg->u.nak.op, msg->u.nak.code > 0 ? -msg->u.nak.code : msg->u.nak.code, msg->u.nak.text);
-	} else if (msg->type == WIRE_BLOCKS) {
-		(void)convoy_answer(r, msg); /* one that nobody waits for was asked by a transfer that is over */
-	} else if (!agree_message(r, msg) && !job_message(r, msg)) {
-		log_warn("replicator.message", "type=%s unexpected", wire_type_name(msg->type));
-	}
+	if (msg->type == WIRE_ACK)
+		err = outbox_durable(r->outbox, msg->u.ack.durable);
+	else if (msg->type == WIRE_NAK)
+		err = outbox_nak(r->outbox, msg->u.nak.op, msg->u.nak.code > 0 ? -msg->u.nak.code : msg->u.nak.code, msg->u.nak.text);
+	else if (msg->type == WIRE_BLOCKS)
+		err = convoy_answer(r, msg);
+	else if (!agree_message(r, msg) && !job_message(r, msg))
+		err = err_set(ERR_PEER, "the server says %s, which it was not asked for", wire_type_name(msg->type));
+	if (err < 0)
+		link_drop(r->link, err, err_text());
 	pump_wake(r);
 }
 
@@ -345,6 +346,7 @@ init_lists(struct replicator *r)
 	TAILQ_INIT(&r->held);
 	TAILQ_INIT(&r->large);
 	TAILQ_INIT(&r->transfers);
+	STAILQ_INIT(&r->questions);
 	TAILQ_INIT(&r->sweeps);
 	TAILQ_INIT(&r->barriers);
 	TAILQ_INIT(&r->promises);

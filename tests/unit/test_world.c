@@ -788,6 +788,53 @@ what_a_full_disk_held_up_is_sent_by_the_next_barrier(void **state)
 	world_close(&w);
 }
 
+/* ---- a server that says what it must not ---- */
+
+/* Sends the lie; the connection ends for it, another one comes, and the map is what it was. */
+static void
+lie(const struct wire_msg *msg)
+{
+	struct treemap_sum before, after;
+
+	assert_int_equal(blockmap_total(w.map, &before), 0);
+	assert_int_equal(wire_conn_send(w.peer.conn, msg), 0);
+	w.link_up = false; /* until the next one comes up */
+	world_run_until(&w, &w.link_up);
+	assert_int_equal(blockmap_total(w.map, &after), 0);
+	assert_memory_equal(&before, &after, sizeof before);
+	world_write_random(&w, false, "offiles/fd0/next", 100); /* what goes well makes the next redial quick */
+	agree_and_compare();
+}
+
+static void
+what_a_server_must_not_say_ends_the_connection_and_changes_no_belief(void **state)
+{
+	char path[] = "offiles/fd0/never", dir[] = "offiles", text[] = "a lie";
+	struct hash128 hash = {1, 1};
+	struct wire_msg m;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	world_write(&w, false, "offiles/fd0/file", "1", 1);
+	agree_and_compare();
+	m = (struct wire_msg){.type = WIRE_BLOCKS, .u.blocks = {.path = path, .present = true, .size = 4096, .v = &hash, .n = 1}};
+	lie(&m);
+	m = (struct wire_msg){.type = WIRE_ACK, .u.ack = {.received = 1u << 30, .applied = 1u << 30, .durable = 1u << 30}};
+	lie(&m);
+	m = (struct wire_msg){.type = WIRE_NAK, .u.nak = {.op = 1u << 30, .code = ERR_GONE, .text = text}};
+	lie(&m);
+	m = (struct wire_msg){.type = WIRE_SUMS};
+	lie(&m);
+	m = (struct wire_msg){.type = WIRE_LIST, .u.list.dir = dir};
+	lie(&m);
+	m = (struct wire_msg){.type = WIRE_SETS};
+	lie(&m);
+	m = (struct wire_msg){.type = WIRE_REMOVE, .u.remove = {.op = 1, .path = path}};
+	lie(&m);
+	world_close(&w);
+}
+
 int
 main(void)
 {
@@ -816,6 +863,7 @@ main(void)
 		cmocka_unit_test(a_refusal_is_kept_and_shown),
 		cmocka_unit_test(a_watcher_that_comes_up_ends_the_wait_for_a_cookie_nobody_saw),
 		cmocka_unit_test(a_cancelled_barrier_ends),
+		cmocka_unit_test(what_a_server_must_not_say_ends_the_connection_and_changes_no_belief),
 	};
 
 	cmocka_set_test_filter(getenv("ONLY_TEST"));

@@ -51,7 +51,7 @@ UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
 GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
-.PHONY: all help demo test unit integration chaos lint analyze crash power watching fuzz asan tsan bench bench-full benches install clean programs
+.PHONY: all help demo test unit integration chaos lint analyze crash power watching hostile fuzz asan tsan bench bench-full benches install clean programs
 .SECONDARY:
 
 all: programs		## build the programs into build/bin
@@ -82,6 +82,8 @@ power:			## the disks of either side lose power at seeded writes; STATES=1000 SE
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/power.sh
 watching:		## races, overflows, watch limits, odd names and mounts: the replica is the live tree after each; SEED=7 ONLY=races
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/watching.sh
+hostile:		## a hostile collector, a hostile server, hostile users; PART=collector ONLY=C7 SEED=3: some of it, with another seed
+	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin ONLY='$(ONLY)' tests/hostile.sh $(PART)
 fuzz:			## libFuzzer on every decoder, T seconds each (60); ONLY=part of a name
 	@./install-deps.sh fuzz && $(MAKE) -s all && $(MAKE) -s -j$$(nproc) FLAVOUR=fuzz CC=clang fuzzers && tests/fuzz/run.sh '$(or $(T),60)' '$(ONLY)'
 asan tsan:		## the tests under a sanitizer

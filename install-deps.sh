@@ -11,7 +11,7 @@
 set -eu
 
 BUILD="gcc make pkgconf libc6-dev libevent-dev libinotifytools0-dev libxxhash-dev liblmdb-dev libssl-dev libzstd-dev libjansson-dev libseccomp-dev"
-TEST="$BUILD tzdata libcmocka-dev rsync python3 strace faketime libfuse3-dev e2fsprogs xfsprogs util-linux procps"
+TEST="$BUILD tzdata libcmocka-dev rsync python3 strace faketime libfuse3-dev e2fsprogs xfsprogs util-linux procps openssl"
 ANALYZE="$TEST clang-tidy cppcheck"
 FUZZ="$TEST clang llvm libclang-rt-dev"
 BENCH="$TEST iproute2 e2fsprogs openssh-client openssh-server lsyncd syncthing restic borgbackup rsnapshot"

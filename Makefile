@@ -51,7 +51,7 @@ UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
 GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
-.PHONY: all help demo test unit integration chaos lint analyze crash power watching hostile fuzz asan tsan bench bench-full benches install clean programs
+.PHONY: all help demo test unit integration chaos lint analyze crash power watching hostile errors fuzz asan tsan bench bench-full benches install clean programs
 .SECONDARY:
 
 all: programs		## build the programs into build/bin
@@ -76,7 +76,7 @@ lint:			## layers, libraries known to one file, shell scripts
 	@tests/lint/layers.sh
 analyze:		## clang-tidy and cppcheck at zero findings
 	@./install-deps.sh analyze && tests/lint/analyze.sh
-crash:			## every program killed at every call that changes something; STRIDE=5 SEED=7: a fifth of them
+crash:			## every program killed at every call that changes something, and again on its way back; STRIDE=5 SEED=7: a fifth of them
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/crash.sh
 power:			## the disks of either side lose power at seeded writes; STATES=1000 SEED=7, ONLY=xfs
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/power.sh
@@ -84,6 +84,8 @@ watching:		## races, overflows, watch limits, odd names and mounts: the replica 
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/watching.sh
 hostile:		## a hostile collector, a hostile server, hostile users; PART=collector ONLY=C7 SEED=3: some of it, with another seed
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin ONLY='$(ONLY)' tests/hostile.sh $(PART)
+errors:			## every call of every program fails, with every error it can have; STRIDE=20 SEED=7: a twentieth of them
+	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/errors.sh
 fuzz:			## libFuzzer on every decoder, T seconds each (60); ONLY=part of a name
 	@./install-deps.sh fuzz && $(MAKE) -s all && $(MAKE) -s -j$$(nproc) FLAVOUR=fuzz CC=clang fuzzers && tests/fuzz/run.sh '$(or $(T),60)' '$(ONLY)'
 asan tsan:		## the tests under a sanitizer
@@ -153,8 +155,13 @@ $(B)/tools/blocklog: LINK += -lfuse3
 $(B)/tools/%: $(B)/tests/tools/%.o $(LIBS)
 	@mkdir -p $(@D)
 	@echo '  LD $@'
-	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
-tools: $(TOOLS:%=$(B)/tools/%)
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
+$(B)/tools/crashpoint: $(call objs,$(wildcard tests/tools/crashpoint/*.c))
+$(B)/tools/%.so: $(B)/tests/tools/preload/%.o
+	@echo '  LD $@'
+	@$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -o $@ $<
+$(B)/tests/tools/preload/%.o: CFLAGS += -fPIC -fno-builtin
+tools: $(TOOLS:%=$(B)/tools/%) $(patsubst tests/tools/preload/%.c,$(B)/tools/%.so,$(wildcard tests/tools/preload/*.c))
 
 # Parts of the product alone, against the clock.
 BENCHES := $(patsubst bench/%.c,%,$(wildcard bench/bench_*.c))

@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Crash at every call: the workloads, the kill, the way back, and the one check that follows every kill.
 #
-# One world serves many points: after each the whole replica is compared with the live tree, so the next point begins where
-# everything is known to be good.  Sourced after tests/integration/lib.sh.  A point is VICTIM WORKLOAD N MODE: the program
-# VICTIM is killed before, after or half-way through its N-th call that changes something (tests/tools/crashpoint.c).
+# One world serves many points: after each the replica is compared with the live tree, so the next point begins where everything is
+# known to be good, and only the victim is started again.  Sourced after tests/integration/lib.sh.  A point is VICTIM WORKLOAD N MODE:
+# the program VICTIM is killed before, after or half-way through its N-th call that changes something (tests/tools/crashpoint.c).
 
 # LeakSanitizer wants to trace the threads itself, which are ours here: it would wait for ever.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 TOOLDIR=$(realpath "build/${FLAVOUR:-release}/tools")
 CRASHPOINT=$TOOLDIR/crashpoint
+EVIDENCE=build/${FLAVOUR:-release}/violations	# what the daemons said before each of them
 CRASH_WORKLOADS="edit rename backup rotate lostmap overflow"
 CRASH_VICTIMS="watcher collector server keeper dbcopy"
-points=0 violations=0 round=0
+SET_EVERY=${SET_EVERY:-20}	# so many points of the flow share one look at a whole set
+points=0 violations=0 round=0 works=0
 
 # Which of the two daemons carries the tracer: it sees the programs that one starts.
 crash_carrier() { case $1 in server|keeper) echo server ;; *) echo collector ;; esac; }
@@ -35,10 +37,10 @@ crash_world() {	# crash_world VICTIM: everything is up, the victim is traced, no
 	VICTIM=$1 CARRIER=$(crash_carrier "$1")
 	world_new
 	"$GWSIM" make "$PO" --profile custom --users 2 --msgdbs 1 --blobs 40 --blob-bytes 2k --seed "$SEED" >"$W/gwsim.log" 2>&1
-	CONTROL=$W/control
+	CONTROL=$W/control CALLS_BACK=0
 	mkfifo "$CONTROL.in" "$CONTROL.out"
 	exec {TELL}<>"$CONTROL.in" {HEAR}<>"$CONTROL.out"
-	if [ "$CARRIER" = server ]; then crash_carrier_start && collector_start; else server_start && crash_carrier_start; fi ||
+	if [ "$CARRIER" = server ]; then crash_carrier_start 0 none && collector_start; else server_start && crash_carrier_start 0 none; fi ||
 		{ not_ok "crash: the world starts" "$W/$CARRIER.log"; exit 1; }
 	enrol po1 >"$W/enrol.log" 2>&1 && sync_wait && backup >"$W/.first" 2>&1 || { not_ok "crash: the world is good before the first kill" "$W/.first"; exit 1; }
 }
@@ -52,10 +54,18 @@ crash_fresh_world() {
 	crash_world "$1"
 }
 
-crash_carrier_start() {	# crash_carrier_start [N MODE]: under the tracer
-	local program=tidemark-$CARRIER
-	WITH="$CRASHPOINT $CONTROL tidemark-$VICTIM $* --" daemon_start "$CARRIER" "$program"
+# Under the tracer; returns when it is ready, or at once when something is going to happen to it on its way.
+crash_carrier_start() {	# crash_carrier_start N MODE
+	# shellcheck disable=SC2086 # TRACE and WITH are lists of words
+	"$CRASHPOINT" ${TRACE:-} "$CONTROL" "tidemark-$VICTIM" "$@" -- ${WITH:-} "$BIN/tidemark-$CARRIER" --config "$W/$CARRIER.conf" >>"$W/$CARRIER.log" 2>&1 </dev/null &
+	PID[$CARRIER]=$!
+	disown	# its end is heard, and needs no words of the shell
+	STARTED=("${PID[@]}")	# the numbers of those before may be anybody's by now
+	[ "$2" != none ] || crash_until "ready ${PID[$CARRIER]}"
 }
+
+# Not the tracer: the programs that it holds would end some time after it.
+crash_carrier_kill() { echo kill >&"$TELL" && crash_until "killed *" && KILLED=''; }
 
 # ---- the workloads: what is done to the live tree, then what is asked for ----
 
@@ -81,94 +91,184 @@ crash_rename() {
 crash_backup() {
 	printf 'blob of round %d' $round >"$PO/offiles/fd1/backup$round"
 	"$GWSIM" churn "$PO" --fraction 5% --seed $round >/dev/null
-	timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait 
+	timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait
 }
 
 # The day's set is replaced by the next one, and blobs that no set names any more go.
 crash_rotate() {
 	rm -f "$PO"/offiles/fd1/backup* "$PO"/offiles/fd*/rotate*
 	printf 'blob of round %d' $round >"$PO/offiles/fd2/rotate$round"
-	timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait 
+	timeout 90 "$BIN/tidemark" --config "$W/collector.conf" backup po1 --wait
 }
 
 crash_lostmap() { crash_all_up && sync_wait 40; }
 
 # Its beginning, which cannot run beside us: the collector comes back without what it knew.
 crash_lose_map() {	# crash_lose_map N MODE
-	daemon_end collector KILL
+	if [ "$CARRIER" = collector ]; then crash_carrier_kill; else daemon_end collector KILL; fi
 	printf 'unseen %d' $round >"$PO/offiles/fd3/unseen$((round % 4))"
 	rm -rf "$STATE/po1/blockmap"
-	if [ "$CARRIER" = collector ]; then crash_carrier_start "$@"; else crash_ask arm "$@" && collector_start; fi
+	if [ "$CARRIER" = collector ]; then
+		crash_carrier_start "$@"
+		[ "$2" = none ] || crash_ready_or_killed
+	else
+		crash_ask arm "$@" && collector_start
+	fi
 }
 
-# More files than the kernel's queue holds, while the watcher sleeps.
+# More events than the kernel's queue holds, while the watcher sleeps: equal ones in a row would be one, so two files take turns.
 crash_overflow() {
-	local watcher
+	local watcher i pairs=$(($(cat /proc/sys/fs/inotify/max_queued_events) / 2 + 500)) blobs=$PO/offiles/fd$((round % 6))
 	watcher=$(watcher_pid) && kill -STOP "$watcher"
-	"$TOOLDIR/burst" "$PO/offiles" "flood" $(($(cat /proc/sys/fs/inotify/max_queued_events) / 2 + 500)) >/dev/null
+	for ((i = 0; i < pairs; i++)); do : >>"$blobs/flood-a"; : >>"$blobs/flood-b"; done
+	printf 'unseen %d' $round >"$blobs/unseen$round"
+	rm -f "$blobs"/flood-? "$PO"/offiles/fd*/unseen$((round - 3))
 	[ -z "$watcher" ] || kill -CONT "$watcher"
-	find "$PO/offiles" -name 'flood*' -delete
 	sync_wait 60
 }
 
-# ---- one point ----
+# ---- what the tracer and the workload say ----
 
-# Asks the tracer; what it said of itself before the answer is kept in KILLED.  One that lost its command answers no more.
+# Takes one line in, and keeps what it says.  A kill is told before the answer to what was asked meanwhile.
+crash_hear() {	# crash_hear SECONDS
+	read -r -t "$1" LINE <&"$HEAR" || return 1
+	case $LINE in
+	killed\ *) KILLED=${LINE#killed } ;;
+	failed\ *) FAILED=${LINE#failed } ;;
+	ended\ *) ENDED="$ENDED${LINE#ended };" ;;
+	"finished $works "*) DONE=${LINE##* } ;;	# that of an earlier one may still lie there
+	esac
+}
+
+crash_until() {	# crash_until PATTERN: a line like this, for a minute
+	while crash_hear 60; do
+		# shellcheck disable=SC2053 # a pattern
+		[[ $LINE != $1 ]] || return 0
+	done
+	return 1
+}
+
+crash_ready_or_killed() {
+	while [ -z "$KILLED" ] && crash_hear 60; do
+		[ "$LINE" != "ready ${PID[$CARRIER]}" ] || break
+	done
+}
+
+# One that lost its command answers no more.
 crash_ask() {	# crash_ask COMMAND...: the answer in ANSWER
-	local line
 	echo "$*" >&"$TELL"
-	while read -r -t 20 line <&"$HEAR"; do
-		case $line in
-		killed*) KILLED=$line; [ "$VICTIM" != "$CARRIER" ] || return 0 ;;
-		armed|calls*) ANSWER=$line; return 0 ;;
+	while crash_hear 20; do
+		case $LINE in
+		armed*|calls*) ANSWER=$LINE; return 0 ;;
+		killed*) [ "$VICTIM" != "$CARRIER" ] || return 0 ;;
 		esac
 	done
 	return 1
 }
 
-# Ends with the workload (KILLED is then empty) or as soon as the victim is dead; WORK runs on then.
-crash_await() {
-	local line
-	KILLED=''
-	while read -r -t 120 line <&"$HEAR"; do
-		case $line in
-		killed*) KILLED=$line; return ;;
-		"finished $round "*) DONE=${line##* }; return ;; # that of an earlier round may still lie there
-		esac
-	done
-	KILLED="hung: neither finished nor killed"
+# Something that runs beside us; its end is heard.
+crash_work() {	# crash_work COMMAND...: its process in WORK
+	DONE='' works=$((works + 1))
+	{ "$@" >"$W/.workload" 2>&1; echo "finished $works $?" >&"$HEAR"; } &
+	WORK=$!
 }
 
-# What nobody else starts again is started.
-crash_revive() {	# crash_revive [N MODE]
-	[ "$VICTIM" = "$CARRIER" ] || return 0
-	unset "PID[$CARRIER]"
-	crash_carrier_start "$@"
+crash_begin() {	# crash_begin WORKLOAD N MODE
+	KILLED='' FAILED='' ENDED=''
+	if [ "$1" = lostmap ]; then crash_lose_map "$2" "$3"; else crash_ask arm "$2" "$3"; fi
+	crash_work "crash_$1"
+}
+
+crash_work_over() {
+	[ -n "$DONE" ] || crash_until "finished $works *"
+	wait "$WORK"
+}
+
+# Ends with the work (KILLED is then empty) or as soon as the victim is dead; the work runs on then.
+crash_await() {
+	while [ -z "$KILLED$DONE" ]; do
+		crash_hear 120 || KILLED="hung: neither finished nor killed"
+	done
+	[ -n "$KILLED" ] || crash_ask disarm
+}
+
+# ---- the way back ----
+
+# What nobody else starts again is started; the calls on its way are counted.
+crash_revive() {	# crash_revive N MODE
+	if [ "$VICTIM" = "$CARRIER" ]; then crash_carrier_start "$@"; else crash_ask arm "$@"; fi
+}
+
+# A carrier whose way back is cut short, too: while it starts, or while what was interrupted is done once more.
+crash_revive_and_kill() {	# crash_revive_and_kill WORKLOAD M MODE
+	local before=$WORK
+	crash_carrier_start "$2" "$3"
+	crash_ready_or_killed
+	if [ -z "$KILLED" ]; then
+		crash_work crash_once_more "$1"
+		crash_await
+	fi
+	[ -z "$KILLED" ] || crash_carrier_start 0 none
+	wait "$before"
+}
+
+crash_once_more() {	# crash_once_more WORKLOAD
+	sync_wait 60 || return
+	case $1 in backup|rotate) crash_all_up && backup ;; esac
 }
 
 # What is asked for before all are up is refused, and says that it will be better soon.
 crash_all_up() { wait_server 60 'o["keeper"]' && wait_status 60 'p["connected"] and p["watcher"]'; }
 
-# A set, and what is restored from it, is the live tree: by rsync, by SHA-256, and by the office's own check.
-crash_check() {
-	local tries
-	crash_all_up || { echo "not everything comes up again"; return 1; }
+crash_blobs() { trees replica "$PO" "$STORE/po1/blobs" offiles; }
+
+# The flow's own replica is the live tree, as soon as a sync has returned: by SHA-256, and of the index by rsync.
+crash_check_flow() {
+	local differences
 	sync_wait 60 || { echo "sync does not end"; return 1; }
+	crash_blobs || return 1
+	differences=$(rsync -rcn --delete --itemize-changes "$PO/ofuser/index/" "$STORE/po1/gre_data/ofuser/index/" 2>&1 | grep -v '/$')
+	[ -z "$differences" ] || { echo "rsync finds differences in the index:"; echo "$differences"; return 1; }
+}
+
+# A set, and what is restored from it, is the live tree: by rsync, by SHA-256, and by the office's own check.
+crash_check_set() {
+	local tries
 	for tries in 1 2 3; do	# a job that the kill left is ended first, and says so
 		backup >"$W/.backup" 2>&1 && break
 		cat "$W/.backup"
 		[ $tries != 3 ] || { echo "no set can be made"; return 1; }
 		crash_all_up && sync_wait 60
 	done
+	crash_ask disarm	# the keeper that reads a set for us is not what is tried
 	[ -z "$(half_state)" ] || { echo "half a set is left: $(half_state)"; return 1; }
 	rm -rf "$W/restored"
 	restore po1 latest "$W/restored" >"$W/.restore" 2>&1 || { cat "$W/.restore"; return 1; }
 	compare_tree "$PO" "$W/restored" && "$GWSIM" check "$W/restored" --live "$PO" >"$W/.gwsim" || { tail -n 5 "$W/.gwsim"; return 1; }
 }
 
-# Two kills of a child within a minute double the pause before its next start: it would soon be waited for longest.
-crash_forget_pauses() {
-	case $VICTIM in keeper|watcher) daemon_end "$CARRIER" KILL && crash_carrier_start && crash_all_up ;; esac
+# A sync that has returned well has promised that everything is there, before anything else is asked for.
+# A name that a set keeps although it is gone stays in all later ones: of the flow's points every SET_EVERY-th looks for it.
+crash_check() {	# crash_check WORKLOAD
+	[ "$DONE" != 0 ] || crash_blobs || { echo "the workload ended well, and not everything was there"; return 1; }
+	crash_check_flow || return 1
+	case $1 in backup|rotate) ;; *) [ $((round % SET_EVERY)) = 0 ] || return 0 ;; esac
+	crash_check_set || return 1
+	for log in "$W"/*.log; do : >"$log"; done
+}
+
+# Kills of the keeper within a minute double the pause before its next start: it would soon be waited for longest.
+crash_forget_pauses() { [ "$VICTIM" != keeper ] || { crash_carrier_kill && crash_carrier_start 0 none && sync_wait; }; }
+
+crash_violation() {	# crash_violation SENTENCE FILE
+	local kept=$EVIDENCE/$VICTIM-$round-$$
+	violations=$((violations + 1))
+	mkdir -p "$kept"
+	cp "$W"/*.log "$W"/.[a-z]* "$kept/" 2>/dev/null
+	{ tm --json status po1; tms --json status po1; } >"$kept/status" 2>&1
+	[ -z "${CORES:-}" ] || gcore -o "$kept/core" "${PID[@]}" >"$kept/gcore.log" 2>&1	# of those that no tracer holds
+	not_ok "$1" "$2"
+	note "  seed $SEED; logs in $kept"
 }
 
 # crash_point WORKLOAD N MODE [M]: with M, the way back is cut short at its M-th call, too.  Status 1: the workload has no
@@ -176,32 +276,62 @@ crash_forget_pauses() {
 crash_point() {
 	local workload=$1 n=$2 mode=$3 again=${4:-} first
 	round=$((round + 1)) ANSWER=''
-	if [ "$workload" = lostmap ]; then crash_lose_map "$n" "$mode"; else crash_ask arm "$n" "$mode"; fi
-	{ "crash_$workload" >"$W/.workload" 2>&1; echo "finished $round $?" >&"$HEAR"; } &
-	WORK=$!
+	crash_begin "$workload" "$n" "$mode"
 	crash_await
-	[ -n "$KILLED" ] || crash_ask disarm
 	if [ -z "$KILLED" ]; then
+		crash_work_over
 		[ "$DONE" = 0 ] && return 1
-		violations=$((violations + 1))
-		not_ok "crash: $VICTIM, $workload: it fails although nobody was killed" "$W/.workload"
+		crash_violation "crash: $VICTIM, $workload: it fails although nobody was killed" "$W/.workload"
 		return 2
 	fi
-	first=$KILLED
-	if [ -n "$again" ] && [ "$VICTIM" = "$CARRIER" ]; then
-		crash_revive "$again" "$mode"
-		crash_await
-		[ -n "$KILLED" ] || crash_ask disarm
-		first="$first; again at call $again: $KILLED"
+	first=$KILLED KILLED=''
+	if [ -z "$again" ]; then
+		crash_revive 0 none
+	elif [ "$VICTIM" = "$CARRIER" ]; then
+		crash_revive_and_kill "$workload" "$again" "$mode"
+	else
+		crash_revive "$again" "$mode"	# it dies in the check
 	fi
-	[ -z "$KILLED" ] || crash_revive
-	wait "$WORK"
-	KILLED=$first
+	crash_work_over
+	if ! crash_check "$workload" >"$W/.verdict" 2>&1; then
+		[ -z "$again" ] || first="$first; again at call $again: $KILLED"
+		crash_violation "crash: $VICTIM, $workload, call $n: ${first//$W/}" "$W/.verdict"
+		return 2
+	fi
+	case $ANSWER in calls*) ;; *) crash_ask disarm ;; esac
+	if [ -z "$again" ]; then
+		CALLS_BACK=${ANSWER#calls } CALLS_BACK=${CALLS_BACK% *}
+	elif [ -z "$KILLED" ]; then
+		points=$((points - 1))	# its way back has not so many calls: only one kill, which was tried before
+	fi
 	points=$((points + 1))
-	if ! crash_check >"$W/.verdict" 2>&1; then
-		violations=$((violations + 1))
-		not_ok "crash: $VICTIM, $workload, call $n: ${first//$W/}" "$W/.verdict"
-		return 2
-	fi
 	crash_forget_pauses
+	KILLED=$first
+}
+
+# ---- all points ----
+
+crash_parts() {	# those of ONLY: "VICTIM WORKLOAD" a line
+	local victim workload
+	for victim in $CRASH_VICTIMS; do
+		for workload in $CRASH_WORKLOADS; do
+			crash_has_part "$victim" "$workload" || continue
+			case "$victim $workload" in *"${ONLY:-}"*) echo "$victim $workload" ;; esac
+		done
+	done
+}
+
+# Each part in a process and a world of its own, JOBS at a time; sums up what they counted.
+crash_run_parts() {	# crash_run_parts NAME UNIT
+	local line words n=0 bad=0 status=1
+	while IFS= read -r line; do
+		read -ra words <<<"$line"
+		case $line in
+		"counted "*) n=$((n + words[3])) bad=$((bad + words[5])) ;;	# counted VICTIM WORKLOAD: N points, N violations, ...
+		"all parts "*) status=${words[2]}; continue ;;
+		esac
+		printf '%s\n' "$line"
+	done < <(crash_parts | xargs -P "$JOBS" -L 1 "$0" part 2>&1; echo "all parts $?")
+	echo "$1: $n $2, $bad violations"
+	[ "$bad" = 0 ] && [ "$status" = 0 ]
 }

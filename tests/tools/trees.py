@@ -6,6 +6,8 @@
       every name, kind, size, mode, mtime and SHA-256 of what a backup of LIVE must hold; prints each difference, 14 when there
       is one.  --plain compares two trees as they are; --only offiles looks at one area; --content leaves mode and mtime out,
       --files folders; --subset lets the copy have more.
+  trees.py replica LIVE BLOBS AREA
+      every file of LIVE/AREA lies below BLOBS, and its newest version there has its SHA-256 (BLOBS/versions/N/AREA before BLOBS/AREA)
   trees.py sums DIR     "sha256 mode mtime inode path" of everything below DIR, for `cmp`
 
 Names are bytes; they are printed escaped.  Links, FIFOs, sockets and devices are not compared.
@@ -95,6 +97,31 @@ def compare(args):
     return 14 if differences or not live else 0
 
 
+def newest(blobs, path):
+    """The file that holds the newest version of a blob."""
+    versions = os.path.join(blobs, "versions")
+    numbers = sorted((int(n) for n in os.listdir(versions)), reverse=True) if os.path.isdir(versions) else []
+    for place in [os.path.join(versions, str(n)) for n in numbers] + [blobs]:
+        found = os.path.join(os.fsencode(place), path)
+        if os.path.isfile(found):
+            return found
+    return None
+
+
+def replica(args):
+    files = differences = 0
+    for path, entry in walk(os.fsencode(os.path.join(args.live, args.area)), os.fsencode(args.area) + b"/"):
+        if not entry.is_file(follow_symlinks=False):
+            continue
+        files += 1
+        found = newest(args.blobs, path)
+        if not found or sha256(found) != sha256(entry.path):
+            differences += 1
+            print("%s: %s" % (shown(path), "other bytes in " + shown(found) if found else "not there"))
+    print("%d files compared, %d differences" % (files, differences))
+    return 14 if differences or not files else 0
+
+
 def sums(args):
     for path, entry in walk(os.fsencode(args.dir)):
         st = entry.stat(follow_symlinks=False)
@@ -114,10 +141,14 @@ def main():
     c.add_argument("--content", action="store_true")
     c.add_argument("--files", action="store_true")
     c.add_argument("--subset", action="store_true")
+    r = verbs.add_parser("replica")
+    r.add_argument("live")
+    r.add_argument("blobs")
+    r.add_argument("area")
     s = verbs.add_parser("sums")
     s.add_argument("dir")
     args = parser.parse_args()
-    return compare(args) if args.verb == "compare" else sums(args)
+    return {"compare": compare, "replica": replica, "sums": sums}[args.verb](args)
 
 
 if __name__ == "__main__":

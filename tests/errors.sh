@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Error at every call: each call of each program in every workload that can fail fails, with every error it can have, once and for
+# a while; each allocation, too.
+#
+#   tests/errors.sh                           all of them
+#   STRIDE=20 SEED=7 tests/errors.sh          every twentieth, from a seeded one on
+#   ONLY='server backup' tests/errors.sh      one victim, one workload
+#   ERRORS='EIO short+ malloc' tests/errors.sh
+#   JOBS=1 tests/errors.sh                    so many worlds at a time (3): most of them wait more than they compute
+#
+# The last line counts: `errors: N injected, N violations`.
+export STRIDE=${STRIDE:-1} SEED=${SEED:-$(date +%s)} JOBS=${JOBS:-3}
+# shellcheck source=integration/lib.sh
+. "$(dirname "$0")/integration/lib.sh"
+# shellcheck source=lib/crash.sh
+. "$(dirname "$0")/lib/crash.sh"
+# shellcheck source=lib/errors.sh
+. "$(dirname "$0")/lib/errors.sh"
+export ERRORS=${ERRORS:-$ERRORS_ONCE $ERRORS_LASTING}
+
+# Every N-th call that can fail so; the world goes on until it is spoilt.
+one_error() {	# one_error VICTIM WORKLOAD ERROR
+	local n before=$injected
+	for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do
+		errors_point "$2" $n "$3"
+		case $? in
+		1) break ;;
+		2) errors_world "$1" "$3" ;;
+		esac
+	done
+	note "$1 $2 $3: $((injected - before)) injected after $SECONDS s"
+}
+
+one_part() {	# one_part VICTIM WORKLOAD
+	local error
+	RANDOM=$SEED
+	crash_in_memory
+	errors_world "$1" -
+	for error in $ERRORS; do
+		[ "$error" != malloc ] || errors_world "$1" malloc
+		one_error "$1" "$2" "$error"
+		[ "$error" != malloc ] || errors_world "$1" -
+	done
+	echo "counted $1 $2: $injected injected, $violations violations"
+}
+
+case ${1:-} in
+part) one_part "$2" "$3" ;;
+*)
+	note "seed $SEED, one call of $STRIDE"
+	crash_run_parts errors injected
+	;;
+esac

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * failmalloc.so - lets the n-th allocation of one program fail.
+ *
+ *   LD_PRELOAD=failmalloc.so FAILMALLOC_PROGRAM=name FAILMALLOC_CONTROL=file
+ *
+ * The file has two lines of 32 bytes.  The first is the order: a number N, or 0 for "nothing".  Each time it changes, counting
+ * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed".  Programs of any other
+ * name, and a program without the file, are let alone.  Whoever writes the order must not cut the file: it is mapped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LINE_BYTES 32
+
+/* The allocator behind the names that are taken here. */
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+static char *control; /* NULL: nothing is done */
+static atomic_ulong order, count;
+
+/* Before main, so there is no thread yet. */
+__attribute__((constructor)) static void
+open_control(void)
+{
+	const char *program = getenv("FAILMALLOC_PROGRAM"), *path = getenv("FAILMALLOC_CONTROL");
+	int fd = -1;
+	void *map;
+
+	if (program && path && strcmp(program, program_invocation_short_name) == 0)
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	map = mmap(NULL, 2 * LINE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (map != MAP_FAILED)
+		control = map;
+}
+
+/* Two threads that see a new order at once begin to count twice: a few allocations are missed, none is failed twice. */
+static bool
+fails(void)
+{
+	static const char failed[] = "failed";
+	unsigned long wanted = 0;
+
+	if (!control)
+		return false;
+	for (const char *c = control; *c >= '0' && *c <= '9'; c++)
+		wanted = wanted * 10 + (unsigned long)(*c - '0');
+	if (wanted != atomic_load(&order)) {
+		atomic_store(&order, wanted);
+		atomic_store(&count, 0);
+	}
+	if (!wanted || atomic_fetch_add(&count, 1) + 1 != wanted)
+		return false;
+	for (size_t i = 0; i < sizeof failed - 1; i++)
+		control[LINE_BYTES + i] = failed[i];
+	errno = ENOMEM;
+	return true;
+}
+
+void *
+malloc(size_t size)
+{
+	return fails() ? NULL : __libc_malloc(size);
+}
+
+void *
+calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __libc_calloc(n, size);
+}
+
+void *
+realloc(void *old, size_t size)
+{
+	return fails() ? NULL : __libc_realloc(old, size);
+}
+
+void *
+memalign(size_t alignment, size_t size)
+{
+	return fails() ? NULL : __libc_memalign(alignment, size);
+}
+
+void *
+aligned_alloc(size_t alignment, size_t size)
+{
+	return memalign(alignment, size);
+}
+
+int
+posix_memalign(void **ret_memory, size_t alignment, size_t size)
+{
+	void *memory = memalign(alignment, size);
+
+	if (!memory)
+		return ENOMEM;
+	*ret_memory = memory;
+	return 0;
+}

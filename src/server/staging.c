@@ -523,14 +523,15 @@ plan_done(struct job *job, bool cancelled)
 	pump(st);
 }
 
-static void
+/* False when staging broke instead. */
+static bool
 start_batch(struct staging *st)
 {
 	struct batch *b = calloc(1, sizeof *b);
 
 	if (!b) {
 		breaks(st, -ERR_NOMEM, "out of memory");
-		return;
+		return false;
 	}
 	b->st = st;
 	b->session = st->session;
@@ -542,6 +543,7 @@ start_batch(struct staging *st)
 	st->first = b;
 	b->job = (struct job){.run = plan_run, .done = plan_done};
 	workpool_submit(st->setup.pool, st->setup.lane_write, &b->job);
+	return true;
 }
 
 /* The batch behind may be committing: the index puts one after the other, and they speak of different paths. */
@@ -584,8 +586,8 @@ pump(struct staging *st)
 	}
 	if (!st->first && !st->second && !st->task && st->tasks)
 		start_task(st);
-	if (!st->first && !st->task && !st->tasks && !st->broken && !st->frozen && st->events && has_work(st))
-		start_batch(st);
+	if (!st->first && !st->task && !st->tasks && !st->broken && !st->frozen && st->events && has_work(st) && !start_batch(st))
+		pump(st); /* nobody else may come by to tell it */
 }
 
 /* ---- sessions ---- */

@@ -41,6 +41,36 @@ send_whole(struct rig *r, const char *path, const uint8_t *data, size_t len)
 	return op;
 }
 
+/* The linker gives every calloc() of this program to us: the one at which `calloc_left` comes to nought fails. */
+static _Thread_local int calloc_left;
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return calloc_left && --calloc_left == 0 ? NULL : __real_calloc(n, size);
+}
+
+/* Nothing else may come from a collector that waits for its answer. */
+static void
+a_frame_for_which_there_is_no_memory_ends_the_session_at_once(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	for (int failing = 2; failing <= 3; failing++) { /* the frame's place in the queue, the batch; the first is the frame's own */
+		rig_open(&r, NULL);
+		rig_put(&r, "offiles/fd3/a", "hello", 5);
+		calloc_left = failing;
+		rig_send(&r);
+		assert_int_equal(calloc_left, 0);
+		assert_int_equal(r.failed, -ERR_NOMEM);
+		rig_close(&r);
+		rig_remove(&r);
+	}
+}
+
 static void
 a_small_blob_lies_under_its_name_with_a_row(void **state)
 {
@@ -676,6 +706,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(acknowledged_means_durable_at_every_failpoint),
 		cmocka_unit_test(a_small_blob_lies_under_its_name_with_a_row),
+		cmocka_unit_test(a_frame_for_which_there_is_no_memory_ends_the_session_at_once),
 		cmocka_unit_test(a_changed_blob_becomes_the_next_version),
 		cmocka_unit_test(wrong_data_is_refused_and_leaves_nothing),
 		cmocka_unit_test(a_database_is_patched_in_place),

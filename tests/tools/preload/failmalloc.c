@@ -5,10 +5,12 @@
  *   LD_PRELOAD=failmalloc.so FAILMALLOC_PROGRAM=name FAILMALLOC_CONTROL=file
  *
  * The file has two lines of 32 bytes.  The first is the order: a number N, or 0 for "nothing".  Each time it changes, counting
- * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed".  Programs of any other
+ * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed", and where it was
+ * goes to standard error, as addresses for addr2line.  Programs of any other
  * name, and a program without the file, are let alone.  Whoever writes the order must not cut the file: it is mapped.
  */
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdatomic.h>
@@ -43,15 +45,27 @@ open_control(void)
 		return;
 	map = mmap(NULL, 2 * LINE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
-	if (map != MAP_FAILED)
-		control = map;
+	if (map == MAP_FAILED)
+		return;
+	backtrace((void *[1]){0}, 1); /* its first call allocates */
+	control = map;
+}
+
+static void
+tell(void)
+{
+	static const char failed[] = "failed";
+	void *callers[16];
+
+	for (size_t i = 0; i < sizeof failed - 1; i++)
+		control[LINE_BYTES + i] = failed[i];
+	backtrace_symbols_fd(callers, backtrace(callers, 16), STDERR_FILENO);
 }
 
 /* Two threads that see a new order at once begin to count twice: a few allocations are missed, none is failed twice. */
 static bool
 fails(void)
 {
-	static const char failed[] = "failed";
 	unsigned long wanted = 0;
 
 	if (!control)
@@ -64,8 +78,7 @@ fails(void)
 	}
 	if (!wanted || atomic_fetch_add(&count, 1) + 1 != wanted)
 		return false;
-	for (size_t i = 0; i < sizeof failed - 1; i++)
-		control[LINE_BYTES + i] = failed[i];
+	tell();
 	errno = ENOMEM;
 	return true;
 }

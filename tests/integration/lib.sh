@@ -191,6 +191,13 @@ daemon_end() {	# daemon_end NAME SIGNAL
 	kill "-$2" "$pid" 2>/dev/null
 	proc gone "$pid" 20 || { note "$1 does not end"; kill -KILL "$pid"; return 1; }
 	unset "PID[$1]"
+	forget_started "$pid"
+}
+# The number of one that has ended may soon be that of a stranger, whom our end must not kill.
+forget_started() {
+	local pid kept=()
+	for pid in "${STARTED[@]}"; do [ "$pid" = "$1" ] || kept+=("$pid"); done
+	STARTED=("${kept[@]}")
 }
 server_stop() { daemon_end server TERM; }
 collector_stop() { daemon_end "${1:-collector}" TERM; }

@@ -14,6 +14,7 @@
  *                 the killed one is dead                                       -> killed MODE WHAT
  *                 the first call has failed                                    -> failed ERROR WHAT
  *                 with -e: PROGRAM has ended, however                          -> ended status N | ended signal N
+ *                 else: the command has ended, and not because of us           -> lost status N | lost signal N
  *
  * MODE is one of
  *   none                  only counts

@@ -17,7 +17,6 @@ struct aim aim = {.lock = PTHREAD_MUTEX_INITIALIZER, .dead = PTHREAD_COND_INITIA
 
 static FILE *in, *out;
 static int notify_fd;
-static pid_t command_pid;
 static pthread_t obeying, hearing;
 
 void
@@ -86,9 +85,9 @@ static void
 kill_command(void)
 {
 	aim.mode = NONE;
-	aim.victim = command_pid;
+	aim.victim = aim.command;
 	snprintf(aim.what, sizeof aim.what, "as told");
-	kill(command_pid, SIGKILL);
+	kill(aim.command, SIGKILL);
 }
 
 static void
@@ -141,7 +140,7 @@ hear_one(void)
 	if (!head || head->cmsg_type != SCM_CREDENTIALS || n < 7 || memcmp(text, "READY=1", 7) != 0)
 		return;
 	memcpy(&from, CMSG_DATA(head), sizeof from);
-	if (from.pid != command_pid)
+	if (from.pid != aim.command)
 		return;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_mutex_lock(&aim.lock);
@@ -205,7 +204,7 @@ aim_open(const char *control)
 void
 aim_serve(pid_t command)
 {
-	command_pid = command;
+	aim.command = command;
 	if (pthread_create(&obeying, NULL, serve, NULL) != 0 || pthread_create(&hearing, NULL, hear, NULL) != 0)
 		die("control");
 }

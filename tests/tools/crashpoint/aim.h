@@ -16,6 +16,7 @@ enum mode { NONE, BEFORE, AFTER, HALF, FAIL };
 struct aim {
 	pthread_mutex_t lock;
 	const char *program;
+	pid_t command;
 	enum mode mode;
 	int error;             /* FAIL: which; 0 = do less than was asked for */
 	bool errors;           /* a sync that fails loses what was written (lost.h), and ends are told */

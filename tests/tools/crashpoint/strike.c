@@ -225,12 +225,12 @@ strike_exec(pid_t tid)
 }
 
 static void
-tell_end(int status)
+tell_end(const char *how, int status)
 {
 	if (WIFSIGNALED(status))
-		aim_tell("ended signal %d", WTERMSIG(status));
+		aim_tell("%s signal %d", how, WTERMSIG(status));
 	else
-		aim_tell("ended status %d", WEXITSTATUS(status));
+		aim_tell("%s status %d", how, WEXITSTATUS(status));
 }
 
 void
@@ -240,7 +240,9 @@ strike_dead(pid_t tid, int status)
 
 	pthread_mutex_lock(&aim.lock);
 	if (slot && aim.errors)
-		tell_end(status);
+		tell_end("ended", status);
+	else if (tid == aim.command && tid != aim.victim)
+		tell_end("lost", status);
 	if (tid == aim.victim) {
 		aim_tell("killed %s", aim.what);
 		aim.victim = 0;

@@ -6,13 +6,14 @@
  *
  * The file has two lines of 32 bytes.  The first is the order: a number N, or 0 for "nothing".  Each time it changes, counting
  * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed", and where it was
- * goes to standard error, as addresses for addr2line.  Programs of any other
+ * goes to standard error, as addresses for addr2line; so does where it dies, if it dies of it.  Programs of any other
  * name, and a program without the file, are let alone.  Whoever writes the order must not cut the file: it is mapped.
  */
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -31,6 +32,16 @@ extern void *__libc_memalign(size_t alignment, size_t size);
 static char *control; /* NULL: nothing is done */
 static atomic_ulong order, count;
 
+static void
+on_death(int signal_number)
+{
+	void *callers[32];
+
+	backtrace_symbols_fd(callers, backtrace(callers, 32), STDERR_FILENO);
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
+
 /* Before main, so there is no thread yet. */
 __attribute__((constructor)) static void
 open_control(void)
@@ -48,6 +59,8 @@ open_control(void)
 	if (map == MAP_FAILED)
 		return;
 	backtrace((void *[1]){0}, 1); /* its first call allocates */
+	signal(SIGSEGV, on_death);
+	signal(SIGABRT, on_death);
 	control = map;
 }
 

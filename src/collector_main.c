@@ -75,6 +75,7 @@ main(int argc, char **argv)
 
 	log_set_name("collector");
 	daemon_heap(16);
+	daemon_events();
 	daemon_arguments(argc, argv, "tidemark-collector", "replicates post offices and domains to a tidemark server", COLLECTOR_CONF_DEFAULT,
 	    &arguments);
 	if (collector_config_load(arguments.config, &conf) != 0) {

@@ -50,6 +50,7 @@ main(int argc, char **argv)
 
 	daemon_arguments(argc, argv, "tidemark-keeper", "seals, verifies, retains and restores backup sets", SERVER_CONF_DEFAULT, &arguments);
 	log_set_name("keeper");
+	daemon_events();
 	err = server_config_load(arguments.config, &conf);
 	if (err) {
 		log_error("keeper.config", "%s", err_text());

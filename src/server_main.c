@@ -80,6 +80,7 @@ main(int argc, char **argv)
 
 	log_set_name("server");
 	daemon_heap(64);
+	daemon_events();
 	daemon_arguments(argc, argv, "tidemark-server", "receives from collectors and keeps daily backup sets", SERVER_CONF_DEFAULT, &arguments);
 	umask(0027);
 	raise_descriptors();

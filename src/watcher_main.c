@@ -47,6 +47,7 @@ struct program {
 	struct event *readable, *poll, *ripen;
 	char cookie_dir[4096];
 	bool root_was_gone, ending;
+	bool lossy; /* a change was lost: nothing that came after it may be remembered, for a cookie would vouch for it */
 
 	struct workpool *pool;
 	int lane;
@@ -79,6 +80,7 @@ judge_append(struct program *p)
 		log_error("watcher.append", "profile=%s: %s: the tree will be compared as a whole once there is space", p->profile, p->append_text);
 	} else if (p->append_err) {
 		log_error("watcher.append", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, p->append_text);
+		p->lossy = true;
 		daemon_end(p->daemon, 1);
 	} else {
 		handover_poke(p->handover, p->batch[p->n_batch - 1].seq);
@@ -106,6 +108,7 @@ static void
 fail(struct program *p)
 {
 	log_error("watcher.turn", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, err_text());
+	p->lossy = true;
 	daemon_end(p->daemon, 1);
 }
 
@@ -116,7 +119,7 @@ fail(struct program *p)
 static void
 append_ripe(struct program *p)
 {
-	if (p->appending)
+	if (p->appending || p->lossy)
 		return;
 	if (watcher_take(p->watcher, clock_wall_ns(), &p->batch, &p->n_batch) != 0) {
 		fail(p);
@@ -178,7 +181,7 @@ turn_last(struct program *p)
 	p->ending = true;
 	workpool_free(p->pool);
 	p->pool = NULL;
-	if (p->readable)
+	if (p->readable && !p->lossy)
 		turn(p);
 }
 
@@ -381,6 +384,7 @@ main(int argc, char **argv)
 	int status;
 
 	log_set_name("watcher");
+	daemon_events();
 	daemon_arguments(argc, argv, "tidemark-watcher", "sees the changes of one profile's tree and remembers them", COLLECTOR_CONF_DEFAULT,
 	    &arguments);
 	if (collector_config_load(arguments.config, &conf) != 0) {

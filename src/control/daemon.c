@@ -149,6 +149,33 @@ daemon_heap(int kept_mib)
 	mallopt(M_ARENA_MAX, 2);
 }
 
+static void *
+or_end(void *memory)
+{
+	if (memory)
+		return memory;
+	log_error("daemon.memory", "out of memory: ending; the next start goes on where this one was");
+	_exit(1);
+}
+
+static void *
+must_malloc(size_t size)
+{
+	return or_end(malloc(size));
+}
+
+static void *
+must_realloc(void *memory, size_t size)
+{
+	return or_end(realloc(memory, size));
+}
+
+void
+daemon_events(void)
+{
+	event_set_mem_functions(must_malloc, must_realloc, free);
+}
+
 /* ---- signals ---- */
 
 static void

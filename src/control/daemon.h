@@ -29,6 +29,10 @@ void daemon_arguments(int argc, char **argv, const char *program, const char *pu
  * with the process.  To be called before the first thread. */
 void daemon_heap(int kept_mib);
 
+/* From now on a loop that gets no memory for itself ends the program with a word: libevent 2.1 does not survive its own failed allocations
+ * (evhttp frees a connection that it has not yet made).  To be called before the first event base. */
+void daemon_events(void);
+
 int daemon_new(struct event_base *base, void (*reload)(void *arg), void *arg, struct daemon **ret_daemon);
 void daemon_ready(struct daemon *d, const char *status);
 void daemon_status(struct daemon *d, const char *status);

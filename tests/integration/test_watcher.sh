@@ -160,6 +160,29 @@ else
 fi
 
 
+# --- no memory for an event -----------------------------------------------------------------------------------------------
+# The cookie that was made after a file lies behind it in the kernel's queue: once the file's event is lost, no barrier may see it.
+if [ "${FLAVOUR:-release}" = release ]; then
+	daemon_end watcher TERM
+	world_new
+	SOCKET=$W/run-collector/watcher-po1.sock
+	mkdir -p "$W/run-collector"
+	po_tiny 33
+	printf '%-31s\n%-31s\n' 0 "" >"$W/orders"
+	LD_PRELOAD=$TOOLDIR/failmalloc.so FAILMALLOC_PROGRAM=tidemark-watcher FAILMALLOC_CONTROL=$W/orders watcher_start
+	barrier
+	kill -STOP "${PID[watcher]}"
+	echo unseen >"$PO/offiles/fd1/unseen"
+	: >"$STATE/po1/cookies/behind"
+	printf '%-31s\n' 1 1<>"$W/orders"
+	kill -CONT "${PID[watcher]}"
+	check "a watcher that has no memory for an event ends" proc gone "${PID[watcher]}" 10
+	check "and says what that means" grep -q 'ending; the next start compares the whole tree' "$W/watcher.log"
+	refuse "barrier_before_seal: what came behind the lost event is not remembered" grep -q COOKIE <(dump | grep behind)
+else
+	skip "barrier_before_seal: what came behind the lost event is not remembered" "allocations fail in the flavour release"
+fi
+
 # --- a path that was wrong, and is corrected -------------------------------------------------------------------------------
 collector_stop
 server_stop

@@ -5,7 +5,8 @@
  *   LD_PRELOAD=failmalloc.so FAILMALLOC_PROGRAM=name FAILMALLOC_CONTROL=file
  *
  * The file has two lines of 32 bytes.  The first is the order: a number N, or 0 for "nothing".  Each time it changes, counting
- * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed", and where it was
+ * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed" (which whoever writes
+ * the next order takes away), and where it was
  * goes to standard error, as addresses for addr2line; so does where it dies, if it dies of it.  Programs of any other
  * name, and a program without the file, are let alone.  Whoever writes the order must not cut the file: it is mapped.
  */
@@ -64,10 +65,11 @@ open_control(void)
 	control = map;
 }
 
+static const char failed[] = "failed";
+
 static void
 tell(void)
 {
-	static const char failed[] = "failed";
 	void *callers[16];
 
 	for (size_t i = 0; i < sizeof failed - 1; i++)
@@ -81,7 +83,7 @@ fails(void)
 {
 	unsigned long wanted = 0;
 
-	if (!control)
+	if (!control || control[LINE_BYTES] == *failed) /* once: not in its successor, too */
 		return false;
 	for (const char *c = control; *c >= '0' && *c <= '9'; c++)
 		wanted = wanted * 10 + (unsigned long)(*c - '0');

@@ -41,7 +41,7 @@ on_ack(uint64_t received, uint64_t applied, uint64_t durable, void *arg)
 
 	m.u.ack.received = received;
 	m.u.ack.applied = applied;
-	m.u.ack.durable = durable;
+	m.u.ack.durable = p->undurable ? 0 : durable;
 	p->unsaid = m;
 	if (!p->mute)
 		tell(p, &m);

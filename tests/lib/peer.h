@@ -42,6 +42,7 @@ struct peer {
 	uint64_t cut_after;            /* data bytes until the connection is cut; 0 = never */
 	bool mute;                     /* no acknowledgement is sent, until peer_speak */
 	struct wire_msg unsaid;
+	bool undurable;                /* it is told what was received, and of nothing that it is durable */
 
 	/* what a test may look at */
 	uint64_t sessions, data_bytes, naks, list_requests, blocks_requests, messages[WIRE_TYPES];

@@ -2,6 +2,11 @@
 /* world - what an edit is, and what "the same" means. */
 #include "tests/lib/world.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
 #include <assert.h>
 #include <dirent.h>
 #include <event2/event.h>
@@ -713,8 +718,7 @@ static struct {
 static void
 complain(const char *path, const char *what)
 {
-	fprintf(stderr, "world: %s: %s (seed %llu)\n", path, what, (unsigned long long)world_seed);
-	abort();
+	fail_msg("%s: %s (seed %llu)", path, what, (unsigned long long)world_seed);
 }
 
 static void
@@ -823,9 +827,7 @@ world_compare(struct world *w)
 	MUST(index_dirs(w->peer.index, count_staged, &theirs) == 0);
 	if (n != theirs) {
 		(void)index_dirs(w->peer.index, show_extras, w);
-		fprintf(stderr, "world: %llu here, %llu there (seed %llu)\n", (unsigned long long)n, (unsigned long long)theirs,
-		    (unsigned long long)w->seed);
-		abort();
+		fail_msg("%llu here, %llu there (seed %llu)", (unsigned long long)n, (unsigned long long)theirs, (unsigned long long)w->seed);
 	}
 	MUST(blockmap_total(w->map, &map_total) == 0 && index_total(w->peer.index, &index_sum) == 0);
 	if (map_total.count != index_sum.count || !hash128_equal(map_total.hash, index_sum.hash))

@@ -18,6 +18,7 @@
 #include "keeper/restore.h"
 #include "keeper/verify.h"
 #include "tests/lib/stage.h"
+#include "tests/lib/syncs.h"
 
 static struct stage st;
 
@@ -123,6 +124,43 @@ staging_never_shares_an_inode_with_a_set(void **state)
 	assert_int_equal(two.new_bytes, 0);
 	set_row_fini(&one);
 	set_row_fini(&two);
+}
+
+/* A copier may give a changed file the size and the time of yesterday's. */
+static void
+a_file_that_changed_within_its_size_and_its_time_is_copied(void **state)
+{
+	struct set_row one, two;
+	int64_t at;
+
+	(void)state;
+	stage_put(&st, "ofuser/usersame.db", "one");
+	at = st.now_ns;
+	one = stage_seal(&st, 20260213);
+	st.now_ns = at - 1000; /* what stage_put adds */
+	stage_put(&st, "ofuser/usersame.db", "two");
+	two = stage_seal(&st, 20260214);
+	assert_string_equal(set_content(&st, "frifeb13", "ofuser/usersame.db"), "one");
+	assert_string_equal(set_content(&st, "satfeb14", "ofuser/usersame.db"), "two");
+	assert_int_equal(differences(&one) + differences(&two), 0);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+static void
+a_set_is_on_disk_before_it_has_its_name_and_the_name_after(void **state)
+{
+	struct set_row set;
+
+	(void)state;
+	syncs_forget();
+	set = stage_seal(&st, 20260213);
+	assert_true(syncs_before("frifeb13", st.dir, "state/manifests/frifeb13") >= 1);
+	assert_true(syncs_before("frifeb13", st.dir, "state/manifests") >= 1);
+	assert_true(syncs_before("frifeb13", st.dir, "backups/weeknow/frifeb13/wphost.db") >= 1);
+	assert_true(syncs_before("frifeb13", st.dir, "backups/weeknow/frifeb13/ofuser") >= 1);
+	assert_true(syncs_after("frifeb13", st.dir, "backups/weeknow") >= 1);
+	set_row_fini(&set);
 }
 
 /* Promise 6. */
@@ -785,6 +823,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_set_holds_what_was_staged),
 		T(staging_never_shares_an_inode_with_a_set),
+		T(a_file_that_changed_within_its_size_and_its_time_is_copied),
+		T(a_set_is_on_disk_before_it_has_its_name_and_the_name_after),
 		T(sealed_means_immutable),
 		T(a_removal_after_t0_does_not_count),
 		T(a_tombstone_does_not_take_the_version_that_came_after_it),

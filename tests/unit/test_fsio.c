@@ -13,9 +13,12 @@
 #include "src/base/fsio.c"
 #include "src/base/fsio_beneath.c"
 
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "tests/lib/scratch.h"
+#include "tests/lib/syncs.h"
 
 static struct scratch dir;
 
@@ -360,7 +363,103 @@ a_full_disk_is_told_apart_from_a_broken_one(void **state)
 	close(full);
 }
 
+/* /proc answers with a page at a time, whatever it is asked for. */
+static void
+a_read_that_the_kernel_answers_in_parts_is_whole(void **state)
+{
+	static char whole[1 << 20], part[1 << 20];
+	void *areas[64];
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	for (size_t i = 0; i < 64; i++) /* a line each: every second one has other rights than its neighbour */
+		areas[i] = mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	n = pread(fd, part, sizeof part, 0);
+	assert_true(n > 0 && fsio_pread(fd, whole, sizeof whole, 0) > n);
+	assert_memory_equal(whole, part, (size_t)n);
+	close(fd);
+	for (size_t i = 0; i < 64; i++)
+		munmap(areas[i], 4096);
+}
+
+/* A limit on the size of files lets the kernel take a part of what it is given, as a disk does that is nearly full. */
+static void
+a_write_of_which_the_kernel_takes_a_part_is_no_success(void **state)
+{
+	struct rlimit old, low;
+	char data[300];
+	int fd, err;
+
+	(void)state;
+	memset(data, 'x', sizeof data);
+	write_file("f", "");
+	fd = fsio_open(dir.fd, "f", O_WRONLY, 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	low = (struct rlimit){.rlim_cur = 100, .rlim_max = old.rlim_max};
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	err = fsio_pwrite(fd, data, sizeof data, 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	close(fd);
+	data[100] = '\0';
+	assert_content("f", data);
+	assert_true(err < 0);
+}
+
 /* ---- durability ---- */
+
+static void
+each_sync_reaches_what_it_is_asked_for(void **state)
+{
+	int fd;
+
+	(void)state;
+	write_file("f", "x");
+	write_file("other", "x");
+	fd = fsio_open(dir.fd, "f", O_RDONLY, 0);
+	syncs_forget();
+	assert_int_equal(fsio_sync_file(fd, "t"), 0);
+	assert_int_equal(syncs_of(dir.fd, "f"), 1);
+	assert_int_equal(syncs_of(dir.fd, "other"), 0);
+	assert_int_equal(syncs_of(dir.fd, ""), 0);
+	assert_int_equal(fsio_sync_dir(dir.fd, "t"), 0);
+	assert_int_equal(syncs_of(dir.fd, ""), 1);
+	assert_int_equal(fsio_sync_fs(fd, "t"), 0);
+	assert_int_equal(syncs_of(dir.fd, "other"), 1);
+	close(fd);
+}
+
+static void
+a_replaced_file_is_synced_before_it_has_its_name_and_its_directory_after(void **state)
+{
+	(void)state;
+	make_dirs("a");
+	write_file("a/f", "old");
+	syncs_forget();
+	assert_int_equal(fsio_replace_file(dir.fd, "a/f", "new", 3, 0600, "t"), 0);
+	assert_int_equal(syncs_before("f", dir.fd, "a/f"), 1);
+	assert_int_equal(syncs_after("f", dir.fd, "a"), 1);
+}
+
+static void
+a_published_name_is_synced_in_both_directories(void **state)
+{
+	(void)state;
+	make_dirs("from");
+	make_dirs("to");
+	write_file("from/x", "x");
+	syncs_forget();
+	assert_int_equal(fsio_publish(dir.fd, "from/x", dir.fd, "to/y", true, "t"), 0);
+	assert_int_equal(syncs_after("y", dir.fd, "to"), 1);
+	assert_int_equal(syncs_after("y", dir.fd, "from"), 1);
+	syncs_forget();
+	close(fsio_make_dirs(dir.fd, "to/deep/deeper", true));
+	assert_int_equal(syncs_of(dir.fd, ""), 1);
+	assert_int_equal(syncs_of(dir.fd, "to"), 1);
+	assert_int_equal(syncs_of(dir.fd, "to/deep"), 1);
+}
 
 static void
 publishing_exclusively_never_replaces(void **state)
@@ -654,6 +753,11 @@ main(void)
 		with_dir(a_file_that_claims_to_be_empty_is_still_read),
 		with_dir(a_read_is_short_only_at_the_end),
 		with_dir(a_full_disk_is_told_apart_from_a_broken_one),
+		with_dir(a_read_that_the_kernel_answers_in_parts_is_whole),
+		with_dir(a_write_of_which_the_kernel_takes_a_part_is_no_success),
+		with_dir(each_sync_reaches_what_it_is_asked_for),
+		with_dir(a_replaced_file_is_synced_before_it_has_its_name_and_its_directory_after),
+		with_dir(a_published_name_is_synced_in_both_directories),
 		with_dir(publishing_exclusively_never_replaces),
 		with_dir(a_replaced_file_has_the_new_rights_and_leaves_nothing_beside_it),
 		with_dir(a_kill_anywhere_in_a_replacement_leaves_the_old_file_or_the_new),

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "staging_rig.h"
+#include "tests/lib/syncs.h"
 
 #define BIG (700u * 1024u)
 
@@ -288,6 +289,43 @@ a_patch_cut_by_the_end_of_a_session_loses_its_row_and_keeps_its_bytes(void **sta
 	assert_int_equal(r.n_naks, 0);
 	assert_true(rig_has_row(&r, "ofuser/user1.db", NULL));
 	assert_true(rig_holds(&r, "gre_data/sync/ofuser/user1.db", data, BIG));
+	free(data);
+	rig_close(&r);
+	rig_remove(&r);
+}
+
+static int
+count_mark(const char *path, void *arg)
+{
+	assert_string_equal(path, "ofuser/user1.db");
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static void
+a_file_that_is_patched_is_marked_until_it_is_whole(void **state)
+{
+	uint8_t *data = noise(BIG, 6);
+	unsigned marks = 0;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, NULL);
+	send_whole(&r, "ofuser/user1.db", data, BIG);
+	rig_settle(&r);
+	uint64_t op = rig_begin_file(&r, "ofuser/user1.db", WIRE_BEGIN_PATCH, BIG);
+	rig_chunk(&r, op, 0, "half", 4);
+	rig_send(&r);
+	while (r.received < op)
+		event_base_loop(r.base, EVLOOP_ONCE);
+	assert_int_equal(index_marks(r.index, count_mark, &marks), 0);
+	assert_int_equal(marks, 1);
+	memcpy(data, "half", 4);
+	rig_end_file(&r, op, data, BIG);
+	rig_settle(&r);
+	marks = 0;
+	assert_int_equal(index_marks(r.index, count_mark, &marks), 0);
+	assert_int_equal(marks, 0);
 	free(data);
 	rig_close(&r);
 	rig_remove(&r);
@@ -677,6 +715,47 @@ run_and_check(const char *name, int nth)
 	return WIFEXITED(status);
 }
 
+/* What the first acknowledgement of everything rests on. */
+static bool looked, file_synced, dir_synced;
+
+static void
+look_at_syncs(struct rig *r)
+{
+	if (looked || r->durable < r->op)
+		return;
+	looked = true;
+	file_synced = syncs_of(r->fd, "blobs/offiles/fd5/a") > 0;
+	dir_synced = syncs_of(r->fd, "blobs/offiles/fd5") > 0;
+}
+
+/* A kill shows nothing of a missing sync: what the kernel has it keeps. */
+static void
+acknowledged_means_that_bytes_and_name_were_synced(void **state)
+{
+	char path[64];
+	struct rig r;
+
+	(void)state;
+	for (unsigned many = 0; many < 2; many++) {
+		rig_open(&r, NULL);
+		rig_put(&r, "offiles/fd5/before", "makes the directories", 21);
+		rig_settle(&r);
+		looked = file_synced = dir_synced = false;
+		syncs_forget();
+		rig_put(&r, "offiles/fd5/a", "alone or among many", 19);
+		for (unsigned i = 0; many && i < MANY; i++) {
+			snprintf(path, sizeof path, "offiles/fd5/n%u", i);
+			rig_put(&r, path, path, strlen(path));
+		}
+		r.on_ack = look_at_syncs;
+		rig_settle(&r);
+		assert_true(file_synced);
+		assert_true(dir_synced);
+		rig_close(&r);
+		rig_remove(&r);
+	}
+}
+
 static void
 acknowledged_means_durable_at_every_failpoint(void **state)
 {
@@ -704,6 +783,7 @@ main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[1], "--scenario") == 0)
 		return run_scenario(argv[2], atoi(argv[3]));
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(acknowledged_means_that_bytes_and_name_were_synced),
 		cmocka_unit_test(acknowledged_means_durable_at_every_failpoint),
 		cmocka_unit_test(a_small_blob_lies_under_its_name_with_a_row),
 		cmocka_unit_test(a_frame_for_which_there_is_no_memory_ends_the_session_at_once),
@@ -714,6 +794,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_cut_transfer_goes_on_where_it_was),
 		cmocka_unit_test(pieces_that_do_not_make_the_file_are_refused),
 		cmocka_unit_test(a_patch_cut_by_the_end_of_a_session_loses_its_row_and_keeps_its_bytes),
+		cmocka_unit_test(a_file_that_is_patched_is_marked_until_it_is_whole),
 		cmocka_unit_test(names_change_their_kind),
 		cmocka_unit_test(while_a_set_is_sealed_only_blobs_change),
 		cmocka_unit_test(a_number_out_of_order_ends_the_session),

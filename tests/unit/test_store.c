@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "tests/lib/scratch.h"
+#include "tests/lib/syncs.h"
 
 enum { LOG, OTHER, N_TABLES };
 
@@ -27,9 +28,9 @@ static struct scratch dir;
 static char path[256];
 static struct store *store;
 
-/* ---- a disk that refuses: LMDB's writes and syncs come through here ---- */
+/* ---- a disk that refuses: LMDB's writes come through here, its syncs through tests/lib/syncs.c ---- */
 
-static int write_errno, sync_errno;
+static int write_errno;
 
 ssize_t
 pwrite(int fd, const void *buf, size_t n, off_t offset)
@@ -59,20 +60,6 @@ writev(int fd, const struct iovec *iov, int n)
 	return real(fd, iov, n);
 }
 
-int
-fdatasync(int fd)
-{
-	static int (*real)(int);
-
-	if (sync_errno) {
-		errno = sync_errno;
-		return -1;
-	}
-	if (!real)
-		*(void **)&real = dlsym(RTLD_NEXT, "fdatasync");
-	return real(fd);
-}
-
 /* ---- set-up ---- */
 
 static void
@@ -88,7 +75,7 @@ set_up(void **state)
 	scratch_open(&dir);
 	scratch_path(&dir, "journal", path);
 	store = NULL;
-	write_errno = sync_errno = 0;
+	write_errno = syncs_errno = 0;
 	return 0;
 }
 
@@ -703,9 +690,9 @@ after_a_failed_sync_nobody_writes_until_it_is_opened_again(void **state)
 	(void)state;
 	open_store();
 	assert_int_equal(append_rows(0, 10, 1000), 0);
-	sync_errno = EIO;
+	syncs_errno = EIO;
 	assert_int_equal(append_rows(10, 10, 1000), -ERR_IO);
-	sync_errno = 0;
+	syncs_errno = 0;
 	assert_int_equal(append_rows(10, 10, 1000), -ERR_IO);
 	assert_non_null(strstr(err_text(), "opened again"));
 	assert_int_equal(count_good_rows(1000), 10); /* reading goes on */

@@ -183,7 +183,7 @@ static void
 a_full_queue_folds_like_a_model(void **state)
 {
 	enum { PATHS = 3000, EVENTS = 60000 };
-	static bool waits[PATHS], is_young[PATHS];
+	static bool waits[PATHS], is_young[PATHS], is_deleted[PATHS];
 	static int64_t seen[PATHS];
 	unsigned seed = getenv("SEED") ? (unsigned)atoi(getenv("SEED")) : 7;
 	int64_t now = S;
@@ -205,6 +205,7 @@ a_full_queue_folds_like_a_model(void **state)
 			if (!waits[k])
 				seen[k] = now;
 			waits[k] = true, is_young[k] = false;
+			is_deleted[k] |= dice >= 80;
 			file(dice < 80 ? SOURCE_WRITTEN : SOURCE_DELETED, path, now);
 		}
 		now += S / 1000;
@@ -225,7 +226,8 @@ a_full_queue_folds_like_a_model(void **state)
 
 				assert_true(waits[p]);
 				assert_int_equal(changes[c].seen_ns, seen[p]);
-				waits[p] = false;
+				assert_int_equal(changes[c].kind, is_deleted[p] ? CHANGE_DELETED : CHANGE_TOUCHED);
+				waits[p] = is_deleted[p] = false;
 			}
 			assert_int_equal(fold_ripe_ns(f) != 0, kept != 0);
 			free_changes(changes, n);

@@ -42,8 +42,11 @@ setup(void **state)
 static int
 teardown(void **state)
 {
+	char tiny[256];
+
 	(void)state;
 	journal_close(journal);
+	(void)umount2(scratch_path(&scratch, "tiny", tiny), MNT_DETACH); /* of a test that failed */
 	scratch_close(&scratch);
 	return 0;
 }
@@ -391,6 +394,32 @@ a_row_that_fails_its_checksum_is_shown_as_a_rescan_of_everything(void **state)
 	assert_int_equal(lag().oldest_ns, 9); /* the entry that stayed behind is passed over */
 }
 
+/* Flips a bit of the last byte of the path: what is left is a change like any other. */
+static int
+spoil_path(struct store_txn *txn, void *arg)
+{
+	struct store_value value;
+	uint8_t key[8], row[64];
+
+	store_key_u64(*(uint64_t *)arg, key);
+	assert_int_equal(store_get(txn, LOG, key, sizeof key, &value), 0);
+	assert_true(value.len <= sizeof row);
+	memcpy(row, value.data, value.len);
+	row[value.len - 8 - 1] ^= 1; /* the checksum is the last 8 */
+	return store_put(txn, LOG, key, sizeof key, row, value.len);
+}
+
+static void
+a_row_in_which_one_bit_is_wrong_is_shown_as_a_rescan_of_everything(void **state)
+{
+	uint64_t seq;
+	(void)state;
+
+	APPEND(1, &seq, "t offiles/fd1/b");
+	assert_int_equal(store_write(journal->store, spoil_path, &seq), 0);
+	assert_string_equal(rows(), "r ,");
+}
+
 static int
 spoil_state(struct store_txn *txn, void *arg)
 {
@@ -708,6 +737,7 @@ main(void)
 		TEST(paths_longer_than_a_key_are_told_apart),
 		TEST(a_wrong_pending_entry_costs_no_change),
 		TEST(a_row_that_fails_its_checksum_is_shown_as_a_rescan_of_everything),
+		TEST(a_row_in_which_one_bit_is_wrong_is_shown_as_a_rescan_of_everything),
 		TEST(a_lost_state_gives_higher_numbers_and_a_rescan),
 		TEST(a_damaged_journal_is_put_aside_and_everything_is_scanned),
 		TEST(the_journal_of_another_profile_is_foreign),

@@ -290,6 +290,27 @@ a_changed_stat_and_a_link_are_found(void **state)
 	assert_false(has(found, "offiles/fd0/a"));
 }
 
+/* Whoever sets a file's time back after writing cannot set back that it was changed. */
+static void
+a_change_that_keeps_size_and_time_is_found(void **state)
+{
+	struct stat st, after;
+	int fd;
+
+	(void)state;
+	believe_all();
+	fd = mapped_path_fd(&m, "offiles/fd0/a", O_WRONLY);
+	assert_int_equal(fstat(fd, &st), 0);
+	do { /* until the kernel's clock has moved on */
+		assert_int_equal(pwrite(fd, "other", 5, 0), 5);
+		assert_int_equal(futimens(fd, (struct timespec[2]){st.st_atim, st.st_mtim}), 0);
+		assert_int_equal(fstat(fd, &after), 0);
+	} while (after.st_ctim.tv_sec == st.st_ctim.tv_sec && after.st_ctim.tv_nsec == st.st_ctim.tv_nsec);
+	close(fd);
+	scan("", true);
+	assert_string_equal(found, "offiles/fd0/a ");
+}
+
 static void
 a_wide_directory_takes_several_bounded_slices(void **state)
 {
@@ -321,6 +342,7 @@ main(void)
 		TEST(a_vanished_area_is_held),
 		TEST(a_flight_mark_on_a_large_file_is_found),
 		TEST(a_changed_stat_and_a_link_are_found),
+		TEST(a_change_that_keeps_size_and_time_is_found),
 		TEST(a_wide_directory_takes_several_bounded_slices),
 	};
 

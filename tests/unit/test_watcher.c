@@ -36,6 +36,7 @@ struct kernel {
 	int n_watches;
 	int limit;              /* living watches allowed */
 	const char *refused;    /* path that may not be read */
+	const char *makes_at, *makes; /* when this path is watched, somebody makes that directory */
 	struct {
 		enum source_what what;
 		bool is_dir;
@@ -83,6 +84,10 @@ kernel_add(struct source *s, const char *directory, enum layout_watch interest)
 		kernel.watches[kernel.n_watches++].living = true;
 	}
 	snprintf(kernel.watches[i].path, sizeof kernel.watches[i].path, "%s", directory);
+	if (kernel.makes && strcmp(directory, kernel.makes_at) == 0) {
+		assert_int_equal(mkdir(kernel.makes, 0700), 0);
+		kernel.makes = NULL;
+	}
 	return i + 1;
 }
 
@@ -489,6 +494,35 @@ an_unreadable_directory_is_polled_until_it_can_be_read(void **state)
 	assert_string_equal(poll_now(240 * S), "");
 }
 
+/* A barrier may pass only over what came through our own folder. */
+static void
+a_file_with_the_name_of_a_cookie_is_a_file(void **state)
+{
+	(void)state;
+	start();
+	event(SOURCE_WRITTEN, false, watch_on("OFFILES/fd1"), "cookie-1-1");
+	assert_string_equal(turn(2 * S), "T offiles/fd1/cookie-1-1");
+	event(SOURCE_WRITTEN, false, watch_on(cookies), "cookie-1-1");
+	assert_string_equal(turn(3 * S), "C cookie-1-1");
+}
+
+/* In whichever moment it is made: before its parent is watched it is listed, and afterwards there is an event. */
+static void
+a_directory_made_right_after_its_parent_was_watched_is_met_by_the_walk(void **state)
+{
+	char parent[300], child[300];
+
+	(void)state;
+	sh("mkdir OFFILES/fd9");
+	snprintf(parent, sizeof parent, "%s/OFFILES/fd9", po);
+	snprintf(child, sizeof child, "%s/OFFILES/fd9/sub", po);
+	kernel.makes_at = parent;
+	kernel.makes = child;
+	start();
+	assert_null(kernel.makes);
+	assert_true(watch_on("OFFILES/fd9/sub"));
+}
+
 static void
 an_event_of_an_unknown_watch_is_a_rescan_of_everything(void **state)
 {
@@ -709,6 +743,8 @@ main(void)
 	    T(directories_beyond_the_watch_limit_are_polled_until_they_can_be_watched),
 	    T(a_cookie_has_what_is_not_watched_compared_before_it),
 	    T(an_unreadable_directory_is_polled_until_it_can_be_read),
+	    T(a_file_with_the_name_of_a_cookie_is_a_file),
+	    T(a_directory_made_right_after_its_parent_was_watched_is_met_by_the_walk),
 	    T(an_event_of_an_unknown_watch_is_a_rescan_of_everything),
 	    T(a_deleted_directory_is_compared_and_made_again_it_is_watched_again),
 	    T(a_root_that_went_is_no_deletion_and_is_compared_when_it_is_back),

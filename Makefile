@@ -20,6 +20,8 @@ OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fn
 OPT.tsan    := -O1 -g -fsanitize=thread -Wno-maybe-uninitialized
 # (-Wno: clang counts tables that only sizeof sees, and does not read the comments that say "falls through")
 OPT.fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unneeded-internal-declaration -Wno-implicit-fallthrough
+# Bugs that are put in on purpose, one at a time (src/base/planted.h).
+OPT.planted := -O2 -g -D_FORTIFY_SOURCE=2 -DTIDEMARK_WITH_PLANTED
 OPT         := $(OPT.$(FLAVOUR))
 
 CPPFLAGS += -I. -Isrc -D_GNU_SOURCE -DTIDEMARK_VERSION='"$(VERSION)"'
@@ -51,7 +53,7 @@ UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
 GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
-.PHONY: all help demo test unit integration chaos lint analyze crash power watching hostile errors fuzz asan tsan bench bench-full benches install clean programs
+.PHONY: all help demo test unit integration chaos lint analyze crash power watching hostile errors harness-check fuzz asan tsan bench bench-full benches install clean programs
 .SECONDARY:
 
 all: programs		## build the programs into build/bin
@@ -86,6 +88,8 @@ hostile:		## a hostile collector, a hostile server, hostile users; PART=collecto
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin ONLY='$(ONLY)' tests/hostile.sh $(PART)
 errors:			## every call of every program fails, with every error it can have; STRIDE=20 SEED=7: a twentieth of them
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/errors.sh
+harness-check:		## each planted bug is seen by the test that must see it; ONLY=part of a bug's name
+	@./install-deps.sh test && $(MAKE) -s all && tests/harness-check.sh
 fuzz:			## libFuzzer on every decoder, T seconds each (60); ONLY=part of a name
 	@./install-deps.sh fuzz && $(MAKE) -s all && $(MAKE) -s -j$$(nproc) FLAVOUR=fuzz CC=clang fuzzers && tests/fuzz/run.sh '$(or $(T),60)' '$(ONLY)'
 asan tsan:		## the tests under a sanitizer

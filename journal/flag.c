@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/pack.h"
+#include "base/planted.h"
 #include "journal/flag.h"
 
 #define FILE_NAME "journal.full"
@@ -178,7 +179,7 @@ flag_lower(struct flag *f, uint64_t generation)
 	if (!err && !raised.valid)
 		err = write_cell(f->fd, AT_RAISED, raised.number, raised.at_ns);
 	if (!err && (generation > lowered.number || !lowered.valid))
-		err = write_cell(f->fd, AT_LOWERED, generation, 0);
+		err = write_cell(f->fd, AT_LOWERED, PLANTED(flag_lowered_for_all) ? raised.number : generation, 0);
 	flock(f->fd, LOCK_UN);
 	return err;
 }

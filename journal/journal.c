@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/pack.h"
+#include "base/planted.h"
 #include "journal/journal_internal.h"
 
 #define ACK_ROWS 2000      /* in one transaction: a long one keeps the other process waiting */
@@ -152,7 +153,7 @@ complete(struct store_txn *txn, void *arg)
 	if (err < 0)
 		return err;
 	if (err == 1)
-		return start_over(txn, birth->found != STORE_CREATED);
+		return start_over(txn, birth->found != STORE_CREATED && !PLANTED(rebuilt_journal_without_rescan));
 	err = journal_state_get(txn, &state);
 	return err == -ERR_CORRUPT ? start_over(txn, true) : err;
 }

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "journal/blockmap.h"
 #include "journal/journal.h"
@@ -258,7 +259,7 @@ reconcile_answer(struct reconcile *rc, struct wire_msg *msg)
 static bool
 sums_equal(const struct treemap_sum *a, const struct treemap_sum *b)
 {
-	return a->count == b->count && a->bytes == b->bytes && hash128_equal(a->hash, b->hash);
+	return a->count == b->count && a->bytes == b->bytes && (hash128_equal(a->hash, b->hash) || PLANTED(agreement_by_size));
 }
 
 static int
@@ -363,7 +364,8 @@ edit_adopt(struct reconcile *rc, struct edit *e, char *path, const struct entry 
 	op = edit_add(e, BLOCKMAP_PUT, path);
 	op->entry = theirs;
 	op->stat.adopted = true;
-	edit_add(e, BLOCKMAP_TRIM, path);
+	if (!PLANTED(stale_hashes_kept))
+		edit_add(e, BLOCKMAP_TRIM, path);
 	return edit_keep_mark(rc, e, path);
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "journal/journal.h"
 #include "livetree.h"
 #include "replicator/own.h"
@@ -287,7 +288,7 @@ on_message(struct wire_msg *msg, void *arg)
 	int err = 0;
 
 	if (msg->type == WIRE_ACK)
-		err = outbox_durable(r->outbox, msg->u.ack.durable);
+		err = outbox_durable(r->outbox, PLANTED(row_gone_when_received) ? msg->u.ack.received : msg->u.ack.durable);
 	else if (msg->type == WIRE_NAK)
 		err = outbox_nak(r->outbox, msg->u.nak.op, msg->u.nak.code > 0 ? -msg->u.nak.code : msg->u.nak.code, msg->u.nak.text);
 	else if (msg->type == WIRE_BLOCKS)

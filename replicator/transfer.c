@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "replicator/look.h"
 #include "replicator/origin.h"
 #include "replicator/transfer.h"
@@ -89,7 +90,7 @@ choose(const struct transfer *t, bool known, bool adopted, bool marked)
 {
 	if (t->work->whole)
 		return AGAINST_NOTHING;
-	if (marked || t->work->doubt)
+	if ((marked && !PLANTED(flight_mark_ignored)) || t->work->doubt)
 		return t->blob && known && !adopted ? AGAINST_NOTHING : AGAINST_SERVER;
 	if (!known)
 		return AGAINST_NOTHING;
@@ -280,7 +281,7 @@ finish_reading(struct transfer *t)
 
 	if (fstat(t->fd, &after) < 0)
 		return err_sys("stat after reading");
-	if (!look_same_instant(&t->before, &after))
+	if (!look_same_instant(&t->before, &after) && !PLANTED(torn_read_believed))
 		return err_set(ERR_TORN, "changed while being read");
 	t->work->entry.digest = t->work->hints ? t->work->hint_digest : block_digest_value(t->digest);
 	return 0;
@@ -386,7 +387,7 @@ must_send(const struct transfer *t)
 static bool
 needs_mark(const struct transfer *t)
 {
-	return !t->begun && !t->marked && (t->work->known || t->size >= TRANSFER_RESUME_BYTES);
+	return !t->begun && !t->marked && (t->work->known || t->size >= TRANSFER_RESUME_BYTES) && !PLANTED(flight_mark_not_written);
 }
 
 void

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "watcher/fold.h"
 
 struct item {
@@ -136,7 +137,7 @@ note(struct fold *f, enum change_kind kind, const char *path, bool young, int64_
 
 	if (!known)
 		return add(f, kind, path, young, now_ns);
-	known->kind = change_fold(known->kind, kind);
+	known->kind = PLANTED(newer_change_lost) ? known->kind : change_fold(known->kind, kind);
 	if (known->young && !young) {
 		known->young = false;
 		f->young--;
@@ -171,6 +172,8 @@ fold_rescan(struct fold *f, const char *dir, int64_t now_ns)
 int
 fold_cookie(struct fold *f, const char *name, int64_t now_ns)
 {
+	if (PLANTED(young_file_behind_cookie))
+		return add(f, CHANGE_COOKIE, name, false, now_ns);
 	for (size_t i = 0; f->young && i < f->n; i++)
 		f->items[i].young = false;
 	f->young = 0;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "watcher/walk.h"
 
@@ -129,12 +130,14 @@ visit(struct walk *w, const char *dir)
 
 	if (interest == LAYOUT_WATCH_NONE)
 		return 0;
+	if (PLANTED(listing_before_watch) && (err = list(w, dir)) != 0)
+		return err;
 	watch = add_watch(w, dir, interest);
 	if (watch == -ERR_GONE || watch == -ERR_NOMEM)
 		return watch == -ERR_NOMEM ? watch : 0;
 	err = watch >= 0 ? w->events->watched(watch, dir, w->arg) : w->events->unwatched(dir, watch, w->arg);
 	/* An unwatched directory is listed all the same: what lies below may be watchable. */
-	return err ? err : list(w, dir);
+	return err || PLANTED(listing_before_watch) ? err : list(w, dir);
 }
 
 int

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "watcher/fold.h"
 #include "watcher/walk.h"
@@ -195,7 +196,7 @@ on_itself(struct watcher *w, const struct source_event *event, const char *dir)
 		watchmap_forget(w->map, event->watch);
 		return 0;
 	case SOURCE_UNMOUNTED:
-		return lose_root(w);
+		return PLANTED(unmount_ignored) ? 0 : lose_root(w);
 	case SOURCE_DIR_GONE:
 		if (!*dir)
 			return lose_root(w);
@@ -251,6 +252,8 @@ on_event(struct watcher *w, const struct source_event *event)
 	int err;
 
 	w->figures.events++;
+	if (event->what == SOURCE_OVERFLOW && PLANTED(overflow_ignored))
+		return 0;
 	if (event->what == SOURCE_OVERFLOW) {
 		w->figures.overflows++;
 		/* What we removed before this has been forgotten by now, whether or not the kernel's word of it was lost. */
@@ -261,11 +264,11 @@ on_event(struct watcher *w, const struct source_event *event)
 		/* Directories made meanwhile are not watched: everything is walked again. */
 		return w->figures.root_gone ? 0 : walk_all(w);
 	}
-	if (event->watch == w->cookie_watch)
+	if (event->watch == w->cookie_watch || (PLANTED(foreign_cookie_believed) && strncmp(event->name, "cookie-", 7) == 0))
 		return on_cookie(w, event);
 	dir = watchmap_dir(w->map, event->watch, &dead);
 	if (!dir)
-		return event->what == SOURCE_FORGOTTEN || w->figures.root_gone ? 0 : rescan(w, "");
+		return event->what == SOURCE_FORGOTTEN || w->figures.root_gone || PLANTED(unknown_watch_ignored) ? 0 : rescan(w, "");
 	if (dead && event->what != SOURCE_FORGOTTEN)
 		return 0;
 	if (*event->name == '\0')

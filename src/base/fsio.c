@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "base/fsio_beneath.h"
+#include "base/planted.h"
 
 #define FAILPOINT_NAME_MAX 64
 #define READ_STEP 4096u
@@ -89,7 +90,7 @@ fsio_pread(int fd, void *buf, size_t len, uint64_t offset)
 	while (done < len) {
 		ssize_t n = pread(fd, at + done, len - done, (off_t)(offset + done));
 
-		if (n == 0)
+		if (n == 0 || (PLANTED(short_read_ignored) && done > 0))
 			break;
 		if (n > 0)
 			done += (size_t)n;
@@ -109,7 +110,7 @@ fsio_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
 		ssize_t n = pwrite(fd, at + done, len - done, (off_t)(offset + done));
 
 		if (n > 0)
-			done += (size_t)n;
+			done += PLANTED(short_write_ignored) ? len - done : (size_t)n;
 		else if (n == 0)
 			return err_set(ERR_IO, "write at %llu makes no progress", (unsigned long long)(offset + done));
 		else if (errno != EINTR)
@@ -197,13 +198,13 @@ sync_step(int fd, int (*sync)(int), const char *what, const char *name)
 int
 fsio_sync_file(int fd, const char *name)
 {
-	return sync_step(fd, fdatasync, "sync file", name);
+	return PLANTED(file_not_synced) ? 0 : sync_step(fd, fdatasync, "sync file", name);
 }
 
 int
 fsio_sync_dir(int fd, const char *name)
 {
-	return sync_step(fd, fsync, "sync directory", name);
+	return PLANTED(directory_not_synced) ? 0 : sync_step(fd, fsync, "sync directory", name);
 }
 
 int
@@ -251,7 +252,7 @@ open_both(int from_dir, const char *from, int to_dir, const char *to, enum fsio_
 static int
 sync_both(int from, int to, const char *name)
 {
-	if (fsync(to) != 0 || (!same_dir(from, to) && fsync(from) != 0))
+	if (!PLANTED(published_name_not_synced) && (fsync(to) != 0 || (!same_dir(from, to) && fsync(from) != 0)))
 		return err_sys("sync directory (%s)", name);
 	return 0;
 }
@@ -301,7 +302,7 @@ write_beside(int dirfd, const char *temp, const void *data, size_t len, mode_t m
 	if (fd < 0)
 		return fd;
 	err = fsio_pwrite(fd, data, len, 0);
-	if (!err && fdatasync(fd) != 0)
+	if (!err && !PLANTED(replacement_not_synced) && fdatasync(fd) != 0)
 		err = err_sys("sync file (%s)", name);
 	if (close(fd) != 0 && !err)
 		err = err_sys("close file (%s)", name);

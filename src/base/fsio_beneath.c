@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 
 #define AGAIN_MAX 16      /* EAGAIN: a rename raced with the resolution; the kernel asks us to come again */
@@ -62,7 +63,7 @@ open_by_kernel(int dirfd, const char *path, int flags, mode_t mode)
 	struct open_how how = {
 		.flags = (unsigned)flags,
 		.mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? mode : 0,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+		.resolve = RESOLVE_BENEATH | (PLANTED(symlink_followed) ? 0 : RESOLVE_NO_SYMLINKS) | RESOLVE_NO_MAGICLINKS,
 	};
 
 	for (int again = 0;; again++) {

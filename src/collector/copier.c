@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "collector/copier.h"
 
 #define PIECE_BYTES (1024u * 1024u)
@@ -62,7 +63,7 @@ lock_shared(int fd, int64_t wait_ms)
 	timer_t timer;
 	int err;
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+	if (PLANTED(copy_without_lock) || fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
 	if (errno != EAGAIN && errno != EACCES)
 		return err_sys("locking the database");
@@ -236,7 +237,7 @@ locked_pass(struct pass *p, const struct copier_limits *limits)
 		err = err_sys("looking at the copy");
 	if (err) {
 		/* nothing to compare */
-	} else if (copy.st_size == before.st_size && mtime_ns(&copy) == mtime_ns(&before)) {
+	} else if (copy.st_size == before.st_size && (mtime_ns(&copy) == mtime_ns(&before) || PLANTED(old_copy_believed))) {
 		p->result->size = (uint64_t)before.st_size;
 		p->result->mtime_ns = mtime_ns(&before);
 	} else {

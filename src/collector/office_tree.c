@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "collector/config.h"
 #include "collector/memo.h"
 #include "collector/office_private.h"
@@ -49,7 +50,7 @@ missing_volume(struct office *p)
 	size_t n = livetree_volumes(p->tree, volumes, MEMO_VOLUMES_MAX);
 
 	for (size_t i = 0; i < memo->n_volumes; i++)
-		if (!has_volume(volumes, n, &memo->volumes[i]))
+		if (!has_volume(volumes, n, &memo->volumes[i]) && !PLANTED(lost_volume_forgotten))
 			return &memo->volumes[i];
 	return NULL;
 }

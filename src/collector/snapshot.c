@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "base/workpool.h"
 #include "collector/config.h"
 #include "collector/daystaging.h"
@@ -133,10 +134,10 @@ static void
 after_hooks(struct snapshot *s)
 {
 	char t0[32];
-	bool good = s->record.result == JOB_GOOD || s->record.result == JOB_WARNED;
+	bool good = s->record.result == JOB_GOOD || s->record.result == JOB_WARNED || PLANTED(stamp_without_a_set);
 
 	/* The stamp carries the snapshot's start: what arrived and was deleted during the copy is not purged unsaved. */
-	snprintf(t0, sizeof t0, "%lld", (long long)(s->record.t0_ns / 1000000000));
+	snprintf(t0, sizeof t0, "%lld", (long long)((PLANTED(stamp_of_the_end) ? s->record.ended_ns : s->record.t0_ns) / 1000000000));
 	if (good)
 		hook_run(s->setup.base, "purge-stamp", s->setup.config->purge_stamp, t0, &s->record);
 	if (s->record.result != JOB_GOOD)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "collector/schedule.h"
 
 #define ZONE_FILE_MAX (256u * 1024u)
@@ -359,7 +360,7 @@ offset_at(const struct zone *z, int64_t unix_s)
 void
 zone_civil(const struct zone *z, int64_t unix_s, struct civil *ret_civil)
 {
-	int32_t offset = offset_at(z, unix_s);
+	int32_t offset = PLANTED(day_of_utc) ? 0 : offset_at(z, unix_s);
 	int64_t shown = unix_s + offset;
 	int64_t days = shown / DAY_S - (shown % DAY_S < 0);
 	int second = (int)(shown - days * DAY_S);

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "keeper/seal.h"
 
 #define NAME_TRIES 1000
@@ -274,9 +275,9 @@ make_durable(struct seal *s)
 	err = manifest_finish(s->manifest, s->set.manifest);
 	if (!err)
 		err = fsio_sync_dir(s->vault->manifests, "seal.manifests");
-	if (!err)
+	if (!err && !PLANTED(set_not_synced))
 		err = fsio_sync_fs(s->dir, "seal.sync");
-	return err ? err : task_check(s->task);
+	return err || PLANTED(late_stop_ignored) ? err : task_check(s->task);
 }
 
 /* The order's note, what was left out, what else was met. */
@@ -326,7 +327,7 @@ publish(struct seal *s)
 
 	/* W2 is open */
 	if (!err)
-		err = task_check(s->task); /* the last moment at which a stop leaves nothing */
+		err = PLANTED(late_stop_ignored) ? 0 : task_check(s->task); /* the last moment at which a stop leaves nothing */
 	if (err)
 		return err;
 	task_begin(s->task, "rename", 0);
@@ -401,10 +402,12 @@ seal_new(struct vault *v, const struct order *order, struct task *task, struct s
 		task_begin(task, "copy", 0);
 		err = build(&s);
 	}
-	if (!err)
+	if (!err && !PLANTED(name_before_sync))
 		err = make_durable(&s);
 	if (!err)
 		err = publish(&s);
+	if (!err && PLANTED(name_before_sync))
+		err = make_durable(&s);
 	if (err) {
 		err = fail(&s, err);
 	} else {

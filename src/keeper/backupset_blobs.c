@@ -14,6 +14,7 @@
 #include "base/crew.h"
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "keeper/seal.h"
 #include "keeper/walk.h"
 
@@ -29,7 +30,7 @@ static bool
 counts(const struct seal *s, const struct positions *p, const struct index_fresh *row)
 {
 	if (row->removed)
-		return row->seq > p->removes && row->seq <= s->order->fresh_t0;
+		return row->seq > p->removes && (row->seq <= s->order->fresh_t0 || PLANTED(removal_after_t0_counted));
 	return row->seq > p->puts;
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "keeper/seal.h"
 #include "keeper/walk.h"
@@ -79,7 +80,7 @@ static bool
 same_content(const struct entry *a, const struct entry *b)
 {
 	return a->kind == ENTRY_FILE && b->kind == ENTRY_FILE && a->size == b->size && a->mtime_ns == b->mtime_ns &&
-	    hash128_equal(a->digest, b->digest);
+	    (hash128_equal(a->digest, b->digest) || PLANTED(changed_file_linked));
 }
 
 /* True when the previous set's file now is in this set as well.  Any doubt, and too many links, is no: it is copied then. */
@@ -121,7 +122,7 @@ copy_staged(const struct seal *s, struct copy *copy, const char *path, const str
 		return from == -ERR_GONE || from == -ERR_UNSAFE ? 1 : from;
 	to = fsio_open(s->spot.made, relpath_name(path), O_RDWR | O_CREAT | O_EXCL, 0600);
 	err = to < 0 ? to : copy_clone(copy, from, to, ret_sums);
-	if (!err && (ret_sums->size != e->size || !hash128_equal(ret_sums->digest, e->digest)))
+	if (!err && (ret_sums->size != e->size || !hash128_equal(ret_sums->digest, e->digest)) && !PLANTED(sealed_digest_not_compared))
 		err = 1;
 	if (!err)
 		err = finish_file(to, e);

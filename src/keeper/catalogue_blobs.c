@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "keeper/catalogue_rows.h"
 
@@ -21,7 +22,8 @@ struct reading {
 static bool
 wanted(const struct reading *r, const struct blob_row *row)
 {
-	bool held = r->number ? row->first <= r->number && r->number <= row->last : row->last == CATALOGUE_OPEN;
+	bool ever = r->number && !PLANTED(newest_version_restored);
+	bool held = ever ? row->first <= r->number && r->number <= row->last : row->last == CATALOGUE_OPEN;
 
 	return held && relpath_within(row->path, r->under);
 }
@@ -181,6 +183,7 @@ look_around(struct store_txn *txn, const struct search *s, struct blob_dead *dea
 		if (err)
 			break;
 		alive = row.last == CATALOGUE_OPEN || held_by(s->kept, s->n_kept, row.first, row.last);
+		alive &= !PLANTED(blob_swept_from_a_set);
 		if (alive && row.version == dead->row.version)
 			dead->file = false;
 		/* Of several dead ones the highest speaks for the path. */

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 
 #define HEAD "tidemark-manifest 1\t"
@@ -160,7 +161,7 @@ manifest_finish(struct manifest_writer *w, uint8_t ret_sha256[DIGEST_BYTES])
 	digest_hex(sha, hex);
 	if (fprintf(w->file, "end\t%" PRIu64 "\t%s\n", w->lines, hex) < 0 || fflush(w->file) != 0)
 		return err_sys("write manifest");
-	err = fsio_sync_file(fileno(w->file), "seal.manifest");
+	err = PLANTED(manifest_not_synced) ? 0 : fsio_sync_file(fileno(w->file), "seal.manifest");
 	if (!err)
 		memcpy(ret_sha256, sha, DIGEST_BYTES);
 	return err;
@@ -347,7 +348,8 @@ check_whole(int fd, const uint8_t *want, uint64_t *ret_lines, uint64_t *ret_end)
 	err = read_tail(fd, (uint64_t)st.st_size, &start, ret_lines, said);
 	if (!err)
 		err = sum_of_file(fd, start, is);
-	if (!err && (memcmp(said, is, DIGEST_BYTES) != 0 || (want && memcmp(want, is, DIGEST_BYTES) != 0)))
+	if (!err && !PLANTED(manifest_not_checked) &&
+	    (memcmp(said, is, DIGEST_BYTES) != 0 || (want && memcmp(want, is, DIGEST_BYTES) != 0)))
 		err = err_set(ERR_CORRUPT, "manifest: its bytes are not the ones that were sealed");
 	*ret_end = start;
 	return err;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* retention - the rules, in three pure functions.  retention_run.c obeys them. */
 #include "keeper/retention.h"
+#include "base/planted.h"
 
 #include <string.h>
 
@@ -12,7 +13,7 @@
 int64_t
 retention_made(int64_t t0_ns, int64_t sealed_ns)
 {
-	return t0_ns > sealed_ns ? t0_ns : sealed_ns;
+	return t0_ns > sealed_ns || PLANTED(age_by_the_collectors_clock) ? t0_ns : sealed_ns;
 }
 
 bool
@@ -26,7 +27,7 @@ retention_jumped(const struct retention_clock *mark, const struct retention_cloc
 		return true;
 	if (strcmp(mark->boot_id, now->boot_id) == 0)
 		passed = now->boot_ns - mark->boot_ns;
-	return moved - passed > JUMP_NS || moved - passed < -JUMP_NS;
+	return !PLANTED(clock_jump_ignored) && (moved - passed > JUMP_NS || moved - passed < -JUMP_NS);
 }
 
 static size_t
@@ -35,7 +36,7 @@ good_above(const struct retention_set *sets, size_t n, uint32_t number)
 	size_t good = 0;
 
 	for (size_t i = 0; i < n; i++)
-		good += sets[i].good && sets[i].number > number;
+		good += (sets[i].good || PLANTED(damaged_set_counted)) && sets[i].number > number;
 	return good;
 }
 
@@ -64,7 +65,7 @@ retention_pick(const struct retention_set *sets, size_t n, uint32_t keep_days, i
 		int64_t age;
 		bool old = !__builtin_sub_overflow(now_ns, sets[i].made_ns, &age) && age / DAY_NS >= (int64_t)keep_days;
 
-		ret_drop[i] = keep_days > 0 && old && good_above(sets, n, sets[i].number) >= need;
+		ret_drop[i] = keep_days > 0 && old && (good_above(sets, n, sets[i].number) >= need || PLANTED(age_alone_deletes));
 		dropped += ret_drop[i];
 	}
 	return dropped;

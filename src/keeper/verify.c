@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "keeper/copy.h"
 #include "keeper/manifest.h"
 #include "keeper/treelist.h"
@@ -45,7 +46,7 @@ check_content(struct verify *v, const char *path, int fd, const struct entry *e,
 		return err;
 	if (sums.size != e->size)
 		FINDING(v, path, "has %llu bytes instead of %llu", (unsigned long long)sums.size, (unsigned long long)e->size);
-	else if (memcmp(sums.sha256, sha256, DIGEST_BYTES) != 0)
+	else if (memcmp(sums.sha256, sha256, DIGEST_BYTES) != 0 && !PLANTED(verify_by_size))
 		FINDING(v, path, "its content is not what was sealed");
 	return 0;
 }
@@ -163,7 +164,7 @@ check_new(struct verify *v, struct manifest_reader *manifest)
 
 	while ((err = manifest_next(manifest, &row)) == 0) {
 		err = task_check(v->task);
-		if (!err && row->fresh && row->entry.kind == ENTRY_FILE)
+		if (!err && row->fresh && row->entry.kind == ENTRY_FILE && !PLANTED(scrub_without_reading))
 			err = check_file(v, row->path, v->dir, row->path, &row->entry, row->sha256);
 		if (err)
 			break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* sealing - knows in which state of a job what may happen, and that every way out releases staging. */
+#include "base/planted.h"
 #include "server/sealing_own.h"
 
 #include <inttypes.h>
@@ -120,7 +121,7 @@ sealing_release(struct sealing *s)
 	s->frozen = false;
 	if (!st)
 		return;
-	staging_hold(st, false);
+	staging_hold(st, PLANTED(hold_kept_after_stop));
 	staging_freeze(st, false);
 }
 
@@ -297,7 +298,7 @@ check_done(struct staging_task *task, bool cancelled)
 		sealing_fail(s, c->err, c->text ? c->text : "");
 	} else if (c->marks || staging_transfers(st)) {
 		sealing_fail(s, ERR_BUSY, "files are still being transferred");
-	} else if (!same_sum(&c->total, &s->total)) {
+	} else if (!same_sum(&c->total, &s->total) && !PLANTED(total_not_compared)) {
 		snprintf(text, sizeof text, "the server holds %" PRIu64 " names and %" PRIu64 " bytes, the collector expects %" PRIu64
 		    " and %" PRIu64 ": not sealed; compare and try again", c->total.count, c->total.bytes, s->total.count, s->total.bytes);
 		sealing_fail(s, ERR_DIFFERS, text);

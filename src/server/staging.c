@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "server/staging_private.h"
 
 static void pump(struct staging *st);
@@ -401,7 +402,7 @@ written(struct batch *b)
 	b->step = BATCH_WRITTEN;
 	st->queued -= bytes;
 	tell_refusals(b);
-	tell_ack(b, false);
+	tell_ack(b, PLANTED(ack_before_sync));
 	if (bytes && is_current(b))
 		st->events->drained(st->arg);
 }

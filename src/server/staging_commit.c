@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "server/staging_private.h"
 
@@ -88,7 +89,7 @@ sync_bytes(struct batch *b)
 	bool dirs = made_dirs(b);
 
 	/* Pieces of a file that has not ended are nobody's yet. */
-	if (!has_rows(b) || (!dirs && !wrote_files(b)))
+	if (!has_rows(b) || (!dirs && !wrote_files(b)) || PLANTED(rows_before_bytes))
 		return 0;
 	/* New directories have no descriptor here, nor have their parents. */
 	if (b->small && !dirs)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "server/staging_private.h"
 
@@ -133,7 +134,7 @@ plan_blob(struct batch *b, struct change *c)
 	int err = index_version(b->st->setup.index, c->path, &c->known);
 
 	if (err == 0)
-		err = place_at(b, c, c->known + 1);
+		err = place_at(b, c, PLANTED(blob_overwritten) ? 1 : c->known + 1);
 	return err ? err : arm(b, c->place);
 }
 
@@ -228,7 +229,7 @@ plan_patch(struct batch *b, struct change *c)
 	c->transfer->place = index_place(b->st->setup.layout, c->path, 1);
 	if (!c->transfer->place)
 		err = err_set(ERR_NOMEM, "planning a batch");
-	else if (row.there)
+	else if (row.there && !PLANTED(patch_not_marked))
 		err = before_add(b, INDEX_MARK, c->transfer->path);
 	if (row.there)
 		entry_fini(&row.node.entry);

@@ -16,6 +16,7 @@
 
 #include "base/digest.h"
 #include "base/fsio.h"
+#include "base/planted.h"
 #include "wire/identity_own.h"
 
 #define AUTHORITY_KEY "authority.key"
@@ -65,7 +66,7 @@ check_client(int good, X509_STORE_CTX *store)
 	err = name_get(X509_get_subject_name(cert), name) && cert_pin(cert, pin) == 0
 	    ? identity_pin_check(identity_of(store), name, pin)
 	    : -ERR_DENIED;
-	if (err == 0)
+	if (err == 0 || PLANTED(client_pin_not_checked))
 		return 1;
 	/* The alert says which: "certificate revoked" is believed for a minute, "internal error" is asked again soon. */
 	X509_STORE_CTX_set_error(store, err == -ERR_DENIED ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_UNSPECIFIED);
@@ -82,7 +83,8 @@ check_by_pin(X509_STORE_CTX *store, void *arg)
 	int good = 0;
 
 	for (int i = 0; trusted && i < sk_X509_num(chain); i++)
-		if (cert_pin(sk_X509_value(chain, i), pin) == 0 && !CRYPTO_memcmp(pin, id->pin, id->pin_len))
+		if (cert_pin(sk_X509_value(chain, i), pin) == 0 &&
+		    (!CRYPTO_memcmp(pin, id->pin, id->pin_len) || PLANTED(server_pin_not_checked)))
 			sk_X509_push(trusted, sk_X509_value(chain, i));
 	if (trusted && sk_X509_num(trusted) > 0) {
 		X509_STORE_CTX_set0_trusted_stack(store, trusted);

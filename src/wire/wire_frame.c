@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "wire/wire.h"
 
 #define FLAG_PACKED 1u
@@ -67,6 +68,7 @@ wire_frame_build(enum wire_class class, const void *payload, size_t len, bool co
 int
 wire_head_unpack(const uint8_t head[WIRE_FRAME_HEAD], struct wire_head *ret_head)
 {
+	const uint32_t max = PLANTED(frame_length_unbounded) ? UINT32_MAX : WIRE_FRAME_MAX;
 	struct pack_in i = pack_in(head, WIRE_FRAME_HEAD);
 	struct wire_head h;
 	uint32_t zero;
@@ -80,7 +82,7 @@ wire_head_unpack(const uint8_t head[WIRE_FRAME_HEAD], struct wire_head *ret_head
 	h.packed = flags & FLAG_PACKED;
 	if (h.class > WIRE_DATA || flags & ~FLAG_PACKED || zero)
 		return err_set(ERR_PEER, "unknown bits in a frame's head");
-	if (h.len == 0 || h.len > WIRE_FRAME_MAX || h.raw_len > WIRE_FRAME_MAX)
+	if (h.len == 0 || h.len > max || h.raw_len > max)
 		return err_set(ERR_PEER, "a frame of %u bytes, unpacked %u", h.len, h.raw_len);
 	if (h.packed ? h.raw_len <= h.len : h.raw_len != h.len)
 		return err_set(ERR_PEER, "a frame of %u bytes says it is %u unpacked", h.len, h.raw_len);

@@ -16,6 +16,7 @@
 #include "keeper/retention.h"
 #include "keeper/verify.h"
 #include "tests/lib/stage.h"
+#include "tests/lib/syncs.h"
 
 #define HOUR ((int64_t)3600 * 1000000000)
 #define DAY (24 * HOUR)
@@ -246,6 +247,38 @@ what_no_kept_set_holds_leaves_the_disk(void **state)
 }
 
 static void
+on_gone_look_at_syncs(void *arg, const struct report_gone *gone, size_t n)
+{
+	(void)gone;
+	(void)n;
+	*(size_t *)arg = syncs_of(st.dir, "blobs/offiles/fd0");
+}
+
+/* Or a crash would bring the file back where the receiver has put another. */
+static void
+a_place_is_told_free_when_its_file_is_gone_from_the_disk(void **state)
+{
+	size_t synced = 99;
+	const struct retention_events events = {on_gone_look_at_syncs, &synced};
+	struct task task = {0};
+	struct set_row sets[5];
+
+	(void)state;
+	sets[0] = stage_seal(&st, 20260201);
+	stage_remove(&st, "offiles/fd0/bbb");
+	for (int i = 1; i < 5; i++)
+		sets[i] = stage_seal(&st, 20260201 + (uint32_t)i);
+	make_old(&sets[0], 30);
+	syncs_forget();
+	good(retention_run(st.vault, 14, &task, &events, NULL));
+	assert_false(present(st.dir, "blobs/offiles/fd0/bbb"));
+	assert_int_not_equal(synced, 99); /* it was told */
+	assert_true(synced > 0);
+	for (int i = 0; i < 5; i++)
+		set_row_fini(&sets[i]);
+}
+
+static void
 a_set_of_a_collector_that_was_years_behind_stays(void **state)
 {
 	struct task task = {0};
@@ -391,6 +424,7 @@ main(void)
 		cmocka_unit_test(jumps_are_seen_in_both_directions),
 		cmocka_unit_test(a_jump_freezes_until_two_further_good_sets),
 		T(what_no_kept_set_holds_leaves_the_disk),
+		T(a_place_is_told_free_when_its_file_is_gone_from_the_disk),
 		T(a_set_of_a_collector_that_was_years_behind_stays),
 		T(a_set_that_is_not_in_the_catalogue_holds_every_blob),
 		T(a_drop_that_was_cut_off_is_finished),

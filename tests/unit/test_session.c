@@ -115,7 +115,7 @@ struct collector {
 	char close_text[256];
 	unsigned seen[WIRE_TYPES];
 
-	uint64_t token, generation, durable, op;
+	uint64_t token, generation, received, durable, op;
 	struct treemap_sum total;
 	char last_set[64];
 	uint8_t key_bytes[BLOCK_KEY_BYTES];
@@ -148,6 +148,7 @@ keep(const struct wire_msg *m, struct collector *c)
 		block_key_init(&c->key, c->key_bytes);
 		break;
 	case WIRE_ACK:
+		c->received = m->u.ack.received;
 		c->durable = m->u.ack.durable;
 		break;
 	case WIRE_NAK:
@@ -295,15 +296,21 @@ await_end(struct collector *c)
 }
 
 static void
-hello(struct collector *c)
+hello_of(struct collector *c, enum layout_type type)
 {
 	struct wire_msg m = {.type = WIRE_HELLO};
 
 	m.u.hello.version_min = WIRE_VERSION_MIN;
 	m.u.hello.version_max = WIRE_VERSION_MAX;
-	m.u.hello.layout = LAYOUT_POST_OFFICE;
+	m.u.hello.layout = type;
 	m.u.hello.build = m.u.hello.host = m.u.hello.journal = (char *)(uintptr_t)"test";
 	say(c, &m);
+}
+
+static void
+hello(struct collector *c)
+{
+	hello_of(c, LAYOUT_POST_OFFICE);
 }
 
 static void
@@ -660,6 +667,69 @@ only_a_poke_seals_and_only_what_both_hold(void **state)
 }
 
 static void
+refuses_to_seal(struct collector *c, int code)
+{
+	unsigned before = c->seen[WIRE_JOB_FAILED];
+
+	while (c->seen[WIRE_JOB_FAILED] == before && !c->seen[WIRE_SEALED])
+		turn();
+	assert_int_equal(c->seen[WIRE_SEALED], 0);
+	assert_int_equal(c->failed_code, code);
+}
+
+static void
+only_the_job_that_was_begun_is_sealed(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	begin_job(&w.c, 5);
+	seal(&w.c, 4, "");
+	refuses_to_seal(&w.c, ERR_BUSY);
+	seal(&w.c, 5, "");
+	await(&w.c, WIRE_SEALED, 1);
+}
+
+static void
+a_file_that_is_on_its_way_is_waited_for(void **state)
+{
+	struct wire_msg m = {.type = WIRE_BEGIN};
+
+	(void)state;
+	connect_live(&w.c);
+	begin_job(&w.c, 5);
+	m.u.begin.op = ++w.c.op;
+	m.u.begin.path = (char *)(uintptr_t)"offiles/fd1/large";
+	m.u.begin.mode = WIRE_BEGIN_WHOLE;
+	m.u.begin.size = 1 << 20;
+	say(&w.c, &m);
+	while (w.c.received < w.c.op && !w.c.closed)
+		turn();
+	seal(&w.c, 5, "");
+	refuses_to_seal(&w.c, ERR_BUSY);
+	m = (struct wire_msg){.type = WIRE_ABORT};
+	m.u.abort.op = w.c.op;
+	say(&w.c, &m);
+	settle(&w.c);
+	seal(&w.c, 5, "");
+	await(&w.c, WIRE_SEALED, 1);
+}
+
+static void
+a_collector_of_the_other_type_is_sent_away(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	hang_up(&w.c);
+	dial(&w.c);
+	hello_of(&w.c, LAYOUT_DOMAIN);
+	while (!w.c.closed && w.c.seen[WIRE_WELCOME] < 2)
+		turn();
+	assert_int_equal(w.c.seen[WIRE_WELCOME], 1);
+	hang_up(&w.c);
+	connect_live(&w.c);
+}
+
+static void
 a_stop_from_the_server_ends_a_running_seal(void **state)
 {
 	(void)state;
@@ -843,6 +913,9 @@ main(int argc, char **argv)
 		TEST(what_is_durable_can_be_asked_for),
 		TEST(a_message_in_the_wrong_state_ends_the_session),
 		TEST(only_a_poke_seals_and_only_what_both_hold),
+		TEST(only_the_job_that_was_begun_is_sealed),
+		TEST(a_file_that_is_on_its_way_is_waited_for),
+		TEST(a_collector_of_the_other_type_is_sent_away),
 		TEST(a_stop_from_the_server_ends_a_running_seal),
 		TEST(a_keeper_that_dies_fails_the_job_and_comes_back),
 		TEST(doubtful_files_lose_their_rows),

@@ -494,6 +494,15 @@ an_unreadable_directory_is_polled_until_it_can_be_read(void **state)
 	assert_string_equal(poll_now(240 * S), "");
 }
 
+static void
+a_file_whose_rights_change_is_a_change(void **state)
+{
+	(void)state;
+	start();
+	event(SOURCE_ATTRIBUTES, false, watch_on("OFFILES/fd1"), "x");
+	assert_string_equal(turn(2 * S), "T offiles/fd1/x");
+}
+
 /* A barrier may pass only over what came through our own folder. */
 static void
 a_file_with_the_name_of_a_cookie_is_a_file(void **state)
@@ -743,6 +752,7 @@ main(void)
 	    T(directories_beyond_the_watch_limit_are_polled_until_they_can_be_watched),
 	    T(a_cookie_has_what_is_not_watched_compared_before_it),
 	    T(an_unreadable_directory_is_polled_until_it_can_be_read),
+	    T(a_file_whose_rights_change_is_a_change),
 	    T(a_file_with_the_name_of_a_cookie_is_a_file),
 	    T(a_directory_made_right_after_its_parent_was_watched_is_met_by_the_walk),
 	    T(an_event_of_an_unknown_watch_is_a_rescan_of_everything),

@@ -307,6 +307,33 @@ a_server_that_went_back_in_time_is_brought_forward(void **state)
 	world_close(&w);
 }
 
+/* Both hold nothing and agree; and a watcher that goes on living says nothing of what it told long ago. */
+static void
+a_server_that_was_made_anew_is_filled_without_a_word_from_the_watcher(void **state)
+{
+	char other[300];
+	uint64_t sent;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	world_write_random(&w, false, "offiles/fd0/long-known", 100);
+	agree_and_compare();
+	world_stop(&w);
+	peer_close(&w.peer);
+	snprintf(other, sizeof other, "%s.new", w.server);
+	peer_open(&w.peer, w.base, w.pool, w.server_id, other);
+	w.peer.key_bytes[0] ^= 1; /* each server makes its own */
+	block_key_init(&w.peer.key, w.peer.key_bytes);
+	w.watching = false;
+	sent = w.peer.messages[WIRE_PUT];
+	world_start(&w);
+	until_sent(WIRE_PUT, sent + 1);
+	world_watch(&w);
+	agree_and_compare();
+	world_close(&w);
+}
+
 static void
 an_empty_server_gets_everything_again(void **state)
 {
@@ -426,6 +453,24 @@ run_job_to_seal(void)
 	replicator_seal(w.replicator, 7, 20261124, 70, "", &seal_events, NULL);
 }
 
+static bool
+is_held(const char *path)
+{
+	struct index_node node;
+
+	if (index_get(w.peer.index, path, &node) != 0)
+		return false;
+	entry_fini(&node.entry);
+	return true;
+}
+
+static void
+until_held(const char *path)
+{
+	while (!is_held(path))
+		event_base_loop(w.base, EVLOOP_ONCE);
+}
+
 static void
 a_seal_says_what_the_server_holds_and_index_waits(void **state)
 {
@@ -441,6 +486,8 @@ a_seal_says_what_the_server_holds_and_index_waits(void **state)
 	world_write_random(&w, false, "offiles/fd0/late", 5000);
 	for (int i = 0; i < 50; i++)
 		live_through(1);
+	until_held("offiles/fd0/late");
+	assert_false(is_held("ofuser/index/late.idx"));
 	assert_int_equal(w.peer.naks, 0);
 	assert_false(sealing.over);
 	peer_sealed(&w.peer);
@@ -462,6 +509,33 @@ a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome(void **state)
 	while (!w.peer.messages[WIRE_SEAL])
 		world_turns(&w, 1);
 	peer_cut(&w.peer);
+	peer_sealed(&w.peer);
+	world_run_until(&w, &sealing.over);
+	assert_int_equal(sealing.err, 0);
+	world_close(&w);
+}
+
+static void
+a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set(void **state)
+{
+	unsigned links;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(10);
+	w.peer.sealed_t0_ns = 1; /* yesterday's */
+	w.peer.hold_seal = true;
+	run_job_to_seal();
+	while (!w.peer.messages[WIRE_SEAL])
+		world_turns(&w, 1);
+	links = w.links;
+	peer_cut(&w.peer);
+	while (w.links == links)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	assert_false(sealing.over);
+	while (w.peer.messages[WIRE_SEAL] < 2)
+		event_base_loop(w.base, EVLOOP_ONCE);
 	peer_sealed(&w.peer);
 	world_run_until(&w, &sealing.over);
 	assert_int_equal(sealing.err, 0);
@@ -493,6 +567,33 @@ a_vanished_area_is_no_mass_deletion(void **state)
 		replicator_status(w.replicator, &s);
 	} while (!s.root_gone);
 	assert_int_equal(w.peer.messages[WIRE_REMOVE], removals);
+	assert_int_equal(rename(away, here), 0);
+	while (world_barrier(&w) == -ERR_INCOMPLETE)
+		;
+	agree_and_compare();
+	world_close(&w);
+}
+
+static void
+a_scan_that_could_not_look_keeps_its_row(void **state)
+{
+	char here[300], away[300], area[] = "offiles";
+	struct change row = {.kind = CHANGE_RESCAN, .path = area};
+	struct journal_lag lag;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	agree_and_compare();
+	snprintf(here, sizeof here, "%s/offiles", w.live);
+	snprintf(away, sizeof away, "%s/somewhere", w.live);
+	assert_int_equal(rename(here, away), 0);
+	assert_int_equal(journal_append(w.journal, &row, 1), 0);
+	replicator_poke(w.replicator);
+	for (int i = 0; i < 200; i++)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	assert_int_equal(journal_lag(w.journal, &lag), 0);
+	assert_int_equal(lag.rescans, 1);
 	assert_int_equal(rename(away, here), 0);
 	while (world_barrier(&w) == -ERR_INCOMPLETE)
 		;
@@ -883,12 +984,15 @@ main(void)
 		cmocka_unit_test(a_row_stays_in_the_journal_until_the_server_says_durable),
 		cmocka_unit_test(a_lost_map_costs_no_retransfer),
 		cmocka_unit_test(a_server_that_went_back_in_time_is_brought_forward),
+		cmocka_unit_test(a_server_that_was_made_anew_is_filled_without_a_word_from_the_watcher),
 		cmocka_unit_test(an_empty_server_gets_everything_again),
 		cmocka_unit_test(names_on_their_way_leave_with_their_folder),
 		cmocka_unit_test(a_folder_takes_the_name_that_a_file_had),
 		cmocka_unit_test(a_seal_says_what_the_server_holds_and_index_waits),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome),
+		cmocka_unit_test(a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set),
 		cmocka_unit_test(a_vanished_area_is_no_mass_deletion),
+		cmocka_unit_test(a_scan_that_could_not_look_keeps_its_row),
 		cmocka_unit_test(a_refusal_is_kept_and_shown),
 		cmocka_unit_test(a_watcher_that_comes_up_ends_the_wait_for_a_cookie_nobody_saw),
 		cmocka_unit_test(a_cancelled_barrier_ends),

@@ -128,6 +128,11 @@ new_blobs() { build/release/tools/burst "$OFFICE/offiles" "$1" "$2" 0 4096 >/dev
 
 until_equal() { "$PYTHON" bench/until.py equal "$1" "$2" "${3:-600}"; }	# until_equal SOURCE COPY [SECONDS]
 
+phases() {	# phases NAME...: of tidemark's last job together, in seconds
+	W=$S tm --json job show | q phase_ms | "$PYTHON" -c 'import json, sys
+ms = json.load(sys.stdin); print(sum(ms.get(p, 0) for p in sys.argv[1:]) / 1000)' "$@"
+}
+
 percent() { awk "BEGIN { printf \"%.9g\", $1 / $2 }"; }	# percent A B: the plain quotient
 
 sample() {	# keeps the greatest private memory of all sys_pids of the present system together in $W/memory

@@ -43,7 +43,7 @@ run(struct event_base *base, const char *file)
 {
 	struct server_api *api = NULL;
 	struct daemon *daemon = NULL;
-	struct conf *conf;
+	struct conf *conf = NULL;
 	/* Nothing more: it starts the keeper, which writes where an operator wants a set restored, and the commands of `notify`. */
 	int status, err = confine(0, NULL, 0);
 

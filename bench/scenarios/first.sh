@@ -4,15 +4,21 @@
 #
 #   first        s    until the system says it is done; tidemark: until the first set is sealed
 #   first_flow   s    tidemark alone: until every blob and index is durable
+#   first_replica s   tidemark alone: until the databases are, too: the whole replica, which is where rsync ends
 
 SYSTEMS_HERE="tidemark rsync rsync-fsync rsync-ssh nightly tar lsyncd-0 syncthing restic borg rsnapshot"
+
+first_parts() {
+	result first_flow s "$FLOW_TOOK"
+	result first_replica s "$(awk "BEGIN { print $FLOW_TOOK + $(phases copy stream barrier) }")"
+}
 
 first_body() {	# first_body SYSTEM...
 	office --users "$OFFICE_USERS" --blobs "$OFFICE_BLOBS" --blob-bytes 20k --db-share 12%
 	for ROUND in $(seq "$ROUNDS"); do
 		for SYSTEM in $(turns "$@"); do
 			[ "$ROUND" = 1 ] || { become "$SYSTEM"; ! can slow; } || continue
-			prepare "$SYSTEM" && timed first '' first && [ "$SYSTEM" = tidemark ] && result first_flow s "$FLOW_TOOK"
+			prepare "$SYSTEM" && timed first '' first && [ "$SYSTEM" = tidemark ] && first_parts
 			end_all "$SYSTEM"
 		done
 	done

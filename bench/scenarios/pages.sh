@@ -20,8 +20,7 @@ for ROUND in $(seq "$ROUNDS"); do
 		timed pages '' again || continue
 		case $SYSTEM in tidemark | rsync* | nightly) result pages_wire B/B "$(percent "$WIRE" "$(churned changed_bytes)")" ;; esac
 		[ "$SYSTEM" = tidemark ] || continue
-		result pages_sent s "$(W=$S tm --json job show | q phase_ms | "$PYTHON" -c 'import json, sys
-ms = json.load(sys.stdin); print(sum(ms.get(p, 0) for p in ("copy", "stream", "barrier")) / 1000)')"
+		result pages_sent s "$(phases copy stream barrier)"
 		be_still
 	done
 done

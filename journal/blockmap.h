@@ -70,6 +70,10 @@ struct blockmap_op {
 };
 int blockmap_apply(struct blockmap *m, const struct blockmap_op *ops, size_t n);
 
+/* In directories that `within` picks, what is remembered to see that a file is unchanged is forgotten: each is read and compared when it
+ * is met next.  What the server holds stays known.  Needs no key. */
+int blockmap_doubt(struct blockmap *m, bool (*within)(const char *dir, void *arg), void *arg);
+
 /* True when the path is marked in flight. */
 int blockmap_in_flight(struct blockmap *m, const char *path, bool *ret_marked);
 

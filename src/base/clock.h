@@ -38,4 +38,8 @@ clock_steady_ms(void)
 	return clock_steady_ns() / 1000000;
 }
 
+/* The name of this life of the kernel: another after every boot. */
+#define CLOCK_BOOT_ID 40
+int clock_boot_id(char ret_id[CLOCK_BOOT_ID]);
+
 #endif

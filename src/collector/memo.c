@@ -16,7 +16,7 @@
 
 #define FORM "tidemark-memo 1 paused=%d last_slot=%" SCNd64 " last_dbcopy=%" SCNd64 " root=%" SCNx64 ".%" SCNx64 "\n"
 
-#define TEXT_MAX (256u + MEMO_VOLUMES_MAX * (4u * MEMO_DIR_MAX + 32u))
+#define TEXT_MAX (256u + CLOCK_BOOT_ID + MEMO_VOLUMES_MAX * (4u * MEMO_DIR_MAX + 32u))
 
 struct memo {
 	struct workpool *pool;
@@ -36,7 +36,7 @@ destroy(struct memo *m)
 	free(m);
 }
 
-/* The first line, then one a volume: "volume=<file system> <directory>".  *Gives*; NULL when out of memory. */
+/* The first line, then one a volume: "volume=<file system> <directory>", then "boot=<id>".  *Gives*; NULL when out of memory. */
 static char *
 format(const struct memo_facts *f)
 {
@@ -50,6 +50,8 @@ format(const struct memo_facts *f)
 			n += snprintf(text + n, TEXT_MAX - (size_t)n, "volume=%" PRIx64 " %s\n", f->volumes[i].fsid, dir);
 		free(dir);
 	}
+	if (text && *f->boot_id)
+		snprintf(text + n, TEXT_MAX - (size_t)n, "boot=%s\n", f->boot_id);
 	return text;
 }
 
@@ -64,11 +66,13 @@ parse(char *text, struct memo_facts *ret_facts)
 	if (sscanf(text, FORM "%n", &paused, &f.last_slot_s, &f.last_dbcopy_ns, &f.fsid, &f.inode, &at) != 5 || !at)
 		return false;
 	f.paused = paused;
-	for (char *line = strtok_r(text + at, "\n", &save); line && f.n_volumes < MEMO_VOLUMES_MAX; line = strtok_r(NULL, "\n", &save)) {
+	for (char *line = strtok_r(text + at, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		struct memo_volume *v = &f.volumes[f.n_volumes];
 		int name = 0;
 		char *dir;
 
+		if (sscanf(line, "boot=%39s", f.boot_id) == 1 || f.n_volumes == MEMO_VOLUMES_MAX)
+			continue;
 		if (sscanf(line, "volume=%" SCNx64 " %n", &v->fsid, &name) != 1 || !name || !(dir = relpath_unescape(line + name)))
 			continue;
 		snprintf(v->dir, sizeof v->dir, "%s", dir);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * memo - the few facts of a profile that outlive a restart of the collector: paused, the slot that ran last, the root we knew
- * and the file systems that were mounted in it.
+ * memo - the few facts of a profile that outlive a restart of the collector: paused, the slot that ran last, the root we knew,
+ * the file systems that were mounted in it, and the boot.
  *
  * Threads: loop thread only; the file follows in a lane.
  */
@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/clock.h"
 
 struct memo;
 struct workpool;
@@ -28,6 +30,7 @@ struct memo_facts {
 	bool paused;
 	int64_t last_slot_s;      /* due time of the last scheduled slot that was started; 0 = none */
 	int64_t last_dbcopy_ns;   /* end of the last good DBCOPY */
+	char boot_id[CLOCK_BOOT_ID]; /* of the kernel under which the profile was opened last; "" = unknown */
 	uint64_t fsid, inode;     /* of the root that was backed up; 0,0 = none yet */
 	struct memo_volume volumes[MEMO_VOLUMES_MAX];
 	size_t n_volumes;

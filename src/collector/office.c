@@ -293,6 +293,8 @@ open_stores(struct office *p)
 		err = journal_open(p->dir, p->name, &p->journal, &rebuilt_journal);
 	if (err == 0)
 		err = blockmap_open(p->dir, p->name, &p->map, &rebuilt_map);
+	if (err == 0)
+		err = office_doubt_after_boot(p);
 	if (rebuilt_journal || rebuilt_map)
 		log_warn("profile.rebuilt", "profile=%s: the %s was damaged and has been set aside; the server is compared and only differences are sent",
 		    p->name, rebuilt_journal ? "journal" : "block map");

@@ -37,6 +37,9 @@ struct office {
 
 /* office_tree.c: opens the tree when it is the one that was backed up, whole; else says in `trouble` what it is. */
 void office_open_tree(struct office *p);
+
+/* office_boot.c: once, when the stores were opened */
+int office_doubt_after_boot(struct office *p);
 /* Remembers what is mounted in the tree. */
 void office_learn_volumes(struct office *p);
 /* An operator says that the tree is right as it lies there now. */

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "keeper/order.h"
 #include "keeper/task.h"
 #include "keeper/vault.h"
@@ -28,7 +29,7 @@
 struct retention_clock {
 	int64_t wall_ns;
 	int64_t boot_ns;        /* since boot, sleep included */
-	char boot_id[40];
+	char boot_id[CLOCK_BOOT_ID];
 };
 
 struct retention_mark {

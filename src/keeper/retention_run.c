@@ -63,29 +63,11 @@ mark_write(struct vault *v, const struct retention_mark *mark)
 }
 
 static int
-boot_id(char ret_id[sizeof(((struct retention_clock *)0)->boot_id)])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	char text[sizeof(((struct retention_clock *)0)->boot_id)] = "";
-	ssize_t n;
-
-	if (fd < 0)
-		return err_sys("boot id");
-	n = fsio_pread(fd, text, sizeof text - 1, 0);
-	close(fd);
-	if (n < 0)
-		return (int)n;
-	text[strcspn(text, "\n")] = '\0';
-	memcpy(ret_id, text, sizeof text);
-	return 0;
-}
-
-static int
 clock_now(struct retention_clock *ret_now)
 {
 	struct retention_clock now = {.wall_ns = clock_wall_ns()};
 	struct timespec boot;
-	int err = boot_id(now.boot_id);
+	int err = clock_boot_id(now.boot_id);
 
 	if (err)
 		return err;

@@ -252,6 +252,42 @@ a_row_put_or_removed_takes_the_stamp_of_its_directory(void **state)
 	}
 }
 
+static bool
+is_index(const char *dir, void *arg)
+{
+	(void)arg;
+	return strcmp(dir, "ofuser/index") == 0;
+}
+
+static void
+a_doubt_forgets_how_files_looked_and_nothing_else(void **state)
+{
+	struct treemap_sum before, after;
+	struct blockmap_stat stat;
+	struct entry e;
+	(void)state;
+
+	put("ofuser/index/a", 5);
+	put("ofuser/index/deep/a", 6);
+	put("offiles/fd1/a", 7);
+	put_blocks("ofuser/index/a", 0, 3, 1);
+	apply((struct blockmap_op){.kind = BLOCKMAP_FLIGHT, .path = "ofuser/index/a"});
+	assert_int_equal(blockmap_total(map, &before), 0);
+	assert_int_equal(blockmap_doubt(map, is_index, NULL), 0);
+	assert_int_equal(blockmap_total(map, &after), 0);
+	assert_memory_equal(&before, &after, sizeof before);
+	assert_int_equal(blockmap_get(map, "ofuser/index/a", &e, &stat), 0);
+	assert_int_equal(e.size, 5);
+	assert_int_equal(stat.inode, 0);
+	assert_int_equal(stat.ctime_ns, 0);
+	assert_int_equal(salt_of("ofuser/index/a", 2), 1);
+	assert_true(in_flight("ofuser/index/a"));
+	assert_int_equal(blockmap_get(map, "ofuser/index/deep/a", &e, &stat), 0);
+	assert_int_equal(stat.ctime_ns, 99);
+	assert_int_equal(blockmap_get(map, "offiles/fd1/a", &e, &stat), 0);
+	assert_int_equal(stat.ctime_ns, 99);
+}
+
 static int
 note_child(const char *path, const struct entry *entry, const struct blockmap_stat *stat, void *arg)
 {
@@ -522,6 +558,7 @@ main(void)
 		TEST(what_is_removed_leaves_nothing),
 		TEST(a_directory_remembers_when_it_was_scanned),
 		TEST(a_row_put_or_removed_takes_the_stamp_of_its_directory),
+		TEST(a_doubt_forgets_how_files_looked_and_nothing_else),
 		TEST(children_come_in_order_and_from_a_name_on),
 		TEST(sums_follow_and_do_not_depend_on_the_order),
 		TEST(another_key_empties_the_belief_and_nothing_else),

@@ -44,6 +44,35 @@ a_lie_is_found() {
 	holds "a disk that lies about flushes is found by this oracle" "$violations" -gt 0
 }
 
+# A file that was written in place, and a power failure that takes the bytes back and leaves the times they brought.
+what_stat_does_not_show() {
+	local index live
+	world_new
+	mount_image "$W/live" ext4 64M || { skip "what stat does not show" "cannot mount"; return; }
+	PO=$W/live/po
+	write_collector_conf collector
+	po_tiny 5
+	index=$PO/ofuser/index/patched.idx live=$STORE/po1/gre_data/ofuser/index/patched.idx
+	head -c 40000 /dev/urandom >"$index"
+	sync -f "$PO"
+	world_start
+	printf 'written in place' | dd of="$index" bs=4096 seek=2 conv=notrunc 2>/dev/null
+	check "a patch in place is replicated" sync_wait
+	echo other >"$PO/offiles/other" && sync "$PO/offiles/other"	# the journal brings the times of both files, and the bytes of this one
+	collector_kill
+	watcher_kill
+	"$PYTHON" "$TESTS/tools/powercut.py" --shutdown "$W/live" && umount "$W/live" && mount -o loop "$W/live.img" "$W/live"
+	refuse "the power failure takes the patch back" cmp "$index" "$live"
+	power_reboot
+	collector_start
+	crash_all_up
+	check "every_start_is_a_recovery: after it sync ends" sync_wait
+	check "every_start_is_a_recovery: a file whose bytes went back, and whose times did not, is the replica's" cmp "$index" "$live"
+	collector_stop
+	server_stop
+}
+
+what_stat_does_not_show
 FS=ext4
 power_fresh_world
 some_states "acknowledged_means_durable: ext4, the server's disk loses power" server alive 1

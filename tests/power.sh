@@ -7,7 +7,6 @@
 #   STATES=100 SEED=7 ONLY=xfs tests/power.sh   fewer, from a seed, of one file system or case
 #   POWER_END=shutdown tests/power.sh           file systems that end themselves, without recorded choices
 #   LIAR=1 tests/power.sh                       disks that acknowledge flushes and do nothing: violations are what is looked for
-#   EVIDENCE=DIR tests/power.sh                 keeps what a violation left there
 #
 # The last line counts: `power: N states, N violations`.
 # shellcheck source=integration/lib.sh
@@ -48,7 +47,7 @@ cases_of() {	# cases_of FS
 
 tell_violation() {	# tell_violation WHAT
 	not_ok "power: $FS, $1: $CHOICE" "$W/.verdict"
-	power_keep_evidence
+	[ -n "${LIAR:-}" ] || power_keep_evidence
 	! power_disk_is_broken || note "and the file system itself is broken, says its checker: $(tail -n 3 "$W/fsck")"
 }
 

@@ -61,7 +61,7 @@ what_stat_does_not_show() {
 	echo other >"$PO/offiles/other" && sync "$PO/offiles/other"	# the journal brings the times of both files, and the bytes of this one
 	collector_kill
 	watcher_kill
-	"$PYTHON" "$TESTS/tools/powercut.py" --shutdown "$W/live" && umount "$W/live" && mount -o loop "$W/live.img" "$W/live"
+	"$PYTHON" -ES "$TESTS/tools/powercut.py" --shutdown "$W/live" && umount "$W/live" && mount -o loop "$W/live.img" "$W/live"
 	refuse "the power failure takes the patch back" cmp "$index" "$live"
 	power_reboot
 	collector_start

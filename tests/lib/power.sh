@@ -6,7 +6,7 @@
 # on a recorded disk (tests/tools/blocklog.c).  A *moment* ends the power at a seeded write; a *state* is one of the images that
 # tests/tools/powercut.py makes of what was written until then: it is mounted, so that the file system replays its journal, and the
 # daemons start on it.
-# Sourced after tests/integration/lib.sh and tests/lib/crash.sh, whose check ends each state.
+# Sourced after tests/integration/lib.sh and tests/lib/crash.sh, whose checks end each state.
 
 BLOCKLOG=$TOOLDIR/blocklog
 RECORDS=300	# a cut comes within so many: an edit and its sync write some 60, a backup some 170
@@ -17,7 +17,7 @@ DISKS="server collector"	# or "server collector live"
 POWER_END=${POWER_END:-cut}	# or shutdown
 declare -A tried=()	# states on each file system
 
-witness() { "$PYTHON" "$TESTS/tools/witness.py" "$@"; }
+witness() { "$PYTHON" -ES "$TESTS/tools/witness.py" "$@"; }
 
 declare -A MOUNT_OPTIONS=([ext4]=commit=1 [xfs]=rw)
 
@@ -220,7 +220,7 @@ power_end_by_shutdown() {	# power_end_by_shutdown RECORDS DISK...
 	local records=$1 disk
 	shift
 	power_tell "$1" "tell $records" told || { not_ok "power: the disk of the $1 is told to end" "$W/.workload"; exit 1; }
-	for disk; do "$PYTHON" "$TESTS/tools/powercut.py" --shutdown "${AT[$disk]}"; done
+	for disk; do "$PYTHON" -ES "$TESTS/tools/powercut.py" --shutdown "${AT[$disk]}"; done
 }
 
 # ---- one state ----
@@ -235,7 +235,7 @@ power_make() {	# power_make VICTIMS SEED
 		[ -z "${RECORDER[$disk]:-}" ] || continue
 		case "$POWER_END $1 " in
 		"cut "*"$disk "*)
-			CHOICE+="$disk: $("$PYTHON" "$TESTS/tools/powercut.py" "$dir/cut.log" "$dir/cut.base" "$dir/base" "$2" ${LIAR:+--liar}); " ;;
+			CHOICE+="$disk: $("$PYTHON" -ES "$TESTS/tools/powercut.py" "$dir/cut.log" "$dir/cut.base" "$dir/base" "$2" ${LIAR:+--liar}); " ;;
 		*) cp --sparse=always "$dir/cut.now" "$dir/base" ;;
 		esac
 		power_on "$disk" || return 1
@@ -267,7 +267,8 @@ power_converge() {
 	before=$(cat "$W/bytes") most=$(witness unpromised "$PO" "$LEDGER")
 	[ -n "${PID[collector]:-}" ] || { power_reboot; collector_start; } || { echo "the collector does not start"; return 1; }
 	wait "$WORK"
-	crash_check || return
+	crash_all_up || { echo "not everything comes up again"; return 1; }
+	crash_check_flow && crash_check_set || return
 	power_bytes "$before" "$most" || return
 	# A live tree that lost what nobody had synced is what the replica becomes.
 	case $DISKS in *live*) witness forget "$LEDGER" all; witness sets "$STORE/po1" ;; *) witness check "$STORE/po1" "$LEDGER" ;; esac
@@ -300,16 +301,17 @@ power_state() {	# power_state VICTIMS SEED
 	return 1
 }
 
-# What a violation is looked into with, when EVIDENCE names a folder: the recorded disks as they were when the power failed.
+# What a violation is looked into with: the recorded disks as they were when the power failed, and all else.
 power_keep_evidence() {
-	local dir=${EVIDENCE:-}/$FS.$states disk
-	[ -n "${EVIDENCE:-}" ] && mkdir -p "$dir" || return 0
+	local dir=$EVIDENCE/power-$FS-$states-$$ disk
+	mkdir -p "$dir"
 	for disk in $DISKS; do
 		mkdir -p "$dir/$disk"
 		cp --sparse=always "$W/$disk.disk"/{cut.log,cut.base,base} "$dir/$disk" 2>/dev/null
 	done
 	cp -a "$W"/*.log "$W/.verdict" "$LEDGER" "$PO" "$dir"
 	echo "$CHOICE" >"$dir/choice"
+	note "  all of it in $dir"
 }
 
 # All stops, so that another state of the same moment can be made.

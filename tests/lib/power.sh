@@ -85,6 +85,7 @@ power_take_down() {	# power_take_down DISK
 	power_umount "${AT[$disk]}"
 	echo end >&"$tell"
 	wait "$pid"
+	forget_started "$pid"
 	exec {tell}<&- {hear}<&-
 	unset "RECORDER[$disk]"
 }
@@ -174,7 +175,11 @@ power_kill() {	# power_kill server|collector: with all that it started; nobody i
 	DYING+=" $pids"
 }
 
-power_reap() { proc gone "$DYING" 20 || { not_ok "power: not all of $DYING are dead"; exit 1; }; }
+power_reap() {
+	local pid
+	proc gone "$DYING" 20 || { not_ok "power: not all of $DYING are dead"; exit 1; }
+	for pid in $DYING; do forget_started "$pid"; done
+}
 
 # The power of the victims fails after a seeded number of writes, flushes and discards of the first one's disk.  With `dead`, the other
 # side's processes die with them, and any number of states can be made of the one moment; with `alive` it goes on, as another
@@ -251,11 +256,14 @@ power_bytes() {	# power_bytes BEFORE MOST
 	[ $sent -lt $(($2 + KEEP_BYTES)) ] || { echo "$sent bytes went over the wire, of which $2 had not been there: a full transfer"; return 1; }
 }
 
-# Before recovery: no half set.  After it: everything that was promised.
+# No half set, and everything that was promised: on the disk as it came back, and still after the server's recovery, as long as nobody can
+# send it once more or change it.
 power_audit() {
-	witness sets "$STORE/po1" || return
-	[ -n "${PID[server]:-}" ] || server_start || { echo "the server does not start"; return 1; }
-	witness check "$STORE/po1" "$LEDGER"
+	[ -z "${PID[server]:-}" ] || wait "$WORK"
+	witness check "$STORE/po1" "$LEDGER" || return
+	[ -z "${PID[server]:-}" ] || return 0
+	server_start || { echo "the server does not start"; return 1; }
+	[ -n "${PID[collector]:-}" ] || witness check "$STORE/po1" "$LEDGER"
 }
 
 # The machine of the collector comes up as another boot, which is what the memo's name for the last one says.

@@ -6,7 +6,7 @@
 #   tests/power.sh                              a thousand states on ext4 and XFS
 #   STATES=100 SEED=7 ONLY=xfs tests/power.sh   fewer, from a seed, of one file system or case
 #   POWER_END=shutdown tests/power.sh           file systems that end themselves, without recorded choices
-#   LIAR=1 tests/power.sh                       disks that acknowledge flushes and do nothing: violations are what is looked for
+#   LIAR=1 tests/power.sh                       disks that acknowledge flushes and do nothing: it fails unless that is found
 #
 # The last line counts: `power: N states, N violations`.
 # shellcheck source=integration/lib.sh
@@ -18,7 +18,6 @@
 
 STATES=${STATES:-1000}
 MOMENTS_PER_WORLD=8
-
 RANDOM=$((SEED % 32768))
 note "seed $SEED, $STATES states"
 power_can || { echo "power: cannot mount recorded disks here (root, /dev/fuse, loop devices, libfuse3)"; exit 77; }
@@ -88,4 +87,4 @@ attack xfs $((STATES / 2))
 power_clear
 note "$moments moments; states on ext4: ${tried[ext4]:-0}, on XFS: ${tried[xfs]:-0}; $lost disks that could not be mounted"
 echo "power: $states states, $violations violations"
-[ "$violations" = 0 ]
+if [ -n "${LIAR:-}" ]; then [ "$violations" -gt 0 ]; else [ "$violations" = 0 ]; fi

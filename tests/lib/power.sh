@@ -9,7 +9,7 @@
 # Sourced after tests/integration/lib.sh and tests/lib/crash.sh, whose checks end each state.
 
 BLOCKLOG=$TOOLDIR/blocklog
-RECORDS=300	# a cut comes within so many: an edit and its sync write some 60, a backup some 170
+RECORDS=300	# a cut comes within so many: a small edit and its sync write some 60, a backup some 200
 KEEP_BYTES=2000000	# of each of three blobs that nobody touches: to send them again would be seen
 declare -A TELL=() HEAR=() RECORDER=() AT=()	# of each disk: its pipes, its recorder, its mount
 states=0 lost=0 moments=0
@@ -248,7 +248,7 @@ power_make() {	# power_make VICTIMS SEED
 }
 
 # How many writes were in caches when the power failed: the choices of the present moment.
-power_unflushed() { grep -oE '[0-9]+ writes unflushed' <<<"$CHOICE" | { local n sum=0; while read -r n _; do sum=$((sum + n)); done; echo $sum; }; }
+power_unflushed() { grep -oE '[0-9]+ writes unflushed' <<<"$CHOICE" | awk '{ n += $1 } END { print n + 0 }'; }
 
 # The bytes that went over the wire since the count BEFORE: what was not promised, some talk and databases, but no full transfer.
 power_bytes() {	# power_bytes BEFORE MOST

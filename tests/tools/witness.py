@@ -11,7 +11,9 @@
   witness.py check STORE LEDGER       the same, and the profile's folder on the server keeps all that was promised
 
 The ledger is text of lines: "touched PATH", "forget WHAT", "durable", "set NAME", each of the last two followed by the lines "holds
-SHA256 PATH".  What is touched or forgotten is promised nothing until the next "durable".  Shares no code with the product.  Prints each violation; 14 for any.
+SHA256 PATH".  What is touched or forgotten is promised nothing until the next "durable".
+
+Shares no code with the product.  Prints each violation; 14 for any.
 """
 import hashlib
 import os

@@ -188,6 +188,21 @@ look_at_link(struct look *l, struct work *w, const struct stat *st, const struct
 }
 
 static int
+any_dir(const char *dir, void *arg)
+{
+	(void)dir, (void)arg;
+	return 1;
+}
+
+/* The map has rows below a name that is no directory, and no directory's row leads to them: the server refuses the name until they
+ * are gone, and the scan that found both would wait for it before it removes them. */
+static int
+is_above_strays(const struct look *l, const struct work *w, const struct stat *st)
+{
+	return S_ISDIR(st->st_mode) || w->leaf ? 0 : blockmap_strays(l->map, w->path, any_dir, NULL);
+}
+
+static int
 look_at_present(struct look *l, struct work *w, const struct stat *st, const struct entry *known, const struct blockmap_stat *known_stat)
 {
 	bool marked = false;
@@ -207,6 +222,10 @@ look_at_present(struct look *l, struct work *w, const struct stat *st, const str
 		w->verdict = WORK_SAME;
 		if (!marked)
 			return 0;
+	}
+	if ((err = is_above_strays(l, w, st)) != 0) {
+		w->verdict = WORK_TREE;
+		return err < 0 ? err : 0;
 	}
 	if (S_ISREG(st->st_mode))
 		return look_at_file(l, w, st, known);

@@ -170,8 +170,9 @@ take_found(struct replicator *r, struct sweep *sw)
 
 	for (size_t i = 0; i < s->n_found; i++) {
 		struct scan_found *f = &s->found[i];
+		bool parents = sw->parent && !f->dir && strcmp(f->path, sw->dir) == 0; /* who waits for us looks at it again */
 
-		if (!leave_to_its_row(r, sw, f->path, f->dir) && !give_work(r, sw, f->path, f->dir, false)) {
+		if (!parents && !leave_to_its_row(r, sw, f->path, f->dir) && !give_work(r, sw, f->path, f->dir, false)) {
 			sw->failed = true; /* the row stays, and the next scan finds it */
 			if (f->dir) {
 				f->dir->settled++;

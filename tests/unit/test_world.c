@@ -412,6 +412,36 @@ a_folder_takes_the_name_that_a_file_had(void **state)
 	world_close(&w);
 }
 
+/* Both sides lose the row of a directory, as when it came and went while what lies in it was on its way. */
+static void
+forget_row(const char *path)
+{
+	assert_int_equal(blockmap_apply(w.map, &(struct blockmap_op){.kind = BLOCKMAP_REMOVE, .path = path}, 1), 0);
+	assert_int_equal(index_apply(w.peer.index, &w.peer.key, &(struct index_op){.kind = INDEX_REMOVE, .path = path}, 1), 0);
+}
+
+/* The server refuses the file while it has rows below it; the scan that finds both must not wait for the file first. */
+static void
+a_file_takes_the_name_of_a_folder_without_a_row(void **state)
+{
+	(void)state;
+	begin();
+	world_start(&w);
+	make_folder("ofuser/index/name");
+	make_folder("ofuser/index/name/a");
+	make_folder("ofuser/index/name/a/b");
+	agree_and_compare();
+	forget_row("ofuser/index/name/a");
+	forget_row("ofuser/index/name");
+	world_stop(&w);
+	move_out("ofuser/index/name");
+	world_write(&w, false, "ofuser/index/name", "1", 1);
+	world_start(&w);
+	agree_and_compare();
+	assert_int_equal(w.peer.naks, 0);
+	world_close(&w);
+}
+
 /* ---- the job ---- */
 
 static struct { bool over; int err; char text[200]; } sealing;
@@ -988,6 +1018,7 @@ main(void)
 		cmocka_unit_test(an_empty_server_gets_everything_again),
 		cmocka_unit_test(names_on_their_way_leave_with_their_folder),
 		cmocka_unit_test(a_folder_takes_the_name_that_a_file_had),
+		cmocka_unit_test(a_file_takes_the_name_of_a_folder_without_a_row),
 		cmocka_unit_test(a_seal_says_what_the_server_holds_and_index_waits),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set),

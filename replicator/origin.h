@@ -25,7 +25,8 @@ struct origin {
 };
 
 int origin_stat(const struct origin *o, const char *path, struct stat *ret_st);
-/* Descriptor or negative error; never waits for a FIFO's other end, never follows a link. */
+/* Descriptor or negative error; never waits for a FIFO's other end, never follows a link.  Of an index file, what is stored through a
+ * mapping after this call moves its times. */
 int origin_open(const struct origin *o, const char *path, int flags);
 int origin_open_dir(const struct origin *o, const char *dir); /* "" = the root */
 

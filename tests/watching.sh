@@ -29,5 +29,6 @@ part() {	# part NAME [ARGUMENT...]
 part races "$SEED" "$SEEDS"
 part overflows "$SEED" "$OVERFLOWS"
 part limits "$SEED"
+part silent
 echo "watching: $tests cases, $overflows overflows, $seeds race seeds, $failures violations"
 [ $failures = 0 ]

@@ -218,11 +218,12 @@ struct delta {
 	const struct treemap_weight *gone, *come; /* either may be NULL */
 };
 
+/* Bytes are added modulo 2^64, as hashes are modulo 2^128: sizes may be the peer's word, and what wraps must come back. */
 static int
 apply(struct treemap_sum *sum, const struct delta *d)
 {
 	if (d->gone) {
-		if (sum->count == 0 || sum->bytes < d->gone->bytes)
+		if (sum->count == 0)
 			return err_set(ERR_CORRUPT, "a stored sum is smaller than what it sums");
 		sum->count--;
 		sum->bytes -= d->gone->bytes;

@@ -179,6 +179,37 @@ a_node_is_put_replaced_and_removed_and_its_sums_follow(void **state)
 	store_read_end(txn);
 }
 
+static int
+sizes_that_wrap(struct store_txn *txn, void *arg)
+{
+	struct treemap_weight huge = {.bytes = INT64_MAX, .hash = {1, 1}};
+	struct treemap_sum sum;
+	char path[8];
+
+	(void)arg;
+	assert_int_equal(put(txn, "d/f", "v", 10), 0);
+	for (int i = 0; i < 5; i++) {
+		snprintf(path, sizeof path, "d/%d", i);
+		assert_int_equal(treemap_put(txn, &map, path, "v", 1, &huge), 0);
+	}
+	for (int i = 0; i < 5; i++) {
+		snprintf(path, sizeof path, "d/%d", i);
+		assert_int_equal(treemap_del(txn, &map, path), 0);
+	}
+	assert_int_equal(treemap_total(txn, &map, &sum), 0);
+	assert_int_equal(sum.count, 1);
+	assert_int_equal(sum.bytes, 10);
+	return 0;
+}
+
+/* A peer may say any size of any number of files: what it said goes again without a trace. */
+static void
+sums_of_sizes_beyond_all_bounds_come_back(void **state)
+{
+	(void)state;
+	assert_int_equal(store_write(store, sizes_that_wrap, NULL), 0);
+}
+
 /* "ddd.../ddd.../name" whose directory has `dir_len` bytes. */
 static const char *
 deep_path(size_t dir_len, const char *name, char out[RELPATH_MAX + 1])
@@ -478,6 +509,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		with_store(children_come_in_byte_order_and_from_their_directory_only),
 		with_store(a_node_is_put_replaced_and_removed_and_its_sums_follow),
+		with_store(sums_of_sizes_beyond_all_bounds_come_back),
 		with_store(directories_of_any_length_have_children_and_sums),
 		with_store(two_directories_with_one_hash_are_never_mixed_up),
 		with_store(names_of_any_bytes_are_kept_and_climbing_ones_refused),

@@ -23,6 +23,7 @@ static int
 front_open(struct staging *st)
 {
 	struct front *f = &st->front;
+	uint64_t free_bytes, free_inodes;
 	int err = 0;
 
 	STAILQ_INIT(&f->frames);
@@ -31,6 +32,7 @@ front_open(struct staging *st)
 	f->partial_fd = fsio_make_dirs(st->setup.profile_fd, PARTIAL_DIR, true);
 	if (f->partial_fd < 0)
 		return f->partial_fd;
+	err = fsio_space(f->partial_fd, &free_bytes, &f->disk_bytes, &free_inodes);
 	for (size_t i = 0; err == 0 && i < SLICES; i++)
 		err = dircache_new(st->setup.profile_fd, DIRS_OPEN, &f->dirs[i]);
 	return err;

@@ -158,6 +158,7 @@ struct front {
 	struct hashset armed;
 	struct dircache *dirs[SLICES];
 	int partial_fd;
+	uint64_t disk_bytes;       /* of the file system: no file is larger */
 	uint64_t temp;
 };
 

@@ -422,6 +422,29 @@ end_patch(struct writer *w, struct change *c)
 	return 0;
 }
 
+/* How far a piece, or a file at its END, reaches. */
+static uint64_t
+reach_of(const struct change *c)
+{
+	switch (c->msg.type) {
+	case WIRE_CHUNK:
+		return c->msg.u.chunk.offset + c->msg.u.chunk.data.len;
+	case WIRE_HOLE:
+		return c->msg.u.hole.offset + c->msg.u.hole.len;
+	case WIRE_END:
+		return c->msg.u.end.entry.size;
+	default:
+		return 0;
+	}
+}
+
+/* Holes cost the sender a few bytes and us the digesting of all their zeros: none is digested that the disk could not hold as data. */
+static int
+check_reach(const struct writer *w, const struct change *c)
+{
+	return reach_of(c) > w->front->disk_bytes ? err_set(ERR_NOSPACE, "a file larger than the server's file system") : 0;
+}
+
 /* ---- one change ---- */
 
 static int
@@ -506,7 +529,9 @@ staging_write(struct batch *b, unsigned slice)
 			c->row = ROW_NONE;
 			continue;
 		}
-		int err = carry_out(&w, c);
+		int err = check_reach(&w, c);
+		if (err == 0)
+			err = carry_out(&w, c);
 		if (err < 0)
 			fail(c, err);
 	}

@@ -175,6 +175,30 @@ a_database_is_patched_in_place(void **state)
 }
 
 static void
+a_hole_larger_than_the_disk_is_refused_and_not_digested(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, NULL);
+	for (enum wire_begin_mode mode = WIRE_BEGIN_WHOLE; mode <= WIRE_BEGIN_PATCH; mode++) {
+		uint64_t op = rig_begin_file(&r, "ofmsg/msg1.db", mode, 15ull << 40);
+
+		rig_hole(&r, op, 0, 15ull << 40);
+		rig_end_file(&r, op, "x", 1);
+		rig_settle(&r);
+		assert_int_equal(r.durable, op);
+		assert_int_equal(r.naks[r.n_naks - 1].op, op);
+		assert_int_equal(r.naks[r.n_naks - 1].err, -ERR_NOSPACE);
+		rig_put(&r, "ofmsg/msg1.db", "there is one to be patched", 26);
+		rig_settle(&r);
+	}
+	assert_int_equal(r.failed, 0);
+	rig_close(&r);
+	rig_remove(&r);
+}
+
+static void
 holes_stay_holes_and_are_digested(void **state)
 {
 	size_t len = 40u << 20;
@@ -790,6 +814,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_changed_blob_becomes_the_next_version),
 		cmocka_unit_test(wrong_data_is_refused_and_leaves_nothing),
 		cmocka_unit_test(a_database_is_patched_in_place),
+		cmocka_unit_test(a_hole_larger_than_the_disk_is_refused_and_not_digested),
 		cmocka_unit_test(holes_stay_holes_and_are_digested),
 		cmocka_unit_test(a_cut_transfer_goes_on_where_it_was),
 		cmocka_unit_test(pieces_that_do_not_make_the_file_are_refused),

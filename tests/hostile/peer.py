@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A collector that may do as it likes: one TLS connection to a server, frames out, messages in."""
+"""One end of a connection that may do as it likes; and a collector that is one."""
 import collections
 import os
 import socket
@@ -29,20 +29,15 @@ def context(identity, name, authority="authority.crt", alpn=("tidemark/1",), hig
     return c
 
 
-class Peer:
-    """`world` knows where the server is and who we are; `who` is a context of somebody else's."""
+class Talk:
+    """Frames out, messages in, over a TLS connection."""
 
-    def __init__(self, world, who=None):
-        self.world = world
-        raw = socket.create_connection(("127.0.0.1", world.port), PATIENCE)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.tls = (who or world.context).wrap_socket(raw)
+    def __init__(self, tls):
+        self.tls = tls
         self.buffer = b""
         self.waiting = collections.deque()
         self.goodbye = None     # the code, once it was said
         self.ended = False
-        self.op = 0
-        self.secret = None
         self.acked = 0
         self.naks = {}
 
@@ -80,18 +75,6 @@ class Peer:
             body += m
         if body:
             self.send_bytes(wire.frame(body, cls))
-
-    def next_op(self):
-        self.op += 1
-        return self.op
-
-    def put(self, path, data, **more):
-        """The message of a small file, honest unless told otherwise."""
-        facts = {"hash": wire.digest(self.secret, data), "size": len(data), "mtime": time.time_ns(), **more}
-        return wire.message("PUT", op=self.next_op(), path=path, entry=wire.entry(wire.FILE, **facts), data=data)
-
-    def remove(self, path):
-        return wire.message("REMOVE", op=self.next_op(), path=path)
 
     # ---- in ----
 
@@ -163,6 +146,40 @@ class Peer:
         if codes and got not in codes:
             raise Violation("the connection ended with %s, not %s" % (got or "no code", "/".join(codes)))
 
+    def settle(self, seconds=PATIENCE):
+        """Whatever was sent, the server either still answers or has ended the connection: it never just stays silent.  True: alive."""
+        self.send("PING", n=0x7469646d)
+        until = time.monotonic() + seconds
+        while got := self.read(until - time.monotonic()):
+            if got == ("PONG", {"n": 0x7469646d}):
+                return True
+        if not self.ended and self.goodbye is None:
+            raise Violation("the server neither answers nor ends the connection")
+        return False
+
+
+class Peer(Talk):
+    """A collector.  `world` knows where the server is and who we are; `who` is a context of somebody else's."""
+
+    def __init__(self, world, who=None):
+        raw = socket.create_connection(("127.0.0.1", world.port), PATIENCE)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().__init__((who or world.context).wrap_socket(raw))
+        self.op = 0
+        self.secret = None
+
+    def next_op(self):
+        self.op += 1
+        return self.op
+
+    def put(self, path, data, **more):
+        """The message of a small file, honest unless told otherwise."""
+        facts = {"hash": wire.digest(self.secret, data), "size": len(data), "mtime": time.time_ns(), **more}
+        return wire.message("PUT", op=self.next_op(), path=path, entry=wire.entry(wire.FILE, **facts), data=data)
+
+    def remove(self, path):
+        return wire.message("REMOVE", op=self.next_op(), path=path)
+
     def expect_durable(self, op=None, seconds=60):
         op = self.op if op is None else op
         until = time.monotonic() + seconds
@@ -175,19 +192,6 @@ class Peer:
         if self.naks.get(op) not in codes:
             raise Violation("operation %d was answered with %s, not %s" % (op, self.naks.get(op), "/".join(codes)))
 
-    def settle(self, seconds=PATIENCE):
-        """Whatever was sent, the server either still answers or has ended the connection: it never just stays silent.  True: alive."""
-        self.send("PING", n=0x7469646d)
-        until = time.monotonic() + seconds
-        while got := self.read(until - time.monotonic()):
-            if got == ("PONG", {"n": 0x7469646d}):
-                return True
-        if not self.ended and self.goodbye is None:
-            raise Violation("the server neither answers nor ends the connection")
-        return False
-
-    # ---- the conversation ----
-
     def hello(self, **values):
         honest = {"version_min": 1, "version_max": 1, "build": b"hostile", "host": b"hostile", "journal": b"hostile"}
         self.send("HELLO", **{**honest, **values})
@@ -196,7 +200,7 @@ class Peer:
         """Up to WELCOME.  The session before us may still be on its way out."""
         self.hello(**values)
         _, w = self.expect("WELCOME")
-        self.secret = wire.secret_of(w["key"])
+        self.told, self.secret = w, wire.secret_of(w["key"])
         self.total, self.token = w["total"], w["token"]
         return self
 

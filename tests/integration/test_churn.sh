@@ -44,6 +44,7 @@ wait $churn2; code2=$?
 same "the edits went on to their end" "0 0" "$code $code2"
 note "$kills kills; $(cat "$W/churn.out")"
 check "all are up again" wait_status 60 'p["connected"] and p["watcher"]'
+check "and the keeper is" wait_server 60 'o["keeper"]'
 tm stop po1 >/dev/null 2>&1
 check "no job runs" wait_status 60 'p["job"] is None'
 check "every_start_is_a_recovery: after $kills kills at random the journal drains" sync_wait 120

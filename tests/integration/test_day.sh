@@ -82,6 +82,7 @@ changed=$(cd "$PO" && find offiles -name 'late1*' | sort | head -n 1)
 "$PYTHON" "$TESTS/tools/watchdir.py" "$STORE/po1/backups/weeknow" >"$W/renames" &
 STARTED+=("$!")
 until grep -q watching "$W/renames"; do sleep 0.02; done
+check "the last changes are on the server" sync_wait # what is deleted only after T0 is still in the set
 check "a backup of the office at rest is good" backup po1
 check "its restore goes well" restore po1 "$SET" "$W/r2"
 check "restored and live tree are the same" compare_tree "$PO" "$W/r2"

@@ -46,14 +46,15 @@ a_lie_is_found() {
 
 # A file that was written in place, and a power failure that takes the bytes back and leaves the times they brought.
 what_stat_does_not_show() {
-	local index live
+	local index live bytes block
 	world_new
 	mount_image "$W/live" ext4 64M || { skip "what stat does not show" "cannot mount"; return; }
 	PO=$W/live/po
 	write_collector_conf collector
 	po_tiny 5
 	index=$PO/ofuser/index/patched.idx live=$STORE/po1/gre_data/ofuser/index/patched.idx
-	head -c 40000 /dev/urandom >"$index"
+	head -c 40000 /dev/urandom | tee "$W/before" >"$index"
+	bytes=$(stat -f -c %S "$index")
 	sync -f "$PO"
 	world_start
 	printf 'written in place' | dd of="$index" bs=4096 seek=2 conv=notrunc 2>/dev/null
@@ -61,8 +62,12 @@ what_stat_does_not_show() {
 	echo other >"$PO/offiles/other" && sync "$PO/offiles/other"	# the journal brings the times of both files, and the bytes of this one
 	collector_kill
 	watcher_kill
-	"$PYTHON" -ES "$TESTS/tools/powercut.py" --shutdown "$W/live" && umount "$W/live" && mount -o loop "$W/live.img" "$W/live"
-	refuse "the power failure takes the patch back" cmp "$index" "$live"
+	"$PYTHON" -ES "$TESTS/tools/powercut.py" --shutdown "$W/live" && umount "$W/live"
+	# Whether the bytes reached the medium is the kernel's choice: they are taken back by hand, the inode is not touched.
+	block=$(debugfs -R "bmap /po/ofuser/index/patched.idx $((8192 / bytes))" "$W/live.img" 2>/dev/null)
+	dd if="$W/before" of="$W/live.img" bs=16 count=1 skip=512 seek=$((block * bytes / 16)) conv=notrunc 2>/dev/null
+	mount -o loop "$W/live.img" "$W/live"
+	check "the power failure takes the patch back" cmp "$index" "$W/before"
 	power_reboot
 	collector_start
 	crash_all_up

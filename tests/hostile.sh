@@ -3,7 +3,7 @@
 # Hostile peers: a collector that means harm, a server that means harm, and users of the host who are nobody's friends.
 #
 #   tests/hostile.sh                       all parts
-#   tests/hostile.sh collector             one: collector server local limits
+#   tests/hostile.sh collector             one: collector limits server local
 #   ONLY=C7 SEED=3 tests/hostile.sh        one suite or case, with another seed
 #
 # The last line counts: `hostile: N cases, N mutants, N violations`.
@@ -13,7 +13,7 @@
 . "$(dirname "$0")/hostile/lib.sh"
 note "seed $SEED"
 
-PARTS=${*:-collector}
+PARTS=${*:-collector limits server local}
 for part in $PARTS; do
 	# shellcheck source=/dev/null # named above
 	. "$TESTS/hostile/$part.sh"

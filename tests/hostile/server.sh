@@ -30,6 +30,8 @@ liar_collector_stands() {
 
 liar_honest_again() {
 	server_start || { echo "the server does not start"; return 1; }
+	# Something to be sent: a session in which anything became durable is what makes the next dial quick.
+	mkdir -p "$PO/offiles/liar" && echo "honest $cases" >"$PO/offiles/liar/honest$cases"
 	sync_wait 120 || { echo "against the honest server no sync ends"; return 1; }
 	compare_replica
 }

@@ -30,5 +30,7 @@ part races "$SEED" "$SEEDS"
 part overflows "$SEED" "$OVERFLOWS"
 part limits "$SEED"
 part silent
+part names "$SEED"
+part mounts "$SEED" "${MOUNTS_TRIED:-6}"
 echo "watching: $tests cases, $overflows overflows, $seeds race seeds, $failures violations"
 [ $failures = 0 ]

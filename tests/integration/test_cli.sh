@@ -56,7 +56,6 @@ same "and nothing else" 1 "$(wc -l <"$W/.out")"
 expect 2 'not a duration' "a wrong --ttl" tms token create po1 --ttl soon
 server_stop
 world_start
-same "the control sockets are for owner and group" "660 660" "$(stat -c %a "$W/run-server/server.sock" "$W/run-collector/collector.sock" | xargs)"
 expect 0 '"type":"token"' "token create --json" tms --json token create po1
 
 json() {	# json SENTENCE FIELDS COMMAND...: one object a line, "v":1, with these fields

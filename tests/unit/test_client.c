@@ -7,16 +7,19 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <event2/event.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "control/api.h"
 #include "control/client.h"
 #include "tests/lib/scratch.h"
 
@@ -125,6 +128,22 @@ an_interrupt_while_waiting_is_told_as_one(void **state)
 	assert_int_equal(ask("", true), -ERR_INTERRUPTED);
 }
 
+static void
+a_control_socket_is_for_its_owner_and_group(void **state)
+{
+	static const struct api_route none[] = {{0}};
+	struct event_base *base = event_base_new();
+	struct stat st;
+	struct api *api;
+
+	(void)state;
+	assert_int_equal(api_new(base, path, none, NULL, &api), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0660);
+	api_free(api);
+	event_base_free(base);
+}
+
 static int
 setup(void **state)
 {
@@ -150,6 +169,7 @@ main(void)
 		cmocka_unit_test(a_daemon_that_dies_in_its_answer_leaves_the_outcome_unknown),
 		cmocka_unit_test(an_error_in_a_stream_is_the_answer),
 		cmocka_unit_test(an_interrupt_while_waiting_is_told_as_one),
+		cmocka_unit_test(a_control_socket_is_for_its_owner_and_group),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

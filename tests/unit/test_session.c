@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/fsio.h"
@@ -832,6 +833,33 @@ a_revoked_certificate_ends_its_session(void **state)
 	assert_int_equal(server_revoke(w.server, "po1", on_granted, &g), -ERR_NOTFOUND);
 }
 
+static enum server_state
+state_when_enrolled_hours_ago(int64_t hours)
+{
+	const struct timespec then = {.tv_sec = clock_wall_ns() / 1000000000 - hours * 3600};
+	struct server_profile_status st;
+	char pin[128];
+
+	snprintf(pin, sizeof pin, "%s/store/.identity/pins/po1", w.dir);
+	assert_int_equal(utimensat(AT_FDCWD, pin, (struct timespec[2]){then, then}, 0), 0);
+	assert_true(server_status(w.server, 0, &st));
+	return st.state;
+}
+
+/* Nobody has to tell the server: that it hears of no set is enough. */
+static void
+a_profile_without_a_set_for_too_long_is_late(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	assert_int_not_equal(state_when_enrolled_hours_ago(25), SERVER_LATE);
+	assert_int_equal(state_when_enrolled_hours_ago(27), SERVER_LATE);
+	begin_job(&w.c, 5);
+	seal(&w.c, 5, "");
+	await(&w.c, WIRE_SEALED, 1);
+	assert_int_equal(state_when_enrolled_hours_ago(0), SERVER_LATE); /* the set's T0 is of 1970 */
+}
+
 /* Whoever is not a profile's session has one of few places, and not for long: strangers, and a certificate without a HELLO. */
 static void
 who_only_stays_counts_as_connecting_and_is_sent_away(void **state)
@@ -921,6 +949,7 @@ main(int argc, char **argv)
 		TEST(doubtful_files_lose_their_rows),
 		TEST(a_collector_that_goes_away_does_not_cancel_the_seal),
 		TEST(a_revoked_certificate_ends_its_session),
+		TEST(a_profile_without_a_set_for_too_long_is_late),
 		TEST(who_only_stays_counts_as_connecting_and_is_sent_away),
 		TEST(a_token_that_the_server_has_no_time_for_is_told),
 		TEST(a_restart_keeps_the_job_and_what_was_durable),

@@ -61,6 +61,12 @@ blockmap_close(struct blockmap *m)
 	free(m);
 }
 
+bool
+blockmap_is_broken(const struct blockmap *m)
+{
+	return store_is_broken(m->store);
+}
+
 void
 blockmap_usage(const struct blockmap *m, uint64_t *ret_used, uint64_t *ret_map)
 {

@@ -39,6 +39,9 @@ struct blockmap_stat {
 int blockmap_open(const char *dir, const char *profile, struct blockmap **ret_map, bool *ret_rebuilt);
 void blockmap_close(struct blockmap *m);
 
+/* True when it takes no more writes until it is opened again (store_is_broken).  Any thread. */
+bool blockmap_is_broken(const struct blockmap *m);
+
 /* The key of the profile's hashes, for entry weights; set before the first write.  A key that differs from the stored one
  * empties the map (nothing in it can be compared any more). */
 int blockmap_set_key(struct blockmap *m, const uint8_t key[BLOCK_KEY_BYTES]);

@@ -210,6 +210,12 @@ journal_close(struct journal *j)
 	free(j);
 }
 
+bool
+journal_is_broken(const struct journal *j)
+{
+	return store_is_broken(j->store);
+}
+
 const char *
 journal_uuid(const struct journal *j)
 {

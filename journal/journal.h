@@ -41,6 +41,9 @@ journal_is_flag(uint64_t seq)
 int journal_open(const char *dir, const char *profile, struct journal **ret_journal, bool *ret_rebuilt);
 void journal_close(struct journal *j); /* NULL is fine */
 
+/* True when it takes no more writes until it is opened again (store_is_broken).  Any thread. */
+bool journal_is_broken(const struct journal *j);
+
 const char *journal_uuid(const struct journal *j);
 
 /* Appends all `n` changes or none, in one commit, folding each into a pending one of the same path; cookies come last in

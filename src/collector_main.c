@@ -32,6 +32,14 @@ on_reload(void *arg)
 		log_error("collector.reload", "the old configuration stays in force: %s", err_text());
 }
 
+static void
+on_broken(void *arg)
+{
+	struct program *p = arg;
+
+	daemon_end(p->daemon, 1);
+}
+
 /* One collector a state folder: the lock lives as long as we do. */
 static int
 lock_state(const char *dir)
@@ -62,6 +70,7 @@ start(struct program *p, struct conf *conf, const char *file)
 		return err;
 	if ((err = collector_new(p->base, conf, file, &p->collector)) != 0)
 		return err;
+	collector_on_broken(p->collector, on_broken, p);
 	return collector_api_new(p->base, p->collector, config->run_dir, &p->api);
 }
 

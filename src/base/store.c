@@ -230,6 +230,12 @@ store_write(struct store *s, int (*work)(struct store_txn *txn, void *arg), void
 	return result;
 }
 
+bool
+store_is_broken(struct store *s)
+{
+	return atomic_load(&s->broken) || atomic_load(&s->unmapped);
+}
+
 /* ---- reading ---- */
 
 static int

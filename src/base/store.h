@@ -72,6 +72,10 @@ void store_reap_readers(struct store *s);
  * only way to write; `work` may not call it. */
 int store_write(struct store *s, int (*work)(struct store_txn *txn, void *arg), void *arg);
 
+/* True when a commit failed so that nobody knows what the disk holds, or the map was lost: it takes no more writes until it is opened
+ * again, which recovers.  Any thread. */
+bool store_is_broken(struct store *s);
+
 int store_read_begin(struct store *s, struct store_txn **ret_txn);
 void store_read_end(struct store_txn *txn); /* NULL is fine */
 

@@ -6,6 +6,7 @@
 #ifndef BASE_STORE_INTERNAL_H
 #define BASE_STORE_INTERNAL_H
 
+#include <stdatomic.h>
 #include <pthread.h>
 
 #include "base/store.h"
@@ -24,13 +25,13 @@ struct store {
 	int lock; /* <dir>.lock, held shared while open; -1 when read-only */
 
 	pthread_mutex_t writer; /* write transactions and changes of the map */
-	bool broken;            /* a commit failed: no more writes; under `writer` */
+	atomic_bool broken;     /* a commit failed: no more writes; set under `writer` */
 
 	pthread_mutex_t guard;  /* all below */
 	pthread_cond_t changed;
 	size_t readers;         /* open read transactions of this process */
 	bool remapping;         /* nobody may begin to read */
-	bool unmapped;          /* the map was lost while it was changed */
+	atomic_bool unmapped;   /* the map was lost while it was changed */
 };
 
 struct store_txn {

@@ -25,6 +25,8 @@ struct collector {
 	size_t n;
 	void (*changed)(const char *profile, void *arg);
 	void *changed_arg;
+	void (*broken)(void *arg);
+	void *broken_arg;
 };
 
 static const char *const state_names[] = {
@@ -47,6 +49,15 @@ on_changed(const char *name, void *arg)
 		c->changed(name, c->changed_arg);
 }
 
+static void
+on_broken(void *arg)
+{
+	struct collector *c = arg;
+
+	if (c->broken)
+		c->broken(c->broken_arg);
+}
+
 /* ---- life ---- */
 
 static int
@@ -67,6 +78,7 @@ open_profiles(struct collector *c)
 		    .config_file = c->file,
 		    .name = conf_nth(c->conf, "profile", i)->name,
 		    .changed = on_changed,
+		    .broken = on_broken,
 		    .arg = c,
 		};
 		int err = office_new(&setup, &c->profiles[c->n]);
@@ -285,6 +297,13 @@ collector_troubles(struct collector *c, const char *profile, void (*done)(int er
 	struct office *p = find(c, profile);
 
 	return p ? office_troubles(p, done, arg) : -ERR_NOTFOUND;
+}
+
+void
+collector_on_broken(struct collector *c, void (*broken)(void *arg), void *arg)
+{
+	c->broken = broken;
+	c->broken_arg = arg;
 }
 
 void

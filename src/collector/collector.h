@@ -83,6 +83,8 @@ int collector_troubles(struct collector *c, const char *profile,
 
 /* Called when a status changed (phase, link, state): for streams.  One listener. */
 void collector_on_change(struct collector *c, void (*changed)(const char *profile, void *arg), void *arg);
+/* Called when a profile cannot write down what it does: the program is to end, as failed, and to be started again. */
+void collector_on_broken(struct collector *c, void (*broken)(void *arg), void *arg);
 
 /* Enrols a profile with a token, then starts it. */
 int collector_enrol(struct collector *c, const char *profile, const char *token, collector_done *done, void *arg);

@@ -228,6 +228,17 @@ keep_schedule(struct office *p)
 	memo_store(p->memo);
 }
 
+/* Nothing that the flow does from now on would be remembered, and every sync would wait for ever. */
+static bool
+stores_broke(struct office *p)
+{
+	if (!(p->journal && journal_is_broken(p->journal)) && !(p->map && blockmap_is_broken(p->map)))
+		return false;
+	log_error("profile.broken", "profile=%s: its %s could not be written to disk and takes no more changes: the collector ends, and the next start "
+	    "compares what is in doubt; look at the disk that holds %s", p->name, p->map && blockmap_is_broken(p->map) ? "block map" : "journal", p->dir);
+	return true;
+}
+
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -236,6 +247,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	if (p->ended)
 		return;
+	if (stores_broke(p)) {
+		p->setup.broken(p->setup.arg);
+		return;
+	}
 	office_try(p);
 	if (p->replicator) {
 		office_learn_volumes(p);

@@ -23,6 +23,7 @@ struct office_setup {
 	const struct conf *conf;
 	const char *config_file, *name;
 	void (*changed)(const char *name, void *arg);
+	void (*broken)(void *arg);  /* the journal or the map takes no more writes: only a new start helps */
 	void *arg;
 };
 

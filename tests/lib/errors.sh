@@ -78,7 +78,10 @@ errors_bad_end() {
 
 errors_check() {	# errors_check WORKLOAD
 	errors_bad_end && return 1
-	crash_check "$1"
+	crash_check "$1" && return
+	# One that cannot go on may notice it only now: whoever watches over it starts it again.
+	errors_carrier_ended || crash_hear 1
+	errors_carrier_ended && ! errors_bad_end && crash_carrier_start 0 none && crash_check "$1"
 }
 
 # errors_point WORKLOAD N ERROR.  Status as of crash_point.

@@ -458,7 +458,10 @@ cli_failed(const struct cli *c, int err)
 		putchar('\n');
 		json_decref(o);
 	} else {
-		fprintf(stderr, "tidemark: %s\n", err_text());
+		char *plain = cli_plain(err_text());
+
+		fprintf(stderr, "tidemark: %s\n", plain ? plain : "failed");
+		free(plain);
 	}
 	return err_exit_status(err);
 }
@@ -481,7 +484,10 @@ on_line(const json_t *object, void *arg)
 		putchar('\n');
 		fflush(stdout);
 	} else {
-		a->show(object);
+		json_t *plain = cli_plain_object(object);
+
+		a->show(plain);
+		json_decref(plain);
 	}
 	return 0;
 }

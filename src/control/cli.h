@@ -39,6 +39,10 @@ int cli_ask(const struct cli *c, const char *method, const char *path, const jso
 char *cli_profile_path(const char *profile, const char *rest);
 
 /* ---- human output (cli_show.c) ---- */
+/* Words that came over a wire, without what a terminal would obey: *gives* a copy, NULL when out of memory. */
+char *cli_plain(const char *words);
+/* A copy of the object in which every string is plain. */
+json_t *cli_plain_object(const json_t *object);
 void show_nothing(const json_t *object);
 void show_status(const json_t *object);
 void show_job(const json_t *object);       /* progress of a backup; at its end the set's name */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cli_show - answers as a person reads them; data on standard output, talk on standard error. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/utf8.h"
 #include "control/cli.h"
 #include "control/progress.h"
 
@@ -69,6 +71,57 @@ void
 show_nothing(const json_t *object)
 {
 	(void)object;
+}
+
+/* ---- plain words ---- */
+
+char *
+cli_plain(const char *words)
+{
+	char *plain = malloc(strlen(words) + 1), *to = plain;
+
+	while (plain && *words) {
+		size_t n = utf8_printable(words);
+
+		if (n)
+			memcpy(to, words, n);
+		else
+			*to = *words == '\n' || *words == '\t' ? *words : '?';
+		n = n ? n : 1;
+		to += n;
+		words += n;
+	}
+	if (plain)
+		*to = '\0';
+	return plain;
+}
+
+static void
+make_plain(json_t *value)
+{
+	const char *key;
+	json_t *child;
+	size_t i;
+
+	if (json_is_string(value)) {
+		char *plain = cli_plain(json_string_value(value));
+
+		json_string_set(value, plain ? plain : "");
+		free(plain);
+	}
+	json_object_foreach(value, key, child)
+		make_plain(child);
+	json_array_foreach(value, i, child)
+		make_plain(child);
+}
+
+json_t *
+cli_plain_object(const json_t *object)
+{
+	json_t *copy = json_deep_copy(object);
+
+	make_plain(copy);
+	return copy;
 }
 
 /* ---- status ---- */

@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "control/api.h"
+#include "control/cli.h"
 #include "control/client.h"
 #include "tests/lib/scratch.h"
 
@@ -161,6 +162,20 @@ teardown(void **state)
 	return 0;
 }
 
+/* A server's words on an operator's terminal: whatever is in them, they are read and not obeyed. */
+static void
+words_of_a_peer_are_shown_plain(void **state)
+{
+	json_t *object = json_pack("{s:s, s:[{s:s}]}", "text", "\033[2Jgone\r\007 \xc3\xa4\n2", "sets", "name", "\033]0;x");
+	json_t *plain = cli_plain_object(object);
+
+	(void)state;
+	assert_string_equal(json_string_value(json_object_get(plain, "text")), "?[2Jgone?? \xc3\xa4\n2");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(plain, "sets"), 0), "name")), "?]0;x");
+	json_decref(plain);
+	json_decref(object);
+}
+
 int
 main(void)
 {
@@ -170,6 +185,7 @@ main(void)
 		cmocka_unit_test(an_error_in_a_stream_is_the_answer),
 		cmocka_unit_test(an_interrupt_while_waiting_is_told_as_one),
 		cmocka_unit_test(a_control_socket_is_for_its_owner_and_group),
+		cmocka_unit_test(words_of_a_peer_are_shown_plain),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

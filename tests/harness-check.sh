@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 export FLAVOUR=planted BIN=build/planted/bin CMOCKA_MESSAGE_OUTPUT=TAP
 TABLE=tests/harness/planted.txt
-UNIT_LIMIT=200 INTEGRATION_LIMIT=600 # seconds
+UNIT_LIMIT=120 INTEGRATION_LIMIT=600 # seconds, on a busy machine
 JOBS=${JOBS:-2}
 ONLY=${ONLY:-}
 

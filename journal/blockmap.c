@@ -29,7 +29,7 @@ static const char key_name[] = "key"; /* META: fingerprint of the key that weigh
 int
 blockmap_open(const char *dir, const char *profile, struct blockmap **ret_map, bool *ret_rebuilt)
 {
-	const struct store_identity who = {.kind = "blockmap", .version = MAP_VERSION, .owner = profile};
+	const struct store_identity who = {.kind = "blockmap", .version = MAP_VERSION, .owner = profile, .sealed = STORE_ALL_SEALED};
 	struct blockmap *m = calloc(1, sizeof *m);
 	enum store_found found;
 	char path[PATH_MAX];

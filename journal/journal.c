@@ -161,7 +161,7 @@ complete(struct store_txn *txn, void *arg)
 static int
 open_in(int dirfd, const char *dir, const char *profile, struct journal *j, bool *ret_rebuilt)
 {
-	const struct store_identity who = {.kind = "journal", .version = CHANGE_VERSION, .owner = profile};
+	const struct store_identity who = {.kind = "journal", .version = CHANGE_VERSION, .owner = profile}; /* a bad row is a RESCAN: the others stay */
 	struct birth birth = {.journal = j};
 	char path[PATH_MAX];
 	int err = flag_open(dirfd, &j->flag);

@@ -33,13 +33,16 @@ struct store_identity {
 	const char *kind;     /* "journal", "blockmap", "index", "catalogue" */
 	uint32_t version;     /* of the record bytes; another version is foreign */
 	const char *owner;    /* profile name; another owner is foreign */
+	uint32_t sealed;      /* bit n: every row of table n bears its checksum, which the check at the opening tests, too */
 };
 
 enum store_flags {
 	STORE_READONLY = 1,   /* for a process that only looks at another's environment */
 	STORE_DERIVED = 2,    /* all it holds can be made again: of those moved aside the newest three are kept */
-	STORE_NO_CHECK = 2,   /* skip the checker child (a test, or a store checked a moment ago by the peer) */
+	STORE_NO_CHECK = 4,   /* skip the checker child (a test, or a store checked a moment ago by the peer) */
 };
+
+#define STORE_ALL_SEALED UINT32_MAX
 
 enum store_found { STORE_OPENED, STORE_CREATED, STORE_REBUILT /* the old one was quarantined */ };
 

@@ -5,7 +5,8 @@
  * LMDB believes its pages: a truncated file ends in SIGBUS, a bad pointer in SIGSEGV, a bad page in abort().  So a child
  * process looks first, and its death is the answer.  It tests what a reader or writer would stumble over: the size of the
  * file, the list of free pages (a wrong one makes the writer overwrite live data), and the beginning and the end of every
- * table.  It does not read gigabytes at each start: wrong bytes in a value are found later, by the value's checksum.
+ * table: the order of its rows, their checksums, and, of a table that was seen whole, their number, because a page whose head is
+ * wrong hides rows without a word.  It does not read gigabytes at each start: of a large table wrong bytes may be found later.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,13 @@ struct budget {
 	uint64_t rows, bytes;
 };
 
+/* What the tables are expected to be. */
+struct expected {
+	const char *const *tables;
+	size_t n_tables;
+	uint32_t sealed;
+};
+
 static const struct budget everything = {UINT64_MAX, UINT64_MAX};
 
 /* ---- in the child ---- */
@@ -62,12 +70,22 @@ compare(const MDB_val *a, const MDB_val *b)
 	return order ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
 }
 
-/* Walks upward (MDB_NEXT) or downward (MDB_PREV); every key must lie beyond the one before. */
 static bool
-rows_in_order(MDB_cursor *cursor, MDB_cursor_op step, struct budget left)
+seal_holds(const MDB_val *key, const MDB_val *value)
+{
+	struct store_value sealed = {value->mv_data, value->mv_size};
+
+	return store_unseal((struct store_value){key->mv_data, key->mv_size}, &sealed) == 0;
+}
+
+/* Walks upward (MDB_NEXT) or downward (MDB_PREV); every key must lie beyond the one before, every checksum hold, and the number of
+ * rows be what the table says, if the end is reached. */
+static bool
+rows_in_order(MDB_cursor *cursor, MDB_cursor_op step, bool sealed, size_t rows, struct budget left)
 {
 	unsigned char before_bytes[KEY_MAX];
 	MDB_val before = {0, before_bytes}, key, value;
+	size_t seen_rows = 0;
 	int rc = mdb_cursor_get(cursor, &key, &value, step == MDB_NEXT ? MDB_FIRST : MDB_LAST);
 
 	for (bool first = true; rc == 0; first = false) {
@@ -76,6 +94,9 @@ rows_in_order(MDB_cursor *cursor, MDB_cursor_op step, struct budget left)
 		if (!first && (step == MDB_NEXT) != (compare(&key, &before) > 0))
 			return false;
 		touch(&value);
+		if (sealed && !seal_holds(&key, &value))
+			return false;
+		seen_rows++;
 		memcpy(before_bytes, key.mv_data, key.mv_size);
 		before.mv_size = key.mv_size;
 		if (left.rows-- == 0 || left.bytes < value.mv_size)
@@ -83,16 +104,27 @@ rows_in_order(MDB_cursor *cursor, MDB_cursor_op step, struct budget left)
 		left.bytes -= value.mv_size;
 		rc = mdb_cursor_get(cursor, &key, &value, step);
 	}
-	return rc == MDB_NOTFOUND;
+	return rc == MDB_NOTFOUND && seen_rows == rows;
 }
 
 static bool
-table_intact(MDB_txn *txn, MDB_dbi dbi, struct budget budget)
+table_intact(MDB_txn *txn, MDB_dbi dbi, bool sealed, struct budget budget)
 {
 	MDB_cursor *cursor;
+	MDB_stat stat;
 
-	return mdb_cursor_open(txn, dbi, &cursor) == 0 && rows_in_order(cursor, MDB_NEXT, budget) &&
-	       rows_in_order(cursor, MDB_PREV, budget);
+	return mdb_stat(txn, dbi, &stat) == 0 && mdb_cursor_open(txn, dbi, &cursor) == 0 &&
+	       rows_in_order(cursor, MDB_NEXT, sealed, stat.ms_entries, budget) &&
+	       rows_in_order(cursor, MDB_PREV, sealed, stat.ms_entries, budget);
+}
+
+static bool
+is_sealed(const struct expected *expected, const char *table)
+{
+	for (size_t i = 0; i < expected->n_tables; i++)
+		if (strcmp(expected->tables[i], table) == 0)
+			return expected->sealed >> i & 1;
+	return false;
 }
 
 /* A row of the free list: a count, then as many page numbers, falling. */
@@ -131,7 +163,7 @@ free_list_intact(MDB_txn *txn, size_t last_page)
 
 /* The unnamed table holds the named ones. */
 static bool
-all_tables_intact(MDB_txn *txn, MDB_dbi names, struct budget budget)
+all_tables_intact(MDB_txn *txn, MDB_dbi names, const struct expected *expected, struct budget budget)
 {
 	char name[KEY_MAX + 1];
 	MDB_cursor *cursor;
@@ -149,7 +181,7 @@ all_tables_intact(MDB_txn *txn, MDB_dbi names, struct budget budget)
 		opened = mdb_dbi_open(txn, name, 0, &dbi);
 		if (opened == MDB_CORRUPTED || opened == MDB_PAGE_NOTFOUND || opened == MDB_NOTFOUND)
 			return false;
-		if (opened == 0 && !table_intact(txn, dbi, budget)) /* else a stranger's: identity decides */
+		if (opened == 0 && !table_intact(txn, dbi, is_sealed(expected, name), budget)) /* else a stranger's: identity decides */
 			return false;
 	}
 	return rc == MDB_NOTFOUND;
@@ -164,7 +196,7 @@ share_of(size_t tables)
 }
 
 static enum verdict
-judge_snapshot(MDB_env *env, MDB_txn *txn)
+judge_snapshot(MDB_env *env, MDB_txn *txn, const struct expected *expected)
 {
 	struct budget budget;
 	MDB_envinfo info;
@@ -186,7 +218,7 @@ judge_snapshot(MDB_env *env, MDB_txn *txn)
 	 * written.  Only a look at everything that is in use can tell. */
 	if ((uint64_t)st.st_size < ((uint64_t)info.me_last_pgno + 1) * names.ms_psize)
 		budget = everything;
-	return free_list_intact(txn, info.me_last_pgno) && all_tables_intact(txn, dbi, budget) ? INTACT : DAMAGED;
+	return free_list_intact(txn, info.me_last_pgno) && all_tables_intact(txn, dbi, expected, budget) ? INTACT : DAMAGED;
 }
 
 /* What an error on the way to a snapshot says about the file. */
@@ -209,7 +241,7 @@ verdict_of(int rc)
 }
 
 static enum verdict
-judge(const char *dir)
+judge(const char *dir, const struct expected *expected)
 {
 	char file[4096];
 	struct stat st;
@@ -230,13 +262,13 @@ judge(const char *dir)
 			if ((rc = mdb_env_set_mapsize(env, 0)) != 0)
 				break;
 	}
-	return rc == 0 ? judge_snapshot(env, txn) : verdict_of(rc);
+	return rc == 0 ? judge_snapshot(env, txn, expected) : verdict_of(rc);
 }
 
 /* The child of a process with other threads: nothing here takes a lock that one of them may have held, but malloc's, which
  * the C library hands over whole. */
 __attribute__((noreturn)) static void
-checker_main(const char *dir)
+checker_main(const char *dir, const struct expected *expected)
 {
 	static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGXCPU};
 	struct rlimit cpu = {CPU_LIMIT_S, CPU_LIMIT_S + 5}, no_core = {0, 0};
@@ -253,7 +285,7 @@ checker_main(const char *dir)
 	sigprocmask(SIG_UNBLOCK, &cpu_only, NULL);
 	if (null >= 0)
 		dup2(null, STDERR_FILENO); /* LMDB's assertions print */
-	_exit(judge(dir));
+	_exit(judge(dir, expected));
 }
 
 /* ---- in the parent ---- */
@@ -271,8 +303,9 @@ read_verdict(int status)
 }
 
 int
-store_check(const char *dir)
+store_check(const char *dir, const char *const *tables, size_t n_tables, uint32_t sealed)
 {
+	const struct expected expected = {tables, n_tables, sealed};
 	sigset_t all, before;
 	int status, saved;
 	pid_t pid, got;
@@ -282,7 +315,7 @@ store_check(const char *dir)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0)
-		checker_main(dir);
+		checker_main(dir, &expected);
 	saved = errno;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = saved;

@@ -44,7 +44,8 @@ struct store_txn {
 /* Records what LMDB's code means for us. */
 int store_fail(int rc, const char *what);
 
-/* Tests the environment in `dir` in a child process: 0, -ERR_CORRUPT, or another error when it could not be tested. */
-int store_check(const char *dir);
+/* Tests the environment in `dir` in a child process: 0, -ERR_CORRUPT, or another error when it could not be tested.  Of the tables
+ * whose bit is set in `sealed` the rows' checksums are tested. */
+int store_check(const char *dir, const char *const *tables, size_t n_tables, uint32_t sealed);
 
 #endif

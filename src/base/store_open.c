@@ -333,7 +333,7 @@ open_once(struct store *s, const struct place *p, const struct request *r, bool 
 	if (!data && s->readonly)
 		err = err_set(ERR_GONE, "it is not yet made");
 	if (data && !(r->flags & STORE_NO_CHECK))
-		err = store_check(p->path);
+		err = store_check(p->path, r->tables, r->n_tables, r->who->sealed);
 	if (!err)
 		err = open_env(s, p->path);
 	if (!err)

@@ -35,7 +35,7 @@ open_ledger(const char *state_dir, int *ret_fd)
 int
 catalogue_open(const char *state_dir, const char *profile, struct catalogue **ret_catalogue, bool *ret_rebuilt)
 {
-	const struct store_identity who = {.kind = "catalogue", .version = CATALOGUE_VERSION, .owner = profile};
+	const struct store_identity who = {.kind = "catalogue", .version = CATALOGUE_VERSION, .owner = profile, .sealed = STORE_ALL_SEALED};
 	struct catalogue *c = calloc(1, sizeof *c);
 	char *dir = relpath_join(state_dir, "catalogue");
 	enum store_found found = STORE_OPENED;

@@ -79,7 +79,7 @@ index_unplace(const char *place, const char **ret_path, uint32_t *ret_version)
 int
 index_open(const char *state_dir, const char *profile, bool readonly, struct index **ret_index, bool *ret_rebuilt)
 {
-	const struct store_identity who = {.kind = "index", .version = INDEX_VERSION, .owner = profile};
+	const struct store_identity who = {.kind = "index", .version = INDEX_VERSION, .owner = profile, .sealed = STORE_ALL_SEALED};
 	struct index *ix = calloc(1, sizeof *ix);
 	enum store_found found = STORE_OPENED;
 	char *dir = relpath_join(state_dir, "index");

@@ -23,7 +23,7 @@
 enum { LOG, OTHER, N_TABLES };
 
 static const char *const tables[N_TABLES] = {"log", "other"};
-static const struct store_identity who = {"journal", 1, "po1"};
+static const struct store_identity who = {"journal", 1, "po1", 0};
 static struct scratch dir;
 static char path[256];
 static struct store *store;

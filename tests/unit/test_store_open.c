@@ -26,7 +26,7 @@
 #include "tests/lib/scratch.h"
 
 static const char *const tables[] = {"log", "big"};
-static const struct store_identity who = {"journal", 1, "po1"};
+static const struct store_identity who = {"journal", 1, "po1", 0};
 static struct scratch dir;
 static char path[256];
 
@@ -162,7 +162,7 @@ a_store_killed_while_it_was_made_is_made_again(void **state)
 static void
 of_what_is_moved_aside_the_newest_three_are_kept_when_it_can_be_made_again(void **state)
 {
-	static const struct store_identity other = {"journal", 1, "po2"};
+	static const struct store_identity other = {"journal", 1, "po2", 0};
 
 	(void)state;
 	for (unsigned i = 1; i <= 8; i++)
@@ -177,7 +177,7 @@ static void
 another_owner_kind_or_version_is_foreign(void **state)
 {
 	static const struct store_identity foreign[] = {
-		{"journal", 1, "po2"}, {"index", 1, "po1"}, {"journal", 2, "po1"}, {"journal", 1, "po"}, {"journal", 1, ""},
+		{"journal", 1, "po2", 0}, {"index", 1, "po1", 0}, {"journal", 2, "po1", 0}, {"journal", 1, "po", 0}, {"journal", 1, "", 0},
 	};
 	enum store_found found;
 
@@ -355,6 +355,42 @@ open_and_read(void)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
+}
+
+/* The rows of make_store() are of one letter each. */
+static void
+spoil_a_value(void)
+{
+	int fd = open_data();
+	char *bytes;
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	bytes = malloc((size_t)st.st_size);
+	assert_non_null(bytes);
+	assert_int_equal(pread(fd, bytes, (size_t)st.st_size, 0), st.st_size);
+	char *at = memmem(bytes, (size_t)st.st_size, "hhhhhhhhhhhhhhhh", 16);
+	assert_non_null(at);
+	assert_int_equal(pwrite(fd, "H", 1, at - bytes), 1);
+	free(bytes);
+	close(fd);
+}
+
+static void
+a_row_that_fails_its_checksum_is_found_when_the_store_is_opened(void **state)
+{
+	const struct store_identity sealed = {.kind = who.kind, .version = who.version, .owner = who.owner, .sealed = STORE_ALL_SEALED};
+	enum store_found found;
+
+	(void)state;
+	make_store();
+	assert_int_equal(open_as(&sealed, 0, &found), 0);
+	assert_int_equal(found, STORE_OPENED);
+	spoil_a_value();
+	assert_int_equal(open_as(&who, 0, &found), 0);
+	assert_int_equal(found, STORE_OPENED); /* of tables that bear no checksums nobody can tell */
+	assert_int_equal(open_as(&sealed, STORE_DERIVED, &found), 0); /* what can be made again is looked at like any other */
+	assert_int_equal(found, STORE_REBUILT);
 }
 
 static void
@@ -546,6 +582,7 @@ main(void)
 		with_dir(a_file_that_is_no_environment_is_set_aside),
 		with_dir(a_truncated_store_is_set_aside),
 		with_dir(zeroed_pages_are_found_or_harmless),
+		with_dir(a_row_that_fails_its_checksum_is_found_when_the_store_is_opened),
 		with_dir(flipped_bits_end_in_quarantine_or_an_error_and_never_in_wrong_rows),
 		with_dir(a_flipped_bit_in_a_value_is_an_error_of_that_row_alone),
 		with_dir(damage_beside_a_running_process_is_an_error_and_moves_nothing),

@@ -16,7 +16,7 @@
 #include "tests/lib/scratch.h"
 
 static const char *const tables[] = {"nodes", "sums"};
-static const struct store_identity who = {"index", 1, "po1"};
+static const struct store_identity who = {"index", 1, "po1", 0};
 static const struct treemap map = {0, 1};
 static struct scratch dir;
 static struct store *store;

@@ -333,6 +333,9 @@ write_done(struct job *job, bool cancelled)
 	if (cancelled)
 		write_run(job);
 	snprintf(jobs->trouble, sizeof jobs->trouble, "%s", w->text);
+	/* The file may end in half a line, which would swallow the next one. */
+	if (w->err)
+		jobs->lines = 4u * JOBS_KEEP;
 	pack_out_fini(&w->bytes);
 	free(w);
 	if (--jobs->writing == 0 && jobs->closed)
@@ -390,9 +393,10 @@ jobs_open(const char *file, struct workpool *pool, int lane, struct jobs **ret_j
 		err = 0;
 	if (err == 0) {
 		read_lines(jobs, text ? text : "", len);
-		/* A torn last line must not swallow the next one: rewriting gets rid of it. */
+		/* A torn last line must not swallow the next one: rewriting gets rid of it.  On a full disk that has to wait for the
+		 * next record; a history that cannot be written is no reason to back nothing up. */
 		if (jobs->lines > jobs->n)
-			err = store(jobs, NULL);
+			(void)store(jobs, NULL);
 	}
 	free(text);
 	if (err) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "jobs.h"
@@ -106,6 +107,38 @@ a_torn_line_costs_only_itself(void **state)
 	jobs_close(jobs);
 }
 
+/* The rewriting of a start fails here because a folder has the name of its temporary file. */
+static void
+a_history_that_cannot_be_rewritten_is_read_and_rewritten_later(void **state)
+{
+	struct jobs *jobs;
+	struct job_record a = record(1, JOB_RUNNING), b = record(2, JOB_GOOD);
+	char in_the_way[80];
+
+	(void)state;
+	snprintf(in_the_way, sizeof in_the_way, "%s/.jobs.new", dir);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
+	assert_int_equal(jobs_put(jobs, &a), 0);
+	a.result = JOB_GOOD;
+	assert_int_equal(jobs_put(jobs, &a), 0);
+	jobs_close(jobs);
+	int fd = open(file, O_WRONLY | O_APPEND);
+	assert_int_equal(write(fd, "01abcd", 6), 6);
+	close(fd);
+	assert_int_equal(mkdir(in_the_way, 0700), 0);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
+	assert_int_equal(jobs_find(jobs, 1)->result, JOB_GOOD);
+	assert_non_null(jobs_trouble(jobs));
+	assert_int_equal(rmdir(in_the_way), 0);
+	assert_int_equal(jobs_put(jobs, &b), 0);
+	assert_null(jobs_trouble(jobs));
+	jobs_close(jobs);
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
+	assert_non_null(jobs_find(jobs, 1));
+	assert_non_null(jobs_find(jobs, 2));
+	jobs_close(jobs);
+}
+
 static void
 the_file_stays_bounded(void **state)
 {
@@ -148,6 +181,7 @@ main(void)
 		T(a_record_comes_back_as_it_was),
 		T(the_newest_line_of_a_job_wins_and_the_newest_job_is_first),
 		T(a_torn_line_costs_only_itself),
+		T(a_history_that_cannot_be_rewritten_is_read_and_rewritten_later),
 		T(the_file_stays_bounded),
 		T(ids_rise_when_the_clock_goes_back),
 	};

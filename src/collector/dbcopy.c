@@ -128,10 +128,16 @@ static void
 check_run(struct job *job)
 {
 	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
-	int err = dbcopy_proof_end(&d->proof);
+	size_t used = strlen(d->text);
 
-	if (err)
-		keep_error(d, err);
+	if (d->err == 0) {
+		int err = dbcopy_proof_end(&d->proof);
+
+		if (err)
+			keep_error(d, err);
+	} else if (dbcopy_proof_failed(&d->proof) == -ERR_INCOMPLETE) {
+		snprintf(d->text + used, sizeof d->text - used, "; %s", err_text());
+	}
 }
 
 static void
@@ -177,6 +183,8 @@ judge_exit(struct dbcopy *d)
 		return err_set(ERR_TIMEOUT, "DBCOPY did not end within its time limit (dbcopy-timeout) and was killed");
 	if (WIFSIGNALED(d->status))
 		return err_set(ERR_INCOMPLETE, "DBCOPY was killed by signal %d", WTERMSIG(d->status));
+	if (d->builtin && WEXITSTATUS(d->status) == err_exit_status(-ERR_NOSPACE))
+		return err_set(ERR_NOSPACE, "local staging has no space left: no backup was made; free some space in the collector's state and run it again");
 	if (WEXITSTATUS(d->status) != 0)
 		return err_set(ERR_INCOMPLETE, "DBCOPY ended with status %d; the job's log has its output", WEXITSTATUS(d->status));
 	return 0;
@@ -192,7 +200,7 @@ maybe_check(struct dbcopy *d)
 		return;
 	if (!d->stopped && (err = judge_exit(d)) != 0)
 		keep_error(d, err);
-	if (d->stopped || d->err) {
+	if (d->stopped) {
 		over(d);
 		return;
 	}

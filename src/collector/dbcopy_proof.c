@@ -47,8 +47,16 @@ take_log(struct dbcopy_proof *p, int staging, const char *name)
 	return err;
 }
 
+/* A log that a run left whose end nobody saw. */
 static int
-take_logs(struct dbcopy_proof *p, int staging)
+drop_log(struct dbcopy_proof *p, int staging, const char *name)
+{
+	(void)p;
+	return fsio_unlink(staging, name);
+}
+
+static int
+each_log(struct dbcopy_proof *p, int staging, int (*deal)(struct dbcopy_proof *p, int staging, const char *name))
 {
 	int fd = fsio_open_dir(staging, ""), err = 0;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -61,7 +69,7 @@ take_logs(struct dbcopy_proof *p, int staging)
 	}
 	while ((entry = readdir(dir)))
 		if (fnmatch(LOG_PATTERN, entry->d_name, FNM_CASEFOLD) == 0) {
-			int log_err = take_log(p, staging, entry->d_name);
+			int log_err = deal(p, staging, entry->d_name);
 			err = err ? err : log_err;
 		}
 	closedir(dir);
@@ -162,19 +170,23 @@ make_marker(const char *path)
 }
 
 static int
-set_marker(const struct dbcopy_proof *p)
+open_staging(const struct dbcopy_proof *p)
+{
+	int fd = open(p->staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? err_sys("opening local staging %s", p->staging) : fd;
+}
+
+static int
+set_marker(const struct dbcopy_proof *p, int staging)
 {
 	struct stat marker;
-	int staging, err = 0;
+	int err = 0;
 
 	if (!p->marker)
 		return 0;
-	if (stat(p->marker, &marker) == 0) {
-		staging = open(p->staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		err = staging < 0 ? err_sys("opening local staging %s", p->staging) : distrust(staging, livetree_type(p->tree), &marker);
-		if (staging >= 0)
-			close(staging);
-	}
+	if (stat(p->marker, &marker) == 0)
+		err = distrust(staging, livetree_type(p->tree), &marker);
 	return err ? err : make_marker(p->marker);
 }
 
@@ -183,9 +195,27 @@ set_marker(const struct dbcopy_proof *p)
 int
 dbcopy_proof_begin(struct dbcopy_proof *p)
 {
-	int err = set_marker(p);
+	int staging = open_staging(p), err;
 
+	if (staging < 0)
+		return staging;
+	err = each_log(p, staging, drop_log);
+	if (err == 0)
+		err = set_marker(p, staging);
+	close(staging);
 	return err ? err : dblist_read(livetree_type(p->tree), p->tree, -1, &p->before);
+}
+
+int
+dbcopy_proof_failed(struct dbcopy_proof *p)
+{
+	int staging = open_staging(p), err;
+
+	if (staging < 0)
+		return staging;
+	err = each_log(p, staging, take_log);
+	close(staging);
+	return err;
 }
 
 int
@@ -193,11 +223,11 @@ dbcopy_proof_end(struct dbcopy_proof *p)
 {
 	enum layout_type type = livetree_type(p->tree);
 	struct dblist live = {0}, copies = {0};
-	int staging = open(p->staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+	int staging = open_staging(p), err;
 
 	if (staging < 0)
-		return err_sys("opening local staging %s", p->staging);
-	err = take_logs(p, staging);
+		return staging;
+	err = each_log(p, staging, take_log);
 	if (err == 0 && (err = dblist_read(type, p->tree, -1, &live)) == 0 && (err = dblist_read(type, NULL, staging, &copies)) == 0)
 		err = check_list(p, &live, &copies);
 	if (err == 0)

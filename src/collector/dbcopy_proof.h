@@ -20,8 +20,11 @@ struct dbcopy_proof {
 	struct dblist before;        /* the live tree at T0; fini by the owner */
 };
 
-/* Removes what a broken run may have left half made, and lists the live tree. */
+/* Removes what a broken run may have left half made, and its logs, which would be taken for this run's, and lists the live tree. */
 int dbcopy_proof_begin(struct dbcopy_proof *p);
+
+/* After any other end: moves DBCOPY's logs from staging to the job's log.  -ERR_INCOMPLETE gives the first line that tells of an error. */
+int dbcopy_proof_failed(struct dbcopy_proof *p);
 
 /* After exit status 0: moves DBCOPY's logs from staging to the job's log and looks for errors in them, checks that every live
  * database arrived, removes names that vanished from the live tree.  -ERR_INCOMPLETE names what is wrong. */

@@ -389,10 +389,15 @@ on_failed(struct replicator *r, const struct wire_msg *m)
 {
 	int err = m->u.job_failed.code > 0 ? -m->u.job_failed.code : m->u.job_failed.code;
 
-	if (r->job.wanted && m->u.job_failed.job == r->job.job)
+	if (r->job.wanted && m->u.job_failed.job == r->job.job) {
 		end_begin(r, err, m->u.job_failed.text);
-	else if (r->seal.state == SEAL_SENT && m->u.job_failed.job == r->seal.job)
+	} else if (r->seal.state == SEAL_SENT && m->u.job_failed.job == r->seal.job) {
 		end_seal(r, err, m->u.job_failed.text, "", "");
+		/* What it found wanting it no longer claims to hold.  The next link begins with an agreement: without one, no set
+		 * would be made for as long as this link lasts. */
+		if (err == -ERR_DIFFERS)
+			link_drop(r->link, err, "the server does not hold what we believe: both are compared");
+	}
 }
 
 /* A server that is still at the answer to one request gives it for the next as well: there may be fewer answers, and never more. */

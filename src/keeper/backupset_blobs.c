@@ -198,7 +198,7 @@ struct reading {
 	bool doubtful[BATCH];
 };
 
-/* 0, or 1 when the file is not what the index says. */
+/* 0, or 1 when the file is not what the index says, or cannot be read. */
 static int
 read_blob(const struct seal *s, struct copy *copy, struct blob_row *row)
 {
@@ -215,7 +215,7 @@ read_blob(const struct seal *s, struct copy *copy, struct blob_row *row)
 	err = copy_pass(copy, fd, -1, &sums);
 	close(fd);
 	if (err)
-		return err;
+		return err == -ERR_IO ? 1 : err; /* the collector still has it */
 	if (sums.size != row->entry.size || !hash128_equal(sums.digest, row->entry.digest))
 		return 1;
 	memcpy(row->sha256, sums.sha256, DIGEST_BYTES);

@@ -153,6 +153,7 @@ on_noted(struct note *n, int err)
 	struct work *w = n->owner;
 
 	w->noting = false;
+	w->replicator->status.disk_full = err == -ERR_NOSPACE;
 	if (err < 0)
 		flow_retry(w->replicator, w, err, "the collector could not write down what the server has");
 	else

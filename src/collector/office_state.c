@@ -97,6 +97,8 @@ judge_all(const struct office *p, struct collector_profile_status *s)
 		    (unsigned long long)s->unwatched);
 	if (f->server_full)
 		judge(s, PROFILE_DEGRADED, "the server has no space left: changes wait here and no set can be made; free some space in its store");
+	if (f->disk_full)
+		judge(s, PROFILE_DEGRADED, "the collector has no space left: changes wait and no set can be made; free some space in its state");
 	if (f->troubled)
 		judge(s, PROFILE_DEGRADED, "%llu files could not be sent yet; they are tried again", (unsigned long long)f->troubled);
 	if (f->oldest_pending_ns && now - f->oldest_pending_ns > LATE_PENDING_NS)

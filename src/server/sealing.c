@@ -149,7 +149,7 @@ sealing_forget_job(struct sealing *s)
 void
 sealing_fail(struct sealing *s, int code, const char *text)
 {
-	char stopped[128];
+	char stopped[128], full[512];
 
 	sealing_release(s);
 	sealing_drop_gone(s);
@@ -159,6 +159,10 @@ sealing_fail(struct sealing *s, int code, const char *text)
 		sealing_end_record(s, JOB_STOPPED, ERR_STOPPED, stopped);
 		sealing_forget_job(s);
 		return;
+	}
+	if (code == ERR_NOSPACE) {
+		snprintf(full, sizeof full, "the server has no space left (%.300s): no set was made; free some space there and run it again", text);
+		text = full;
 	}
 	s->state = BEGUN;
 	log_error("sealing.failed", "profile=%s job=%" PRIu64 " %s", tenant_name(s->t), s->job, text);

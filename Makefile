@@ -90,6 +90,10 @@ errors:			## every call of every program fails, with every error it can have; ST
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/errors.sh
 harness-check:		## each planted bug is seen by the test that must see it; ONLY=part of a bug's name
 	@./install-deps.sh test && $(MAKE) -s all && tests/harness-check.sh
+disk:			## disks that fill, rot and break under both ends; SIZES=20 FLIPS=200 SEED=7 ONLY=full: less of it
+	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/disk.sh
+network:		## connections that are cut, stall and lie, ends that come back from another past; FAULTS=20 SEED=7 ONLY=faults: less
+	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/network.sh
 fuzz:			## libFuzzer on every decoder, T seconds each (60); ONLY=part of a name
 	@./install-deps.sh fuzz && $(MAKE) -s all && $(MAKE) -s -j$$(nproc) FLAVOUR=fuzz CC=clang fuzzers && tests/fuzz/run.sh '$(or $(T),60)' '$(ONLY)'
 asan tsan:		## the tests under a sanitizer

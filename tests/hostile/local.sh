@@ -61,7 +61,7 @@ restore_follows_nobody() {
 }
 
 socket_is_no_link() {
-	collector_stop
+	collector_stop && watcher_kill	# whose socket is planted over could not be found again
 	touch "$W/scratch/precious" && ln -sf "$W/scratch/precious" "$W/run-collector/collector.sock" && ln -sf "$W/elsewhere/sock" "$W/run-collector/watcher-po1.sock"
 	collector_start && sync_wait || { echo "the collector does not start beside a planted link"; return 1; }
 	[ -f "$W/scratch/precious" ] && [ -z "$(ls -A "$W/elsewhere")" ]

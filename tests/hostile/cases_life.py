@@ -21,7 +21,7 @@ def answers_never_read(w):
             peer.tls.settimeout(PATIENCE)
             peer.send_all([wire.message(name, **values)] * times, wire.CONTROL)
             peer.settle(30)
-            w.tried(times)
+            w.tried()
 
 
 @case("C12", "pings whose answers are never read are answered as far as there is room, and then the connection ends")
@@ -31,8 +31,8 @@ def pings_never_answered(w):
         ping = wire.frame(wire.message("PING", n=1), wire.CONTROL) * 4000
         for _ in range(200):    # 20 MB of them
             peer.send_bytes(ping)
-            w.tried(4000)
         peer.settle(30)
+        w.tried()
 
 
 @case("C12", "a connection that is shut on one side ends, in the middle of everything")

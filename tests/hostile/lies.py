@@ -179,7 +179,7 @@ def orders_about_no_job(s):
                 guest.send("PROGRESS", job=job, phase=b"\x1b[2J", done=5, total=1)
                 guest.send("JOB_FAILED", job=job, code=b"IO", text=b"\x1b[2J")
                 guest.send("SEALED", job=job, set=(b"\x1b[2J../..", -1, 1 << 62, 1, 1, 1, 1), note=b"\x1b[2J")
-                s.tried(4)
+            s.tried(4)
         if not guest.settle():
             raise Violation("it ended the connection")
 

@@ -29,10 +29,13 @@ class Guest(Talk):
     def __init__(self, stage, tls):
         super().__init__(tls)
         self.stage = stage
+        self.answers = True     # what is asked about files in doubt: we hold nothing of them
 
     def _note(self, name, values):
         super()._note(name, values)
         self.stage.look(name, values)
+        if name == "BLOCKS_REQ" and self.answers:
+            self.send("BLOCKS", path=values["path"], first=values["first"])
 
     def greet(self, **lies):
         """Up to WELCOME: we hold just what it believes we hold."""

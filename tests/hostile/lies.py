@@ -109,10 +109,9 @@ def blocks_that_lie(s):
             path = s.write(9 << 20)
             guest.expect("BEGIN")       # and then the connection is lost: what we hold of it is in doubt
         guest = s.accept()
+        guest.answers = False
         guest.greet()
-        name, asked = guest.expect("BLOCKS_REQ", "BEGIN")
-        while name == "BEGIN":
-            name, asked = guest.expect("BLOCKS_REQ", "BEGIN", seconds=5)
+        _, asked = guest.expect("BLOCKS_REQ")
         honest = {"path": asked["path"], "present": 1, "size": 9 << 20, "first": asked["first"], "v": [(1, 1)] * 2304}
         guest.send("BLOCKS", **{**honest, **lie})
         guest.expect_end(*GONE)
@@ -132,14 +131,15 @@ def acks_beyond(s):
     _ends(s, "NAK", op=1, code=b"DIFFERS")      # it was acknowledged
 
 
-@case("S3", "an acknowledgement of a file that is still being sent ends the connection, and the file is sent again")
+@case("S3", "an acknowledgement of a file that is still being sent ends the connection")
 def ack_of_an_open_file(s):
     for _ in range(5):
         with s.agreed() as guest:
-            s.write(24 << 20)
+            path = s.write(24 << 20)
             op = guest.expect("BEGIN")[1]["op"]
             guest.ack(op)
             guest.expect_end(*GONE, seconds=60)
+        os.unlink(os.path.join(s.office, os.fsdecode(path)))    # or it would fill the window of the next session
         s.tried()
 
 

@@ -41,7 +41,8 @@ liar_case() {	# liar_case NAME
 	server_stop
 	tried=$(LIAR run "$1" "$W" "$PORT" "$SEED") || { server_start; return 1; }
 	mutants=$((mutants + tried))
-	liar_collector_stands && liar_honest_again && liar_collector_stands
+	liar_collector_stands || { server_start; return 1; }
+	liar_honest_again && liar_collector_stands
 }
 
 liar_suites() {	# liar_suites PART

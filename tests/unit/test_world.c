@@ -514,10 +514,10 @@ a_seal_says_what_the_server_holds_and_index_waits(void **state)
 		world_turns(&w, 1);
 	world_write_random(&w, false, "ofuser/index/late.idx", 5000);
 	world_write_random(&w, false, "offiles/fd0/late", 5000);
+	until_held("offiles/fd0/late"); /* before an edit takes it away again */
+	assert_false(is_held("ofuser/index/late.idx"));
 	for (int i = 0; i < 50; i++)
 		live_through(1);
-	until_held("offiles/fd0/late");
-	assert_false(is_held("ofuser/index/late.idx"));
 	assert_int_equal(w.peer.naks, 0);
 	assert_false(sealing.over);
 	peer_sealed(&w.peer);

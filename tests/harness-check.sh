@@ -17,7 +17,14 @@ JOBS=${JOBS:-2}
 ONLY=${ONLY:-}
 
 out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
+export TMPDIR=$out
+# A test that fails leaves what it had mounted.
+end() {
+	local mount
+	for mount in $(cut -d' ' -f2 /proc/mounts | grep "^$out/"); do umount -l "$mount"; done
+	rm -rf "$out"
+}
+trap end EXIT
 wrong=0
 
 complain() { printf 'harness: %s\n' "$*"; wrong=$((wrong + 1)); }

@@ -60,7 +60,7 @@ silent_links() {
 
 watching_silent() {
 	[ "$ROOT" = yes ] || { skip "changes without events" "needs mounts"; return; }
-	# On a disk: in memory a store never moves a file's times.
+	# On a disk: in memory only the first store into a page moves a file's times.
 	OFFICE_ON=ext4 INDEX_POLL=1s PROFILE_KEYS='rescan = 3s' watching_world || { skip "changes without events" "no loop device"; return; }
 	silent_mapping small 9000
 	silent_mapping large 700000

@@ -53,7 +53,7 @@ UNIT    := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTLIB := $(call objs,$(wildcard tests/lib/*.c))
 GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
-.PHONY: all help demo test unit integration chaos lint analyze crash power watching hostile errors harness-check fuzz asan tsan bench bench-full benches install clean programs
+.PHONY: all help demo test unit integration chaos lint analyze crash errors power watching disk network hostile harness-check fuzz asan tsan bench bench-full benches install clean programs
 .SECONDARY:
 
 all: programs		## build the programs into build/bin

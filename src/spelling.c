@@ -164,14 +164,15 @@ collect_below(int root, struct spelling *names, const char *set, const char *set
 
 	if (!set_child || !live_child)
 		err = err_set(ERR_NOMEM, "names of the fixed directories");
-	else if (fsio_stat(root, live_child, &st) == 0) { /* else it vanished between list and look: absent */
+	else
+		err = fsio_stat(root, live_child, &st);
+	if (!err)
 		err = add(names, set_child, live_child, st.st_dev, required && !*rest);
-		if (!err)
-			err = collect(root, names, set_child, live_child, rest, required);
-	}
+	if (!err)
+		err = collect(root, names, set_child, live_child, rest, required);
 	free(set_child);
 	free(live_child);
-	return err;
+	return err == -ERR_GONE ? 0 : err; /* vanished between list and look: absent.  What cannot be looked at is not. */
 }
 
 static int
@@ -183,9 +184,11 @@ collect_any(int root, struct spelling *names, const char *set, const char *live,
 
 	if (err)
 		return err == -ERR_GONE ? 0 : err;
-	while (!err && (entry = readdir(list)))
+	while (!err && (errno = 0, entry = readdir(list)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && is_directory(list, entry))
 			err = collect_below(root, names, set, entry->d_name, live, entry->d_name, rest, required);
+	if (!err && errno)
+		err = err_sys("list %s", live);
 	closedir(list);
 	return err;
 }

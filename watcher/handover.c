@@ -28,7 +28,8 @@ struct client {
 
 struct handover {
 	struct event_base *base;
-	const char *path, *fingerprint;
+	char *path;
+	const char *fingerprint;
 	const struct handover_events *events;
 	void *arg;
 	int fd;
@@ -166,13 +167,15 @@ handover_new(struct event_base *base, const char *path, const char *fingerprint,
 	if (fd < 0)
 		return fd;
 	if (h) {
-		*h = (struct handover){.base = base, .path = path, .fingerprint = fingerprint, .events = events, .arg = arg, .fd = fd, .since = time(NULL)};
+		*h = (struct handover){.base = base, .path = strdup(path), .fingerprint = fingerprint, .events = events, .arg = arg, .fd = fd, .since = time(NULL)};
 		LIST_INIT(&h->clients);
 		h->incoming = event_new(base, fd, EV_READ | EV_PERSIST, on_incoming, h);
 	}
-	if (!h || !h->incoming || event_add(h->incoming, NULL) != 0) {
+	if (!h || !h->path || !h->incoming || event_add(h->incoming, NULL) != 0) {
 		if (h && h->incoming)
 			event_free(h->incoming);
+		if (h)
+			free(h->path);
 		free(h);
 		close(fd);
 		return err_set(ERR_NOMEM, "opening the watcher's socket");
@@ -203,5 +206,6 @@ handover_free(struct handover *h)
 	event_free(h->incoming);
 	close(h->fd);
 	unlink(h->path);
+	free(h->path);
 	free(h);
 }

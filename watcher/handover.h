@@ -27,7 +27,8 @@ struct handover_events {
 	void (*quit)(void *arg);
 };
 
-/* The caller holds the profile's lock, so whatever lies at `path` is left from a dead watcher.  Strings are borrowed. */
+/* The caller holds the profile's lock, so whatever lies at `path` is left from a dead watcher.  `path` is
+ * copied, the fingerprint borrowed. */
 int handover_new(struct event_base *base, const char *path, const char *fingerprint, const struct handover_events *events, void *arg,
     struct handover **ret_handover);
 void handover_poke(struct handover *h, uint64_t seq);

@@ -110,6 +110,7 @@ watcher_end TERM
 dump "$after" >"$W/rows"
 (cd "$PO" && find offiles -name 'last-*') >"$W/made"
 check "asked to end it first remembers what it saw" names_in_rows "$W/made"
+holds "and takes its socket away" ! -e "$SOCKET"
 watcher_start
 talk quit
 check "a client may ask it to end" proc gone "${PID[watcher]}" 20

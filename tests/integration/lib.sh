@@ -254,6 +254,7 @@ wait_line() {	# wait_line CONFIG PROFILE SECONDS EXPRESSION
 }
 wait_status() { wait_line "$W/collector.conf" po1 "$@"; }
 wait_server() { wait_line "$W/server.conf" po1 "$@"; }
+wait_log() { grep -qm1 -e "$2" < <(exec timeout 60 tail -n +1 -F "$W/$1.log" 2>/dev/null); }	# wait_log NAME PATTERN
 
 field() { tm --json status po1 2>/dev/null | q "$1"; }	# field NAME: of the collector's status now
 server_field() { tms --json status po1 2>/dev/null | q "$1"; }

@@ -151,12 +151,11 @@ expect 2 'not a rate' "bandwidth: a wrong rate" tm bandwidth po1 fast
 # --- reload --------------------------------------------------------------------------------------------------------------------
 PROFILE_KEYS="dbcopy = /nowhere/dbcopy" write_collector_conf collector
 kill -HUP "${PID[collector]}"
-until grep -q 'collector.reload' "$W/collector.log" || [ $((n = ${n:-0} + 1)) -gt 100 ]; do sleep 0.05; done
+check "SIGHUP: the configuration is read again" wait_log collector 'collector.reload'
 expect 2 '/nowhere/dbcopy' "SIGHUP: the new DBCOPY is in force" tm backup po1 --wait
 sed -i 's/^path .*/path = nonsense/' "$W/collector.conf"
 kill -HUP "${PID[collector]}"
-until grep -q 'old configuration stays' "$W/collector.log" || [ $((n = ${n:-0} + 1)) -gt 200 ]; do sleep 0.05; done
-check "SIGHUP: a wrong configuration changes nothing" grep -q 'old configuration stays' "$W/collector.log"
+check "SIGHUP: a wrong configuration changes nothing" wait_log collector 'old configuration stays'
 PROFILE_KEYS='' write_collector_conf collector
 chmod u+w "$STORE/po1/backups/weeknow/$SET/wphost.db"
 printf 'X' | dd of="$STORE/po1/backups/weeknow/$SET/wphost.db" bs=1 seek=9000 conv=notrunc status=none

@@ -141,7 +141,7 @@ check "another is made after it was deleted" backup
 server_stop
 dd if=/dev/urandom of="$STORE/po1/state/catalogue/data.mdb" bs=4096 count=2 conv=notrunc 2>/dev/null
 server_start
-check "catalogue damaged: it was made again from the ledger" grep -q 'made again from the ledger' "$W/server.log"
+check "catalogue damaged: it was made again from the ledger" wait_log server 'made again from the ledger'
 check "catalogue damaged: the older set is restored" restore po1 "$OLD" "$W/r"
 check "catalogue damaged: the blob that was deleted since is in it" cmp "$W/gone" "$W/r/offiles/$gone"
 rm -rf "$W/r"

@@ -184,7 +184,7 @@ sizes_that_wrap(struct store_txn *txn, void *arg)
 {
 	struct treemap_weight huge = {.bytes = INT64_MAX, .hash = {1, 1}};
 	struct treemap_sum sum;
-	char path[8];
+	char path[16];
 
 	(void)arg;
 	assert_int_equal(put(txn, "d/f", "v", 10), 0);

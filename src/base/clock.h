@@ -38,6 +38,17 @@ clock_steady_ms(void)
 	return clock_steady_ns() / 1000000;
 }
 
+/* For futimens and the like; moments before 1970 too, whose nanoseconds still count forwards. */
+static inline struct timespec
+clock_timespec(int64_t ns)
+{
+	int64_t rest = ns % 1000000000;
+
+	if (rest < 0)
+		rest += 1000000000;
+	return (struct timespec){.tv_sec = (ns - rest) / 1000000000, .tv_nsec = rest};
+}
+
 /* The name of this life of the kernel: another after every boot. */
 #define CLOCK_BOOT_ID 40
 int clock_boot_id(char ret_id[CLOCK_BOOT_ID]);

@@ -279,11 +279,7 @@ copier_copy(int from, int to, const struct block_key *key, const struct copier_l
 int
 copier_stamp(int to, const struct copier_result *result)
 {
-	const struct timespec times[2] = {
-	    {.tv_nsec = UTIME_OMIT},
-	    {.tv_sec = result->mtime_ns / 1000000000 - (result->mtime_ns % 1000000000 < 0),
-	     .tv_nsec = (result->mtime_ns % 1000000000 + 1000000000) % 1000000000},
-	};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, clock_timespec(result->mtime_ns)};
 
 	return futimens(to, times) == 0 ? 0 : err_sys("setting the time of the copy");
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/planted.h"
@@ -20,18 +21,6 @@
 #include "keeper/walk.h"
 
 #define SET_DEPTH 3 /* backups/weeknow/<set>: so many steps up to the profile's folder */
-
-static struct timespec
-timespec_of(int64_t ns)
-{
-	int64_t s = ns / 1000000000, rest = ns % 1000000000;
-
-	if (rest < 0) {
-		s--;
-		rest += 1000000000;
-	}
-	return (struct timespec){.tv_sec = s, .tv_nsec = rest};
-}
 
 /* ---- where ---- */
 
@@ -88,7 +77,7 @@ static bool
 link_previous(struct seal *s, const char *name, const struct entry *e)
 {
 	const struct spot *spot = &s->spot;
-	struct timespec mtime = timespec_of(e->mtime_ns);
+	struct timespec mtime = clock_timespec(e->mtime_ns);
 	struct stat st;
 
 	return spot->prev >= 0 && fstatat(spot->prev, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
@@ -100,7 +89,7 @@ link_previous(struct seal *s, const char *name, const struct entry *e)
 static int
 finish_file(int fd, const struct entry *e)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of(e->mtime_ns)};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, clock_timespec(e->mtime_ns)};
 
 	if (fchmod(fd, 0440) != 0 || futimens(fd, times) != 0)
 		return err_sys("mode and time of a file");

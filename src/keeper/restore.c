@@ -10,15 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/relpath.h"
-#include "keeper/copy.h"
 #include "keeper/manifest.h"
+#include "keeper/restore_files.h"
 #include "keeper/target.h"
 
 #define BATCH 256u
-#define SETID_BITS (S_ISUID | S_ISGID)
 
 /* A directory whose mode waits for the end. */
 struct late_dir {
@@ -30,7 +30,7 @@ struct restore {
 	struct vault *vault;
 	const struct set_row *set;
 	struct task *task;
-	struct copy *copy;
+	struct restore_files *files;
 	char *const *paths;
 	size_t n_paths;
 	bool *found;              /* per wanted path */
@@ -38,12 +38,9 @@ struct restore {
 	struct target target;
 	bool root;
 	uint64_t bytes, names;    /* of what is wanted */
-	uint64_t differences;
 	struct late_dir *dirs;
 	size_t n_dirs, cap_dirs;
 };
-
-#define FINDING(r, path, ...) ((r)->differences++, task_finding((r)->task, path, __VA_ARGS__))
 
 /* ---- what is wanted ---- */
 
@@ -192,85 +189,6 @@ check_space(struct restore *r)
 
 /* ---- making ---- */
 
-static struct timespec
-timespec_of(int64_t ns)
-{
-	int64_t s = ns / 1000000000, rest = ns % 1000000000;
-
-	if (rest < 0) {
-		s--;
-		rest += 1000000000;
-	}
-	return (struct timespec){.tv_sec = s, .tv_nsec = rest};
-}
-
-/* Without the owner a set-id bit would give its rights to whoever restores. */
-static mode_t
-mode_of(const struct restore *r, uint32_t mode)
-{
-	return (mode_t)(r->root ? mode : mode & ~(uint32_t)SETID_BITS);
-}
-
-/* The directory of `path`, opened; made when it has no row of its own. */
-static int
-open_parent(struct restore *r, const char *path)
-{
-	char *dir = strndup(path, relpath_dir_len(path));
-	int fd = !dir ? err_set(ERR_NOMEM, "out of memory for a path") : *dir ? fsio_make_dirs(r->target.fd, dir, false) : fsio_open_dir(r->target.fd, "");
-
-	free(dir);
-	return fd;
-}
-
-static int
-finish_file(struct restore *r, int fd, const struct entry *e)
-{
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of(e->mtime_ns)};
-
-	if (r->root && fchown(fd, e->uid, e->gid) != 0)
-		return err_sys("owner of a file");
-	if (fchmod(fd, mode_of(r, e->mode)) != 0 || futimens(fd, times) != 0)
-		return err_sys("mode and time of a file");
-	return 0;
-}
-
-static int
-copy_content(struct restore *r, const char *path, int from, int to, const struct entry *e, const uint8_t sha256[DIGEST_BYTES])
-{
-	struct copy_sums sums;
-	int err = copy_pass(r->copy, from, to, &sums);
-
-	if (err == -ERR_IO) {
-		FINDING(r, path, "cannot be read whole: %s", err_text());
-		err = 0;
-	} else if (!err && (sums.size != e->size || memcmp(sums.sha256, sha256, DIGEST_BYTES) != 0)) {
-		FINDING(r, path, "is not what was sealed, and was restored as it is");
-	}
-	return err ? err : finish_file(r, to, e);
-}
-
-static int
-make_file(struct restore *r, const char *path, int dir, const char *place, const struct entry *e, const uint8_t sha256[DIGEST_BYTES])
-{
-	int err, parent, to, from = fsio_open(dir, place, O_RDONLY | O_NONBLOCK, 0);
-
-	if (from == -ERR_GONE || from == -ERR_UNSAFE) {
-		FINDING(r, path, "is missing in the set");
-		return 0;
-	}
-	if (from < 0)
-		return from;
-	parent = open_parent(r, path);
-	to = parent < 0 ? parent : fsio_open(parent, relpath_name(path), O_WRONLY | O_CREAT | O_EXCL, 0600);
-	err = to < 0 ? to : copy_content(r, path, from, to, e, sha256);
-	if (to >= 0)
-		close(to);
-	if (parent >= 0)
-		close(parent);
-	close(from);
-	return err;
-}
-
 static int
 make_dir(struct restore *r, const char *path, const struct entry *e)
 {
@@ -299,8 +217,8 @@ make_dir(struct restore *r, const char *path, const struct entry *e)
 static int
 make_special(struct restore *r, const char *path, const struct entry *e)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, timespec_of(e->mtime_ns)};
-	int err = 0, parent = open_parent(r, path);
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, clock_timespec(e->mtime_ns)};
+	int err = 0, parent = restore_open_parent(r->target.fd, path);
 	const char *name = relpath_name(path);
 
 	if (parent < 0)
@@ -310,7 +228,7 @@ make_special(struct restore *r, const char *path, const struct entry *e)
 	if (!err && r->root && fchownat(parent, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) != 0)
 		err = err_sys("owner of %s", path);
 	/* The fifo was made a moment ago in a directory that is ours alone: there is no link to follow. */
-	if (!err && e->kind == ENTRY_FIFO && fchmodat(parent, name, mode_of(r, e->mode), 0) != 0)
+	if (!err && e->kind == ENTRY_FIFO && fchmodat(parent, name, restore_mode(r->root, e->mode), 0) != 0)
 		err = err_sys("mode of %s", path);
 	if (!err && utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) != 0)
 		err = err_sys("time of %s", path);
@@ -347,7 +265,7 @@ make_row(struct restore *r, const struct manifest_row *row)
 	if (row->area || !(dir ? takes_dir(r, row->path) : is_wanted(r, row->path)))
 		return 0;
 	if (e->kind == ENTRY_FILE)
-		return make_file(r, row->path, r->from, row->path, e, row->sha256);
+		return restore_files_add(r->files, row->path, r->from, row->path, e, row->sha256);
 	return make_other(r, row->path, e);
 }
 
@@ -365,7 +283,7 @@ make_blob(struct restore *r, const struct blob_row *row)
 	place = index_place((enum layout_type)r->set->layout, row->path, row->version);
 	if (!place)
 		return err_set(ERR_NOMEM, "out of memory for a path");
-	err = make_file(r, row->path, r->vault->dir, place, e, row->sha256);
+	err = restore_files_add(r->files, row->path, r->vault->dir, place, e, row->sha256);
 	free(place);
 	return err;
 }
@@ -391,7 +309,7 @@ finish_dirs(struct restore *r)
 			return fd;
 		if (r->root && fchown(fd, d->uid, d->gid) != 0)
 			err = err_sys("owner of %s", d->path);
-		if (!err && fchmod(fd, mode_of(r, d->mode)) != 0)
+		if (!err && fchmod(fd, restore_mode(r->root, d->mode)) != 0)
 			err = err_sys("mode of %s", d->path);
 		close(fd);
 	}
@@ -481,11 +399,11 @@ run(struct restore *r, const char *to)
 	int err = check_paths(r);
 
 	if (!err)
-		err = r->from < 0 ? r->from : copy_new(NULL, r->task, &r->copy);
-	if (!err)
-		err = open_target(r, to);
+		err = r->from < 0 ? r->from : open_target(r, to);
 	if (!err)
 		err = check_space(r);
+	if (!err)
+		err = restore_files_new(r->task, r->target.fd, r->root, &r->files);
 	if (err) {
 		target_unmake(&r->target);
 		return err;
@@ -495,14 +413,16 @@ run(struct restore *r, const char *to)
 	if (!err)
 		err = each_blob(r, make_blob);
 	if (!err)
+		err = restore_files_flush(r->files);
+	if (!err)
 		err = finish_dirs(r);
 	if (!err)
 		err = fsio_sync_fs(r->target.fd, "restore.sync");
 	if (!err)
 		err = check_found(r);
-	if (!err && r->differences)
+	if (!err && restore_files_differences(r->files))
 		err = err_set(ERR_DIFFERS, "%llu restored file(s) are not what was sealed; take those that were named from another set",
-		    (unsigned long long)r->differences);
+		    (unsigned long long)restore_files_differences(r->files));
 	return err;
 }
 
@@ -519,7 +439,7 @@ restore_set(struct vault *v, const struct set_row *set, const char *to, char *co
 		free(r.dirs[i].path);
 	free(r.dirs);
 	free(r.found);
-	copy_free(r.copy);
+	restore_files_free(r.files);
 	if (r.from >= 0)
 		close(r.from);
 	target_close(&r.target);

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/planted.h"
@@ -72,14 +73,8 @@ open_in(struct writer *w, const char *place, int flags, int *ret_dir)
 static void
 set_mtime(int fd, int64_t mtime_ns)
 {
-	int64_t s = mtime_ns / 1000000000, ns = mtime_ns % 1000000000;
-
-	if (ns < 0) {
-		ns += 1000000000;
-		s--;
-	}
 	/* For whoever looks into the folder; the truth is in the index. */
-	(void)futimens(fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, {.tv_sec = s, .tv_nsec = ns}});
+	(void)futimens(fd, (struct timespec[2]){{.tv_nsec = UTIME_OMIT}, clock_timespec(mtime_ns)});
 }
 
 /* The file is written: keeps what a small batch syncs one by one. */

@@ -102,7 +102,7 @@ take(void)
 static void
 post_remove(uint64_t op)
 {
-	char path[] = "offiles/fd0/a";
+	static char path[] = "offiles/fd0/a"; /* borrowed until it is packed */
 
 	post(&(struct wire_msg){.type = WIRE_REMOVE, .u.remove = {.op = op, .path = path}});
 }
@@ -110,7 +110,7 @@ post_remove(uint64_t op)
 static void
 post_begin(uint64_t op)
 {
-	char path[] = "offiles/fd0/b";
+	static char path[] = "offiles/fd0/b"; /* borrowed until it is packed */
 
 	post(&(struct wire_msg){.type = WIRE_BEGIN, .u.begin = {.op = op, .path = path, .size = 10}});
 }

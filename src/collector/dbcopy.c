@@ -32,6 +32,7 @@
 
 extern char **environ;
 
+#define NO_SPACE "local staging has no space left: no backup was made; free some space in the collector's state and run it again"
 #define OUTPUT_LINE_MAX 4096u
 #define GRACE_S 5
 #define REPORT_PIECE (256u * 1024u)
@@ -138,6 +139,12 @@ check_run(struct job *job)
 	} else if (dbcopy_proof_failed(&d->proof) == -ERR_INCOMPLETE) {
 		snprintf(d->text + used, sizeof d->text - used, "; %s", err_text());
 	}
+	/* The built-in one says so itself. */
+	if (d->err == -ERR_INCOMPLETE && !d->builtin && dbcopy_proof_no_space(&d->proof)) {
+		d->err = -ERR_NOSPACE;
+		used = strlen(d->text);
+		snprintf(d->text + used, sizeof d->text - used, "; " NO_SPACE);
+	}
 }
 
 static void
@@ -184,7 +191,7 @@ judge_exit(struct dbcopy *d)
 	if (WIFSIGNALED(d->status))
 		return err_set(ERR_INCOMPLETE, "DBCOPY was killed by signal %d", WTERMSIG(d->status));
 	if (d->builtin && WEXITSTATUS(d->status) == err_exit_status(-ERR_NOSPACE))
-		return err_set(ERR_NOSPACE, "local staging has no space left: no backup was made; free some space in the collector's state and run it again");
+		return err_set(ERR_NOSPACE, NO_SPACE);
 	if (WEXITSTATUS(d->status) != 0)
 		return err_set(ERR_INCOMPLETE, "DBCOPY ended with status %d; the job's log has its output", WEXITSTATUS(d->status));
 	return 0;

@@ -16,6 +16,7 @@
 #include "livetree.h"
 
 #define LOG_PATTERN "????gwbk.*"
+#define FULL_BYTES (1u << 20) /* of a disk with so little left no database is worth a try */
 
 static bool
 says_error(const char *line)
@@ -243,4 +244,17 @@ dbcopy_proof_end(struct dbcopy_proof *p)
 	if (err == 0 && p->marker && unlink(p->marker) != 0)
 		err = err_sys("removing %s", p->marker);
 	return err;
+}
+
+bool
+dbcopy_proof_no_space(const struct dbcopy_proof *p)
+{
+	uint64_t free_bytes = UINT64_MAX, total, inodes = UINT64_MAX;
+	int fd = open(p->staging, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	(void)fsio_space(fd, &free_bytes, &total, &inodes);
+	close(fd);
+	return free_bytes < FULL_BYTES || inodes == 0;
 }

@@ -30,4 +30,7 @@ int dbcopy_proof_failed(struct dbcopy_proof *p);
  * database arrived, removes names that vanished from the live tree.  -ERR_INCOMPLETE names what is wrong. */
 int dbcopy_proof_end(struct dbcopy_proof *p);
 
+/* True when the disk of staging is full, which may be why a run failed. */
+bool dbcopy_proof_no_space(const struct dbcopy_proof *p);
+
 #endif

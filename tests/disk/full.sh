@@ -89,7 +89,7 @@ full_churn() { "$GWSIM" churn "$PO" --fraction 8% --seed $full_round >/dev/null;
 
 # Until all is there, or the status says what is wrong: `sync --wait` says it, too, but only after five tries.
 full_flow() {	# full_flow END ROOM
-	local syncing line ear
+	local syncing line ear reason
 	full_shrink "$@"
 	full_edit
 	[ $((full_round % 6)) != 0 ] || { sync_wait 60; return; }
@@ -98,8 +98,10 @@ full_flow() {	# full_flow END ROOM
 	syncing=$!
 	while kill -0 $syncing 2>/dev/null; do
 		read -r -t 0.5 -u "$ear" line || continue
-		[[ $line =~ \"reason\":\"([^\"]*) && ${BASH_REMATCH[1]} =~ space|full ]] || continue
-		echo "status: ${BASH_REMATCH[1]}"
+		[[ $line =~ \"reason\":\"([^\"]*) ]] || continue
+		reason=${BASH_REMATCH[1]}
+		[[ $reason =~ space|full ]] || continue
+		echo "status: $reason"
 		kill $syncing
 		wait $syncing
 		exec {ear}<&-
@@ -138,7 +140,7 @@ full_dbcopy() {
 	rm -f "$W/strike"
 	wall() { echo copying >"$W/copying"; read -r _ <"$W/go"; }
 	[ "\$moment" != before ] || wall
-	"$BIN/tidemark-dbcopy" "\$@"
+	"$TESTS/tools/fake_dbcopy.sh" good "\$@"
 	status=\$?
 	[ "\$moment" != after ] || wall
 	exit \$status

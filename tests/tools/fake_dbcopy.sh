@@ -11,7 +11,7 @@ while [ "${1#-}" != "$1" ]; do
 	case $1 in -t|-i) shift 2 ;; *) shift ;; esac
 done
 src=$1 dst=$2
-log=$dst/$(date +%m%d)gwbk.001
+log=$dst/$(date +%m%d)gwbk.001 failed=0
 echo "$dst copies $src" >"$log"
 
 copy() {	# copy FILES... into a folder below DST
@@ -21,7 +21,12 @@ copy() {	# copy FILES... into a folder below DST
 	for file in "$@"; do
 		[ -f "$file" ] || continue
 		case $variant:${file##*/} in skips-database:msg1.db) continue ;; esac
-		cp -pu "$file" "$dst/$folder/" && echo "copied ${file##*/}" >>"$log"
+		if cp -pu "$file" "$dst/$folder/"; then
+			echo "copied ${file##*/}" >>"$log"
+		else
+			failed=1	# and cp has said why
+			continue
+		fi
 		case $variant:${file##*/} in empties-database:msg1.db) : >"$dst/$folder/msg1.db"; touch -r "$file" "$dst/$folder/msg1.db" ;; esac
 	done
 }
@@ -47,4 +52,4 @@ brief-blob-*)
 exit1) echo "the disk is on fire"; exit 1 ;;
 logs-error) echo "Error [C04F] while reading ngwguard.db" >>"$log" ;;
 esac
-exit 0
+exit $failed

@@ -136,7 +136,7 @@ barrier_stale(struct replicator *r, const struct work *w)
 
 	TAILQ_FOREACH(b, &r->barriers, link)
 		if (b->state == BARRIER_SETTLE && w->since && w->since <= b->upto && !b->stale++)
-			snprintf(b->text, sizeof b->text, "%.150s: %.90s", w->path, w->text);
+			flow_words(w, b->text, sizeof b->text);
 }
 
 /* 0 all done, 1 wait, -ERR_INCOMPLETE: it will not come to an end soon. */
@@ -145,6 +145,7 @@ check_works(struct replicator *r, struct barrier *b)
 {
 	uint32_t stale = b->stale;
 	const struct work *w;
+	char text[256];
 
 	TAILQ_FOREACH(w, &r->works, all) {
 		if (!w->since || w->since > b->upto)
@@ -157,10 +158,9 @@ check_works(struct replicator *r, struct barrier *b)
 			return 1;
 		/* Not this file's trouble: a disk is full, and no set can be whole. */
 		if (w->err == -ERR_NOSPACE || w->err == ERR_NOSPACE)
-			return err_set(ERR_NOSPACE, "%s has no space left: %.150s waits (%.90s)",
-			    r->status.server_full ? "the server" : "the collector", w->path, w->text);
+			return err_set(ERR_NOSPACE, "%s", flow_words(w, text, sizeof text));
 		if (!stale++ && !b->text[0])
-			snprintf(b->text, sizeof b->text, "%.150s: %.90s", w->path, w->text);
+			flow_words(w, b->text, sizeof b->text);
 	}
 	b->stale = stale;
 	return 0;

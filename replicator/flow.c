@@ -265,6 +265,17 @@ note_trouble(struct replicator *r, struct work *w, int64_t delay_ms)
 	settle_add(r->settle, n);
 }
 
+const char *
+flow_words(const struct work *w, char *text, size_t len)
+{
+	if (w->err == -ERR_NOSPACE || w->err == ERR_NOSPACE)
+		snprintf(text, len, "%s has no space left: %.100s waits (%.80s); free some space there",
+		    w->replicator->status.server_full ? "the server" : "the collector", w->path, w->text);
+	else
+		snprintf(text, len, "%.150s: %.90s", w->path, w->text);
+	return text;
+}
+
 /* A snapshot has no rows: a file of it that cannot be sent fails it. */
 static void
 fail_snapshot(struct replicator *r, struct work *w)
@@ -273,7 +284,7 @@ fail_snapshot(struct replicator *r, struct work *w)
 
 	if (!sn->err) {
 		sn->err = w->err;
-		snprintf(sn->text, sizeof sn->text, "%.80s: %.160s", w->path, w->text);
+		flow_words(w, sn->text, sizeof sn->text);
 	}
 	if (w->sweep)
 		sweep_settled(r, w, false);

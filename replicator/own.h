@@ -240,6 +240,7 @@ void flow_dropped(struct work *w, void *arg);
 void flow_send(struct replicator *r, struct work **works, size_t n); /* messages of their verdicts, in one frame */
 void flow_finish(struct replicator *r, struct work *w);
 void flow_retry(struct replicator *r, struct work *w, int err, const char *text);
+const char *flow_words(const struct work *w, char *text, size_t len); /* why it waits, in 256 bytes at most; `text` */
 void flow_requeue(struct replicator *r, struct work *w); /* from the start, at once */
 void flow_end(struct replicator *r, struct work *w);     /* no longer wanted: frees */
 void flow_release_held(struct replicator *r);

@@ -73,6 +73,13 @@ origin_near_forget(struct origin_near *near)
 	*near = (struct origin_near){0};
 }
 
+/* A fixed directory lies under a spelling of its own, which the tree knows and the name does not tell. */
+static bool
+is_spelt_anyhow(const struct origin *o, const char *path)
+{
+	return o->tree && layout_fixed_len(o->type, path) == strlen(path);
+}
+
 /* Makes the path's directory the near one. */
 static int
 go_near(struct origin_near *near, const struct origin *o, const char *path)
@@ -99,8 +106,11 @@ go_near(struct origin_near *near, const struct origin *o, const char *path)
 int
 origin_near_stat(struct origin_near *near, const struct origin *o, const char *path, struct stat *ret_st)
 {
-	int err = go_near(near, o, path);
+	int err;
 
+	if (is_spelt_anyhow(o, path))
+		return origin_stat(o, path, ret_st);
+	err = go_near(near, o, path);
 	if (err == 0 && fstatat(near->fd, relpath_name(path), ret_st, AT_SYMLINK_NOFOLLOW) != 0)
 		err = err_sys("looking at a file");
 	return err;
@@ -109,8 +119,11 @@ origin_near_stat(struct origin_near *near, const struct origin *o, const char *p
 int
 origin_near_open(struct origin_near *near, const struct origin *o, const char *path, int flags)
 {
-	int err = go_near(near, o, path), fd;
+	int err, fd;
 
+	if (is_spelt_anyhow(o, path))
+		return origin_open(o, path, flags);
+	err = go_near(near, o, path);
 	if (err)
 		return err;
 	fd = openat(near->fd, relpath_name(path), flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

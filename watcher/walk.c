@@ -57,7 +57,8 @@ add_watch(struct walk *w, const char *dir, enum layout_watch interest)
 		path = relpath_join(livetree_root(w->tree), live);
 	if (live && !*live) {
 		free(path);
-		path = strdup(livetree_root(w->tree));
+		/* The root's own path may be a link, which the source does not follow at a path's end. */
+		path = relpath_join(livetree_root(w->tree), ".");
 	}
 	watch = path ? w->source->add(w->source, path, interest) : err_set(ERR_NOMEM, "walking the tree");
 	free(path);
@@ -133,8 +134,10 @@ visit(struct walk *w, const char *dir)
 	if (PLANTED(listing_before_watch) && (err = list(w, dir)) != 0)
 		return err;
 	watch = add_watch(w, dir, interest);
-	if (watch == -ERR_GONE || watch == -ERR_NOMEM)
-		return watch == -ERR_NOMEM ? watch : 0;
+	if (watch == -ERR_NOMEM || (watch == -ERR_GONE && !*dir))
+		return watch;
+	if (watch == -ERR_GONE)
+		return 0;
 	err = watch >= 0 ? w->events->watched(watch, dir, w->arg) : w->events->unwatched(dir, watch, w->arg);
 	/* An unwatched directory is listed all the same: what lies below may be watchable. */
 	return err || PLANTED(listing_before_watch) ? err : list(w, dir);

@@ -23,7 +23,7 @@ struct walk_events {
 };
 
 /* Walks `dir` ("" = the root) without recursion.  A directory that vanished meanwhile is no error: its parent's events tell.
- * -ERR_NOMEM, or what a callback returned. */
+ * -ERR_NOMEM; -ERR_GONE: the root itself vanished; or what a callback returned. */
 int walk_tree(struct livetree *tree, struct source *source, const char *dir, const struct walk_events *events, void *arg);
 
 #endif

@@ -143,6 +143,8 @@ walk_all(struct watcher *w)
 	w->figures.root_gone = false;
 	forget_tree(w, "");
 	err = walk_tree(w->tree, w->source, "", &walk_events, w);
+	if (err == -ERR_GONE)
+		return lose_root(w);
 	return err ? err : rescan(w, "");
 }
 
@@ -197,10 +199,11 @@ on_itself(struct watcher *w, const struct source_event *event, const char *dir)
 		return 0;
 	case SOURCE_UNMOUNTED:
 		return PLANTED(unmount_ignored) ? 0 : lose_root(w);
+	case SOURCE_ATTRIBUTES:
 	case SOURCE_DIR_GONE:
 		if (!*dir)
-			return lose_root(w);
-		/* The parent's event says the same, unless nobody watches the parent. */
+			return event->what == SOURCE_DIR_GONE ? lose_root(w) : 0;
+		/* The parent's event says the same, unless nobody watches the parent, or for its names only. */
 		copy = strdup(dir);
 		err = copy ? rescan(w, copy) : err_set(ERR_NOMEM, "reading events");
 		free(copy);

@@ -58,7 +58,7 @@ GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 
 all: programs		## build the programs into build/bin
 	@mkdir -p build/bin
-	@for p in $(MAINS) gwsim; do cmp -s $(B)/bin/$$p build/bin/$$p || install -m 755 $(B)/bin/$$p build/bin/$$p; done
+	@[ $(FLAVOUR) != release ] || for p in $(MAINS) gwsim; do cmp -s $(B)/bin/$$p build/bin/$$p || install -m 755 $(B)/bin/$$p build/bin/$$p; done
 programs: $(MAINS:%=$(B)/bin/%) $(B)/bin/gwsim tools
 
 help:			## this text
@@ -74,9 +74,9 @@ integration:		## the tests of the real programs
 	@tests/run.sh integration
 chaos:			## random edits and deaths: longer, and not all of it green yet (ARCHITECTURE.md, section 8)
 	@./install-deps.sh test && $(MAKE) -s all && tests/run.sh chaos
-lint:			## layers, libraries known to one file, shell scripts
+lint:			## layers, and libraries known to one file
 	@tests/lint/layers.sh
-analyze:		## clang-tidy and cppcheck at zero findings
+analyze:		## clang-tidy, cppcheck and shellcheck at zero findings
 	@./install-deps.sh analyze && tests/lint/analyze.sh
 crash:			## every program killed at every call that changes something, and again on its way back; STRIDE=5 SEED=7: a fifth of them
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/crash.sh

@@ -27,17 +27,17 @@ part() { case $1 in *"${ONLY:-}"*) ;; *) return 1 ;; esac; }
 
 # They wait more than they work: all at once.
 halfopen() {
-	local state logs=() pids=()
-	logs=$(mktemp -d "${TMPDIR:-/tmp}/tm.XXXXXX") && WORLDS+=("$logs")
+	local state taps pids=()
+	taps=$(mktemp -d "${TMPDIR:-/tmp}/tm.XXXXXX") && WORLDS+=("$taps")
 	for state in $STATES; do
-		bash "$TESTS/network/halfopen.sh" "$state" >"$logs/$state.tap" 2>&1 &
+		bash "$TESTS/network/halfopen.sh" "$state" >"$taps/$state.tap" 2>&1 &
 		pids+=($!)
 	done
 	wait "${pids[@]}"
 	for state in $STATES; do
 		cases=$((cases + 1))
-		grep -E '^(ok|not ok|#  )' "$logs/$state.tap"
-		grep -q '^1\.\.' "$logs/$state.tap" && ! grep -q '^not ok' "$logs/$state.tap" || violations=$((violations + 1))
+		grep -E '^(ok|not ok|#  )' "$taps/$state.tap"
+		grep -q '^1\.\.' "$taps/$state.tap" && ! grep -q '^not ok' "$taps/$state.tap" || violations=$((violations + 1))
 	done
 }
 

@@ -49,10 +49,10 @@ int
 restore_files_new(struct task *task, int target, bool root, struct restore_files **ret_files)
 {
 	struct restore_files *f = calloc(1, sizeof *f);
-	int err = f ? 0 : err_set(ERR_NOMEM, "out of memory for a restore");
+	int err = 0;
 
-	if (err)
-		return err;
+	if (!f)
+		return err_set(ERR_NOMEM, "out of memory for a restore");
 	*f = (struct restore_files){.task = task, .target = target, .root = root};
 	for (unsigned hands = crew_size(); !err && f->hands < hands; f->hands++)
 		err = copy_new(NULL, task, &f->hand[f->hands].copy);

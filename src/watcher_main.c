@@ -29,13 +29,16 @@
 #include "watcher/watcher.h"
 
 #define EVENTS_A_TURN 65536u
+#define REPLACE_TRIES 200u
 
 static const struct timeval poll_every = {60, 0}, young_every = {0, 250000}, retry_every = {5, 0};
+static const struct timespec replace_every = {0, 100000000};
 
 struct program {
 	const char *profile;
 	const struct profile_config *config;
 	const char *run_dir;
+	bool replace;
 	char *fingerprint;
 	struct event_base *base;
 	struct daemon *daemon;
@@ -234,6 +237,31 @@ static const struct handover_events handover_events = {.figures = on_figures, .q
 
 /* ---- the start ---- */
 
+static char *
+socket_path(const struct program *p, char *path, size_t size)
+{
+	snprintf(path, size, "%s/watcher-%s.sock", p->run_dir, p->profile);
+	return path;
+}
+
+/*
+ * A service manager's watcher takes over from the one that a collector had started meanwhile.  That one ends when all it saw is in the
+ * journal, and its lock goes with its process, of which no descriptor of ours tells.
+ */
+static int
+take_lock(struct program *p, int dir)
+{
+	int lock = fsio_lock(dir, "watcher.lock");
+	char path[4096];
+
+	for (unsigned tries = 0; lock == -ERR_BUSY && p->replace && tries < REPLACE_TRIES; tries++) {
+		handover_ask_quit(socket_path(p, path, sizeof path));
+		nanosleep(&replace_every, NULL);
+		lock = fsio_lock(dir, "watcher.lock");
+	}
+	return lock;
+}
+
 /* The profile's folder, locked; the lock lives as long as we do. */
 static int
 open_state(struct program *p, const char *dir)
@@ -242,7 +270,7 @@ open_state(struct program *p, const char *dir)
 
 	if (fd < 0)
 		return fd;
-	lock = fsio_lock(fd, "watcher.lock");
+	lock = take_lock(p, fd);
 	if (lock < 0) {
 		close(fd);
 		return err_prefix(lock, "profile %s has a watcher already", p->profile);
@@ -263,8 +291,7 @@ open_handover(struct program *p)
 
 	if (p->handover)
 		return 0;
-	snprintf(path, sizeof path, "%s/watcher-%s.sock", p->run_dir, p->profile);
-	return handover_new(p->base, path, p->fingerprint, &handover_events, p, &p->handover);
+	return handover_new(p->base, socket_path(p, path, sizeof path), p->fingerprint, &handover_events, p, &p->handover);
 }
 
 /* A post office may be mounted after us: wait for it, seeing SIGTERM meanwhile, and a collector that wants another path: it
@@ -392,6 +419,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	p.profile = arguments.profile;
+	p.replace = arguments.replace;
 	p.config = collector_config_profile(conf, p.profile);
 	if (!p.config) {
 		fprintf(stderr, "tidemark-watcher: %s has no profile \"%s\"\n", arguments.config, p.profile);

@@ -133,17 +133,39 @@ on_incoming(evutil_socket_t listener, short what, void *arg)
 }
 
 static int
-listen_at(const char *path)
+make_socket(const char *path, struct sockaddr_un *ret_address)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd;
 
-	if (strlen(path) >= sizeof address.sun_path)
-		return err_set(ERR_CONFIG, "run-dir: the socket's path %s is longer than %zu bytes", path, sizeof address.sun_path - 1);
-	strcpy(address.sun_path, path);
+	*ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof ret_address->sun_path)
+		return err_set(ERR_CONFIG, "run-dir: the socket's path %s is longer than %zu bytes", path, sizeof ret_address->sun_path - 1);
+	strcpy(ret_address->sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd < 0 ? err_sys("making the watcher's socket") : fd;
+}
+
+void
+handover_ask_quit(const char *path)
+{
+	struct sockaddr_un address;
+	int fd = make_socket(path, &address);
+
 	if (fd < 0)
-		return err_sys("making the watcher's socket");
+		return;
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+		(void)!send(fd, "quit\n", 5, MSG_NOSIGNAL);
+	close(fd);
+}
+
+static int
+listen_at(const char *path)
+{
+	struct sockaddr_un address;
+	int fd = make_socket(path, &address);
+
+	if (fd < 0)
+		return fd;
 	unlink(path);
 	mode_t mask = umask(0177);
 	int bound = bind(fd, (struct sockaddr *)&address, sizeof address);

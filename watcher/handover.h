@@ -34,4 +34,7 @@ int handover_new(struct event_base *base, const char *path, const char *fingerpr
 void handover_poke(struct handover *h, uint64_t seq);
 void handover_free(struct handover *h); /* removes the socket */
 
+/* Sends `quit` to the watcher that listens at `path`, if one does; does not wait for it. */
+void handover_ask_quit(const char *path);
+
 #endif

@@ -40,7 +40,7 @@ print_usage(FILE *out, const char *program, const char *purpose, const char *def
 	fprintf(out, "%s - %s\n\nusage: %s --config FILE%s%s\n  --config FILE   configuration (%s)\n", program, purpose, program,
 	    wants->profile ? " --profile NAME" : "", wants->fd >= 0 ? " --fd N" : "", default_config);
 	if (wants->profile)
-		fputs("  --profile NAME  the profile to watch\n", out);
+		fputs("  --profile NAME  the profile to watch\n  --replace       another watcher of this profile is asked to end\n", out);
 	if (wants->fd >= 0)
 		fputs("  --fd N          where orders come from\n", out);
 	fputs("  --version, --help\nRuns in the foreground and logs to standard error; SIGTERM ends it, SIGHUP reloads the configuration.\n", out);
@@ -51,7 +51,7 @@ daemon_arguments(int argc, char **argv, const char *program, const char *purpose
     struct daemon_arguments *ret_arguments)
 {
 	static const struct option options[] = {
-	    {"config", required_argument, NULL, 'c'}, {"profile", required_argument, NULL, 'p'}, {"fd", required_argument, NULL, 'f'},
+	    {"config", required_argument, NULL, 'c'}, {"profile", required_argument, NULL, 'p'}, {"fd", required_argument, NULL, 'f'}, {"replace", no_argument, NULL, 'r'},
 	    {"debug", no_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0},
 	};
 	struct daemon_arguments wants = *ret_arguments, got = {.config = default_config, .fd = -1};
@@ -66,6 +66,12 @@ daemon_arguments(int argc, char **argv, const char *program, const char *purpose
 		case 'p':
 			if (wants.profile) {
 				got.profile = optarg;
+				continue;
+			}
+			break;
+		case 'r':
+			if (wants.profile) {
+				got.replace = true;
 				continue;
 			}
 			break;

@@ -18,6 +18,7 @@ struct daemon_arguments {
 	const char *config;  /* --config FILE, or the default */
 	const char *profile; /* --profile NAME where the program has it, else NULL */
 	int fd;              /* --fd N where the program has it, else -1 */
+	bool replace;        /* --replace, which a program with a profile has */
 };
 
 /* Parses `--config FILE`, `--debug`, `--help`, `--version`, and what `*ret_arguments` asks for beforehand: a non-NULL profile `--profile

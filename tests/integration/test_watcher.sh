@@ -37,6 +37,13 @@ ok "the watcher starts"
 barrier
 same "its first row is a rescan of everything" "RESCAN ." "$(cut -d' ' -f2,4 "$W/rows" | head -n 1)"
 expect 11 'has a watcher already' "a second watcher is refused" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po1
+old=${PID[watcher]}
+"$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po1 --replace >"$W/replacing.log" 2>&1 &
+PID[watcher]=$! STARTED+=($!)
+check "one that shall replace it takes its place" wait_log replacing watcher.ready
+check "and the former has ended by itself" proc gone "$old" 20
+forget_started "$old"
+same "the profile's watcher is the new one" "${PID[watcher]}" "$(watcher_pid)"
 expect 10 'no profile' "an unknown profile is named" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po9
 
 after=$(head_seq)

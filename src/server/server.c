@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/conf.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
@@ -256,6 +257,19 @@ open_store(struct server *s)
 	return err;
 }
 
+/* What every token carries the beginning of, for whoever wants to compare. */
+static void
+tell_authority(const struct server *s)
+{
+	uint8_t pin[IDENTITY_PIN_BYTES];
+	char hex[DIGEST_HEX];
+
+	if (identity_authority_pin(s->identity, pin) != 0)
+		return;
+	digest_hex(pin, hex);
+	log_info("server.authority", "sha256=%s", hex);
+}
+
 static int
 open_lanes(struct server *s)
 {
@@ -314,6 +328,7 @@ server_new(struct event_base *base, struct conf *conf, const char *file, struct 
 		server_free(s);
 		return err;
 	}
+	tell_authority(s);
 	log_info("server.new", "listen=%s profiles=%zu", s->listen, s->n_seats);
 	*ret_server = s;
 	return 0;

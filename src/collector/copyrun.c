@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -137,7 +138,7 @@ report(struct run *r, const char *path, const struct copier_result *result)
 	struct pack_out o = {0};
 
 	dbcopy_report_pack(&o, &file);
-	/* The collector may be gone; the copy is worth finishing all the same. */
+	/* The collector compares what it was not told of. */
 	if (o.failed || write_all(r->options->report_fd, o.data, o.len) != 0)
 		r->report_broken = true;
 	pack_out_fini(&o);
@@ -304,6 +305,32 @@ read_key(int fd, struct block_key *key)
 	return 0;
 }
 
+/*
+ * When the collector is gone, the next one starts a copy of its own: two of them in one destination could leave a database of pages of
+ * both.  What is half copied lacks its source's time and is copied again.
+ */
+static void *
+end_with_collector(void *arg)
+{
+	struct pollfd channel = {.fd = (int)(intptr_t)arg, .events = POLLRDHUP};
+
+	while (poll(&channel, 1, -1) < 0 && errno == EINTR)
+		;
+	_exit(1);
+}
+
+/* From here on all reading from the channel is over. */
+static int
+follow_collector(int fd)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, end_with_collector, (void *)(intptr_t)fd) != 0)
+		return err_set(ERR_LIMIT, "no thread to watch the collector");
+	pthread_detach(thread);
+	return 0;
+}
+
 static int
 finish(struct run *r)
 {
@@ -339,7 +366,7 @@ copyrun(const struct copyrun_options *options)
 	if ((err = confine(CONFINE_NO_SOCKET | CONFINE_NO_PROGRAM, &options->destination, 1)) != 0)
 		goto out;
 	if (options->report_fd >= 0) {
-		if ((err = read_key(options->report_fd, &key)) != 0)
+		if ((err = read_key(options->report_fd, &key)) != 0 || (err = follow_collector(options->report_fd)) != 0)
 			goto out;
 		r.key = &key;
 	}

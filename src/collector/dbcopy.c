@@ -6,35 +6,39 @@
  * (lane): exit status, log, list of files; prune names that vanished from the live tree.  Failure modes: cannot be started,
  * time limit, non-zero exit, an error in its log, a live database that is missing, empty or older than it was at T0.
  * On stop the child's whole process group gets TERM, five seconds later KILL.
+ *
+ * The end is the child's, not that of its output, which something that it started may hold open for ever: two seconds after the child no
+ * more output is waited for.  What is left in the child's session by then is ended before anything is believed: it could still write.
  */
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <dirent.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/log.h"
 #include "base/workpool.h"
+#include "collector/copychild.h"
 #include "collector/dbcopy.h"
 #include "collector/dbcopy_proof.h"
+#include "collector/procsession.h"
+#include "collector/shadow.h"
 #include "collector/shellwords.h"
+#include "collector/staginglock.h"
 #include "livetree.h"
-
-extern char **environ;
 
 #define NO_SPACE "local staging has no space left: no backup was made; free some space in the collector's state and run it again"
 #define OUTPUT_LINE_MAX 4096u
-#define GRACE_S 5
+#define GRACE_S 5   /* from TERM to KILL */
+#define LINGER_S 2  /* from the child's end to that of its output */
 #define REPORT_PIECE (256u * 1024u)
 
 enum step { STEP_LISTING, STEP_COPYING, STEP_CHECKING, STEP_OVER };
@@ -49,7 +53,7 @@ struct dbcopy {
 
 	enum step step;
 	struct job job;             /* listing, then checking */
-	bool job_runs;
+	bool job_runs, prove;       /* prove: the job is to look at what the child did, too */
 	struct dbcopy_proof proof;  /* belongs to the lane while a job runs */
 	char *marker;
 	struct dbcopy_figures figures;
@@ -125,10 +129,25 @@ over(struct dbcopy *d)
 
 /* ---- the proof (lane) ---- */
 
+/* What the child left running in its session could still write into staging. */
 static void
-check_run(struct job *job)
+end_session(struct dbcopy *d)
 {
-	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
+	size_t ended = 0;
+	int err = procsession_end(d->pid, &ended);
+
+	if (err) {
+		(void)err_prefix(err, "what DBCOPY started still runs and may write into local staging");
+		keep_error(d, err);
+	} else if (ended) {
+		log_warn("dbcopy.left", "DBCOPY ended and left %zu processes running; they were ended", ended);
+		dprintf(d->log_fd, "tidemark: DBCOPY ended and left %zu processes running; they were ended\n", ended);
+	}
+}
+
+static void
+prove(struct dbcopy *d)
+{
 	size_t used = strlen(d->text);
 
 	if (d->err == 0) {
@@ -145,6 +164,17 @@ check_run(struct job *job)
 		used = strlen(d->text);
 		snprintf(d->text + used, sizeof d->text - used, "; " NO_SPACE);
 	}
+}
+
+static void
+check_run(struct job *job)
+{
+	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
+
+	if (d->pid > 0)
+		end_session(d);
+	if (d->prove)
+		prove(d);
 }
 
 static void
@@ -167,6 +197,8 @@ signal_group(struct dbcopy *d, int signal_number)
 		kill(-d->pid, signal_number);
 }
 
+static void maybe_check(struct dbcopy *d);
+
 static void
 on_limit(evutil_socket_t fd, short what, void *arg)
 {
@@ -174,7 +206,14 @@ on_limit(evutil_socket_t fd, short what, void *arg)
 	struct timeval grace = {GRACE_S, 0};
 
 	(void)fd, (void)what;
-	if (!d->timed_out && !d->stopped) {
+	if (d->reaped) {
+		if (d->step != STEP_COPYING)
+			return;
+		log_info("dbcopy.lingers", "DBCOPY ended, but something that it started still holds its output: no more of that is waited for");
+		close_event(&d->output, &d->output_fd);
+		close_event(&d->report, &d->report_fd);
+		maybe_check(d);
+	} else if (!d->timed_out && !d->stopped) {
 		d->timed_out = true;
 		signal_group(d, SIGTERM);
 		evtimer_add(d->limit, &grace);
@@ -205,12 +244,9 @@ maybe_check(struct dbcopy *d)
 
 	if (d->step != STEP_COPYING || !d->reaped || d->output_fd >= 0 || d->report_fd >= 0)
 		return;
-	if (!d->stopped && (err = judge_exit(d)) != 0)
+	d->prove = !d->stopped;
+	if (d->prove && (err = judge_exit(d)) != 0)
 		keep_error(d, err);
-	if (d->stopped) {
-		over(d);
-		return;
-	}
 	d->step = STEP_CHECKING;
 	d->job = (struct job){.run = check_run, .done = check_done};
 	d->job_runs = true;
@@ -221,10 +257,12 @@ static void
 on_child(evutil_socket_t fd, short what, void *arg)
 {
 	struct dbcopy *d = arg;
+	struct timeval linger = {LINGER_S, 0};
 
 	(void)fd, (void)what;
-	if (!d->reaped && waitpid(d->pid, &d->status, WNOHANG) == d->pid) {
+	if (!d->reaped && d->pid > 0 && waitpid(d->pid, &d->status, WNOHANG) == d->pid) {
 		d->reaped = true;
+		evtimer_add(d->limit, &linger);
 		maybe_check(d);
 	}
 }
@@ -317,92 +355,6 @@ on_report(evutil_socket_t fd, short what, void *arg)
 
 /* ---- starting it ---- */
 
-/* A folder that looks like the post office but for its blobs: links to what DBCOPY is to copy, and an empty offiles. */
-static int
-make_shadow(struct dbcopy *d)
-{
-	const char *root = livetree_root(d->setup.tree);
-	int live = -1, shadow = -1, err = 0;
-	struct dirent *entry;
-	DIR *dir = NULL;
-
-	if (mkdir(d->shadow, 0700) != 0 && errno != EEXIST)
-		return err_sys("making the shadow folder %s", d->shadow);
-	shadow = open(d->shadow, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	live = livetree_open_dir(d->setup.tree, "");
-	dir = live < 0 ? NULL : fdopendir(live);
-	if (shadow < 0 || !dir) {
-		err = err_sys("making the shadow folder %s", d->shadow);
-		if (!dir && live >= 0)
-			close(live);
-	}
-	for (entry = NULL; err == 0 && (entry = readdir(dir));) {
-		enum layout_type type = livetree_type(d->setup.tree);
-		const struct layout_row *row = layout_of(type, entry->d_name, entry->d_type == DT_DIR);
-		char target[PATH_MAX];
-
-		if (*entry->d_name == '.' || (row && row->class == LAYOUT_SNAPSHOT) == false)
-			continue;
-		if ((size_t)snprintf(target, sizeof target, "%s/%s", root, entry->d_name) >= sizeof target)
-			err = err_set(ERR_LIMIT, "the path of %s is too long for an external DBCOPY", entry->d_name);
-		else if ((unlinkat(shadow, entry->d_name, 0) != 0 && errno != ENOENT) || symlinkat(target, shadow, entry->d_name) != 0)
-			err = err_sys("linking %s into the shadow folder", entry->d_name);
-	}
-	if (err == 0 && livetree_type(d->setup.tree) == LAYOUT_POST_OFFICE && mkdirat(shadow, "offiles", 0500) != 0 && errno != EEXIST)
-		err = err_sys("making the empty offiles of the shadow folder");
-	if (dir)
-		closedir(dir);
-	if (shadow >= 0)
-		close(shadow);
-	return err;
-}
-
-/* The path of a program that lies beside ours. */
-static int
-sibling(const char *name, char *out, size_t size)
-{
-	ssize_t n = readlink("/proc/self/exe", out, size - 1);
-
-	if (n < 0)
-		return err_sys("finding our own program");
-	out[n] = '\0';
-	char *slash = strrchr(out, '/');
-	if (!slash || (size_t)(slash + 1 - out) + strlen(name) >= size)
-		return err_set(ERR_LIMIT, "the path of our own program is too long");
-	strcpy(slash + 1, name);
-	return 0;
-}
-
-static int
-spawn(struct dbcopy *d, char **words, int output, int report)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t all, none;
-	int err;
-
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, output, 1);
-	posix_spawn_file_actions_adddup2(&actions, output, 2);
-	if (report >= 0)
-		posix_spawn_file_actions_adddup2(&actions, report, 3);
-	sigfillset(&all);
-	sigemptyset(&none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	errno = posix_spawn(&d->pid, words[0], &actions, &attributes, words, environ);
-	err = errno ? err_sys("starting DBCOPY %s", words[0]) : 0;
-	if (err)
-		d->pid = 0;
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	return err;
-}
-
 static int
 start_builtin(struct dbcopy *d, int output)
 {
@@ -410,12 +362,12 @@ start_builtin(struct dbcopy *d, int output)
 	int pair[2], err;
 	char *words[] = {program, (char[]){"--report"}, (char[]){"3"}, root, d->staging, NULL};
 
-	if ((err = sibling("tidemark-dbcopy", program, sizeof program)) != 0)
+	if ((err = copychild_sibling("tidemark-dbcopy", program, sizeof program)) != 0)
 		return err;
 	snprintf(root, sizeof root, "%s", livetree_root(d->setup.tree));
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		return err_sys("making tidemark-dbcopy's report channel");
-	err = spawn(d, words, output, pair[1]);
+	err = copychild_start(words, output, pair[1], d->setup.lock, &d->pid);
 	close(pair[1]);
 	if (err == 0 && write(pair[0], d->key, sizeof d->key) != (ssize_t)sizeof d->key)
 		err = err_sys("giving tidemark-dbcopy its key");
@@ -432,13 +384,13 @@ start_external(struct dbcopy *d, int output)
 {
 	char **words;
 	size_t n;
-	int err = make_shadow(d);
+	int err = shellwords_split(d->command, 2, &words, &n);
 
-	if (err || (err = shellwords_split(d->command, 2, &words, &n)) != 0)
+	if (err)
 		return err;
 	words[n] = d->shadow;
 	words[n + 1] = d->staging;
-	err = spawn(d, words, output, -1);
+	err = copychild_start(words, output, -1, d->setup.lock, &d->pid);
 	words[n] = words[n + 1] = NULL;
 	shellwords_free(words);
 	return err;
@@ -472,6 +424,8 @@ start_child(struct dbcopy *d)
 	if (err == 0)
 		err = d->builtin ? start_builtin(d, pipes[1]) : start_external(d, pipes[1]);
 	close(pipes[1]);
+	if (d->pid > 0)
+		staginglock_lead(d->setup.lock, d->pid);
 	return err;
 }
 
@@ -481,6 +435,8 @@ list_run(struct job *job)
 	struct dbcopy *d = (struct dbcopy *)((char *)job - offsetof(struct dbcopy, job));
 	int err = dbcopy_proof_begin(&d->proof);
 
+	if (err == 0 && !d->builtin)
+		err = shadow_make(d->shadow, d->setup.tree);
 	if (err)
 		keep_error(d, err);
 }
@@ -559,7 +515,7 @@ dbcopy_stop(struct dbcopy *d)
 		return;
 	d->stopped = true;
 	signal_group(d, SIGTERM);
-	if (d->limit)
+	if (d->limit && !d->reaped)
 		evtimer_add(d->limit, &grace);
 }
 
@@ -576,9 +532,8 @@ dbcopy_free(struct dbcopy *d)
 	d->freed = true;
 	d->stopped = true;
 	if (d->step == STEP_COPYING) {
-		signal_group(d, SIGKILL);
 		if (!d->reaped && d->pid > 0)
-			waitpid(d->pid, &d->status, 0);
+			copychild_reap(d->pid, &d->status);
 		d->reaped = true;
 	}
 	if (!d->job_runs)
@@ -593,7 +548,7 @@ dbcopy_problem(const char *command)
 	size_t n = 0;
 
 	if (strcmp(command, "builtin") == 0) {
-		if (sibling("tidemark-dbcopy", program, sizeof program) != 0)
+		if (copychild_sibling("tidemark-dbcopy", program, sizeof program) != 0)
 			return strdup(err_text());
 	} else if (shellwords_split(command, 0, &words, &n) != 0) {
 		return strdup(err_text());

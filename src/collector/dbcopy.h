@@ -2,14 +2,12 @@
 /*
  * dbcopy - runs DBCOPY, ours or GroupWise's, and tells what it did.
  *
- * The copier is a child process in a process group of its own; its output goes line by line to the job's log; a time limit
- * ends it.  Trust is earned three ways: its exit status, its log (mmddgwbk.nnn), and the list of files that are really
+ * The copier is a child process in a session of its own; its output goes line by line to the job's log; a time limit
+ * ends it, and what it leaves running in its session is ended with it.  Trust is earned three ways: its exit status, its log (mmddgwbk.nnn), and the list of files that are really
  * there afterwards (every live database present, plausible in size, not older than the live one at T0).
  *
  * Ours (tidemark-dbcopy) reports each finished file with its block hashes on a pipe, so that the file can be streamed while
- * the next is copied.  GroupWise's gets a shadow of the post office as its source: a folder of ours with links to the root
- * files, ofuser, ofmsg and so on, and an empty `offiles`, so that its wish to copy all blobs is defeated without touching
- * the post office.
+ * the next is copied.  GroupWise's gets a shadow of the post office as its source (shadow.h).
  */
 #ifndef COLLECTOR_DBCOPY_H
 #define COLLECTOR_DBCOPY_H
@@ -33,6 +31,7 @@ struct dbcopy_setup {
 	const struct livetree *tree;
 	const char *command;     /* "builtin" or a command line, split as a shell would, but no shell runs */
 	const char *staging;     /* absolute: the day's folder in local staging, holding yesterday's copies */
+	int lock;                /* staginglock's, held until `done` or later: the child inherits it */
 	const char *shadow;      /* absolute: where the shadow for an external command is made anew */
 	const char *log_file;    /* the job's log, appended */
 	const uint8_t *key;      /* BLOCK_KEY_BYTES: for the hashes */

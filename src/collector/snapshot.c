@@ -7,24 +7,21 @@
  * Failure and stop: one way out, fail(): whatever runs is told to end; when nothing runs any more the server's hold is
  * released and the record closed.  Nothing of a failed job is left but warm staging, which the next one patches.
  */
-#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/fsio.h"
 #include "base/log.h"
 #include "base/planted.h"
 #include "base/workpool.h"
 #include "collector/config.h"
-#include "collector/daystaging.h"
 #include "collector/dbcopy.h"
 #include "collector/hook.h"
+#include "collector/preparation.h"
 #include "collector/schedule.h"
 #include "collector/snapshot.h"
 #include "livetree.h"
@@ -39,8 +36,6 @@ static const char *const step_names[] = {
 _Static_assert(sizeof step_names / sizeof *step_names == STEPS, "every step has a name");
 
 #define PASSES_MAX 3 /* copies of the databases in one job */
-/* Keep this much free beside what DBCOPY writes: the journal must never be the one that finds the disk full. */
-#define SPACE_RESERVE (256ull * 1024 * 1024)
 
 struct snapshot {
 	struct snapshot_setup setup;
@@ -56,8 +51,8 @@ struct snapshot {
 	uint64_t sent_files, sent_bytes, sent_wire; /* of the link when the job began */
 
 	struct job job;             /* PREPARE, in the lane */
-	char day[16], *staging, *log_path;
-	int staging_fd;
+	struct preparation prepared;
+	char day[16], *log_path;
 	int prepare_err;
 	char prepare_text[1024];
 
@@ -65,6 +60,7 @@ struct snapshot {
 	uint64_t barrier;
 
 	/* of the present copy of the databases */
+	bool copied;                /* DBCOPY ended well */
 	unsigned passes;            /* with those before it */
 	uint64_t vanished, missed;  /* of the flow when it began */
 	bool asked_twice;           /* its second cookie is under way or back */
@@ -147,9 +143,7 @@ after_hooks(struct snapshot *s)
 static void
 destroy(struct snapshot *s)
 {
-	if (s->staging_fd >= 0)
-		close(s->staging_fd);
-	free(s->staging);
+	preparation_end(&s->prepared, s->copied);
 	free(s->log_path);
 	free(s->profile_dir);
 	free(s);
@@ -166,12 +160,9 @@ finish(struct snapshot *s, enum job_result result)
 	s->begun = false;
 	dbcopy_free(s->dbcopy);
 	s->dbcopy = NULL;
-	if (s->staging_fd >= 0)
-		close(s->staging_fd);
-	s->staging_fd = -1;
-	free(s->staging);
+	preparation_end(&s->prepared, s->copied);
 	free(s->log_path);
-	s->staging = s->log_path = NULL;
+	s->log_path = NULL;
 	count_sent(s);
 	s->record.ended_ns = clock_wall_ns();
 	s->record.phase_ms[s->record.phase] += (s->record.ended_ns - s->phase_since_ns) / 1000000;
@@ -382,6 +373,7 @@ copied(int err, const char *text, const struct dbcopy_figures *figures, void *ar
 		dbcopy_free(gone);
 		return;
 	}
+	s->copied = true;
 	s->record.files_copied = s->files_before + figures->files_copied;
 	s->record.bytes_copied = s->bytes_before + figures->bytes_copied;
 	warn(s, figures->warnings);
@@ -426,7 +418,8 @@ copy(struct snapshot *s)
 	    .lane = s->setup.lane,
 	    .tree = s->setup.tree,
 	    .command = s->setup.config->dbcopy,
-	    .staging = s->staging,
+	    .staging = s->prepared.staging,
+	    .lock = s->prepared.lock,
 	    .log_file = s->log_path,
 	    .key = key,
 	    .timeout_ms = s->setup.config->dbcopy_timeout_ms,
@@ -437,12 +430,13 @@ copy(struct snapshot *s)
 	s->vanished = flow.vanished;
 	s->missed = flow.missed;
 	s->asked_twice = false;
+	s->copied = false;
 	s->passes++;
 	s->files_before = s->record.files_copied;
 	s->bytes_before = s->record.bytes_copied;
 	s->step = STEP_COPY;
 	enter_phase(s, JOB_COPY);
-	replicator_snapshot_begin(s->setup.replicator, s->staging_fd);
+	replicator_snapshot_begin(s->setup.replicator, s->prepared.staging_fd);
 	if (!replicator_key(s->setup.replicator, key) || asprintf(&shadow, "%s/shadow", s->profile_dir) < 0) {
 		fail(s, -ERR_UNREACHABLE, "the server has not told us the profile's hash key yet");
 		return;
@@ -466,45 +460,14 @@ begun(int err, const char *text, void *arg)
 		copy(s);
 }
 
-/* ---- the first step: is everything there, and is there room (lane) ---- */
-
-static int
-check_space(struct snapshot *s)
-{
-	uint64_t free_bytes, total, inodes;
-	int err = fsio_space(s->staging_fd, &free_bytes, &total, &inodes);
-
-	if (err == 0 && free_bytes < SPACE_RESERVE)
-		err = err_set(ERR_NOSPACE,
-		    "only %llu MiB are free for local staging in %s: no backup was made; free some space and run it again",
-		    (unsigned long long)(free_bytes >> 20), s->profile_dir);
-	return err;
-}
-
-static int
-prepare(struct snapshot *s)
-{
-	char *problem = dbcopy_problem(s->setup.config->dbcopy);
-	int err = livetree_check(s->setup.tree);
-
-	if (problem) {
-		err = err_set(ERR_CONFIG, "%s: no backup was made; correct dbcopy in the configuration", problem);
-		free(problem);
-		return err;
-	}
-	if (err)
-		return err_prefix(err, "the live tree %s cannot be backed up", livetree_root(s->setup.tree));
-	if ((err = daystaging_prepare(s->profile_dir, s->day, &s->staging, &s->staging_fd)) != 0)
-		return err;
-	return check_space(s);
-}
+/* ---- the first step (lane) ---- */
 
 static void
 prepare_run(struct job *job)
 {
 	struct snapshot *s = (struct snapshot *)((char *)job - offsetof(struct snapshot, job));
 
-	s->prepare_err = prepare(s);
+	s->prepare_err = preparation_make(&s->prepared);
 	if (s->prepare_err)
 		snprintf(s->prepare_text, sizeof s->prepare_text, "%s", err_text());
 }
@@ -544,7 +507,7 @@ snapshot_new(const struct snapshot_setup *setup, struct snapshot **ret_snapshot)
 		return err_set(ERR_NOMEM, "preparing backups of %s", setup->profile);
 	}
 	s->setup = *setup;
-	s->staging_fd = -1;
+	preparation_init(&s->prepared);
 	*ret_snapshot = s;
 	return 0;
 }
@@ -609,6 +572,7 @@ snapshot_start(struct snapshot *s, const char *origin, uint32_t date, void (*don
 	s->phase_since_ns = now;
 	s->prepare_err = 0;
 	s->passes = 0;
+	s->copied = false;
 	name_day(s);
 	s->log_path = jobs_log_path(s->setup.jobs, s->record.id);
 	if (!s->log_path)
@@ -616,6 +580,10 @@ snapshot_start(struct snapshot *s, const char *origin, uint32_t date, void (*don
 	s->step = STEP_PREPARE;
 	log_info("snapshot.start", "profile=%s job=%llu origin=\"%s\" day=%s", s->setup.profile, (unsigned long long)s->record.id, origin, s->day);
 	enter_phase(s, JOB_CHECK);
+	s->prepared.tree = s->setup.tree;
+	s->prepared.dbcopy = s->setup.config->dbcopy;
+	s->prepared.profile_dir = s->profile_dir;
+	s->prepared.day = s->day;
 	s->job = (struct job){.run = prepare_run, .done = prepare_done};
 	workpool_submit(s->setup.pool, s->setup.lane, &s->job);
 	*ret_id = s->record.id;

@@ -7,6 +7,7 @@
 #include "base/fsio.h"
 #include "collector/daystaging.h"
 #include "collector/dbcopy.h"
+#include "collector/dblist.h"
 #include "collector/preparation.h"
 #include "collector/staginglock.h"
 #include "livetree.h"
@@ -14,22 +15,51 @@
 /* Keep this much free beside what DBCOPY writes: the journal must never be the one that finds the disk full. */
 #define SPACE_RESERVE (256ull * 1024 * 1024)
 
+#define MIB(bytes) ((unsigned long long)(((bytes) + (1u << 20) - 1) >> 20))
+
 void
 preparation_init(struct preparation *p)
 {
 	*p = (struct preparation){.staging_fd = -1, .lock = -1};
 }
 
+uint64_t
+preparation_growth(const struct dblist *live, const struct dblist *copies)
+{
+	uint64_t growth = 0;
+
+	/* Patched in place: a copy that is there already takes only what its source has grown by.  What vanished from the live tree is
+	 * removed after DBCOPY, and makes no room for it. */
+	for (size_t i = 0; i < live->n; i++) {
+		const struct dblist_file *copy = dblist_find(copies, live->files[i].path);
+		uint64_t has = copy ? copy->size : 0;
+
+		growth += live->files[i].size > has ? live->files[i].size - has : 0;
+	}
+	return growth;
+}
+
+/* A disk that fills in the middle of DBCOPY is the journal's disk, too. */
 static int
 check_room(const struct preparation *p)
 {
-	uint64_t free_bytes, total, inodes;
+	enum layout_type type = livetree_type(p->tree);
+	struct dblist live = {0}, copies = {0};
+	uint64_t free_bytes, total, inodes, growth = 0;
 	int err = fsio_space(p->staging_fd, &free_bytes, &total, &inodes);
 
-	if (err == 0 && free_bytes < SPACE_RESERVE)
-		err = err_set(ERR_NOSPACE, "only %llu MiB are free for local staging in %s: no backup was made; free some space and run it again",
-		    (unsigned long long)(free_bytes >> 20), p->profile_dir);
-	return err;
+	if (err == 0 && (err = dblist_read(type, p->tree, -1, &live)) == 0 && (err = dblist_read(type, NULL, p->staging_fd, &copies)) == 0)
+		growth = preparation_growth(&live, &copies);
+	dblist_fini(&live);
+	dblist_fini(&copies);
+	if (err)
+		return err_prefix(err, "measuring the room for local staging");
+	if (free_bytes >= SPACE_RESERVE && free_bytes - SPACE_RESERVE >= growth)
+		return 0;
+	return err_set(ERR_NOSPACE,
+	    "the databases need %llu MiB more in local staging, and %llu MiB beside them are kept for the journal, but only %llu MiB are free in %s: no "
+	    "backup was made; free some space and run it again",
+	    MIB(growth), MIB(SPACE_RESERVE), (unsigned long long)(free_bytes >> 20), p->profile_dir);
 }
 
 int

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * preparation - what must hold before DBCOPY may begin: it can be run, the live tree is the one we know, nobody else writes local staging,
- * yesterday's tree bears today's name, and there is room.
+ * yesterday's tree bears today's name, and there is room for what the databases have grown by.
  *
  * Threads: one at a time; preparation_make blocks.
  */
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct dblist;
 struct livetree;
 
 struct preparation {
@@ -28,5 +29,8 @@ void preparation_init(struct preparation *p);
 int preparation_make(struct preparation *p);
 /* Gives everything back; may be called again.  `copied` as for staginglock_end. */
 void preparation_end(struct preparation *p, bool copied);
+
+/* Bytes that the copies grow by when they become the live databases.  Pure. */
+uint64_t preparation_growth(const struct dblist *live, const struct dblist *copies);
 
 #endif

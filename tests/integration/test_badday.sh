@@ -177,6 +177,10 @@ PY
 	check "space again on the collector: all are up" wait_status 60 'p["connected"] and p["watcher"]'
 	check "space again on the collector: sync ends" sync_wait 120
 	check "space again on the collector: no change was lost" compare_replica
+	truncate -s 2G "$PO/ofmsg/msgbig.db"
+	expect 15 'need 2[0-9]{3} MiB more.*only [0-9]+ MiB are free' "databases that find no room are not begun to be copied" tm backup po1 --wait
+	same "and nothing of them is in local staging" "" "$(find "$STATE/po1/backups" -name msgbig.db)"
+	rm "$PO/ofmsg/msgbig.db"
 
 	mkdir "$W/other" && mv "$PO" "$W/real" && mkdir "$PO" && mount --bind "$W/real" "$PO" && MOUNTS+=("$PO")
 	collector_stop; collector_start

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/block.h"
@@ -462,4 +463,54 @@ jobs_log_path(const struct jobs *jobs, uint64_t id)
 	char *path;
 
 	return asprintf(&path, "%s.%llu.log", jobs->file, (unsigned long long)id) < 0 ? NULL : path;
+}
+
+/* The line that stands for the first `cut` bytes of the log. */
+static char *
+tell_cut(const char *path, uint64_t cut, const char *rest)
+{
+	char *text;
+
+	return asprintf(&text, "[%llu bytes before this are left out; the whole log is %s]\n%s", (unsigned long long)cut, path, rest) < 0 ? NULL : text;
+}
+
+static char *
+read_end(int fd, const char *path, size_t max)
+{
+	struct stat st;
+	char *data = NULL, *text = NULL, *line;
+	uint64_t cut;
+	ssize_t n;
+
+	if (fstat(fd, &st) != 0 || !(data = malloc(max + 1)))
+		return NULL;
+	cut = (uint64_t)st.st_size > max ? (uint64_t)st.st_size - max : 0;
+	n = fsio_pread(fd, data, max, cut);
+	if (n < 0) {
+		free(data);
+		return NULL;
+	}
+	data[n] = '\0';
+	if (cut == 0)
+		return data;
+	/* The first line is but the rest of one, and may begin inside a character. */
+	line = memchr(data, '\n', (size_t)n);
+	line = line ? line + 1 : data;
+	text = tell_cut(path, cut + (uint64_t)(line - data), line);
+	free(data);
+	return text;
+}
+
+char *
+jobs_log_end(const struct jobs *jobs, uint64_t id, size_t max)
+{
+	char *path = jobs_log_path(jobs, id), *text = NULL;
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+
+	if (fd >= 0) {
+		text = read_end(fd, path, max);
+		close(fd);
+	}
+	free(path);
+	return text;
 }

@@ -65,6 +65,9 @@ uint64_t jobs_next_id(const struct jobs *jobs, int64_t now_ns);
 
 /* The log of a job (DBCOPY's output, warnings), a text file beside the history: *gives* its path. */
 char *jobs_log_path(const struct jobs *jobs, uint64_t id);
+/* The end of that log: whole lines, at most `max` bytes of them, and before them a line that says what was left out and in which file it
+ * stands.  *Gives*; NULL when there is no log.  Blocking. */
+char *jobs_log_end(const struct jobs *jobs, uint64_t id, size_t max);
 
 const char *job_phase_name(enum job_phase phase);
 const char *job_result_name(enum job_result result);

@@ -211,14 +211,10 @@ tell_jobs(const struct jobs *(*nth)(void *arg, size_t i), void *arg, size_t max)
 static json_t *
 job_log(const struct jobs *jobs, uint64_t id)
 {
-	char *path = jobs_log_path(jobs, id), *text = NULL;
-	json_t *log = json_null();
-	size_t len;
+	char *text = jobs_log_end(jobs, id, JOB_LOG_MAX);
+	json_t *log = text ? api_text(text) : json_null();
 
-	if (path && fsio_read_path(path, JOB_LOG_MAX, &text, &len) == 0)
-		log = api_text(text);
 	free(text);
-	free(path);
 	return log;
 }
 

@@ -173,6 +173,43 @@ ids_rise_when_the_clock_goes_back(void **state)
 	jobs_close(jobs);
 }
 
+static void
+write_log(const char *path, int lines)
+{
+	FILE *log = fopen(path, "w");
+
+	assert_non_null(log);
+	for (int i = 0; i < lines; i++)
+		fprintf(log, "line %05d\n", i);
+	fclose(log);
+}
+
+static void
+a_long_log_shows_its_end_and_says_what_is_left_out(void **state)
+{
+	char *path, *text, want[256];
+	struct jobs *jobs;
+
+	(void)state;
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
+	assert_null(jobs_log_end(jobs, 7, 100));
+	assert_non_null(path = jobs_log_path(jobs, 7));
+	write_log(path, 3);
+	assert_non_null(text = jobs_log_end(jobs, 7, 100));
+	assert_string_equal(text, "line 00000\nline 00001\nline 00002\n");
+	free(text);
+	/* 11 bytes a line: of 100 the last nine whole ones. */
+	write_log(path, 1000);
+	assert_non_null(text = jobs_log_end(jobs, 7, 100));
+	snprintf(want, sizeof want, "[10901 bytes before this are left out; the whole log is %s]\nline 00991\n", path);
+	assert_memory_equal(text, want, strlen(want));
+	assert_string_equal(text + strlen(text) - 11, "line 00999\n");
+	free(text);
+	unlink(path);
+	free(path);
+	jobs_close(jobs);
+}
+
 int
 main(void)
 {
@@ -184,6 +221,7 @@ main(void)
 		T(a_history_that_cannot_be_rewritten_is_read_and_rewritten_later),
 		T(the_file_stays_bounded),
 		T(ids_rise_when_the_clock_goes_back),
+		T(a_long_log_shows_its_end_and_says_what_is_left_out),
 	};
 	return cmocka_run_group_tests_name("jobs", tests, NULL, NULL);
 }

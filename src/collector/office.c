@@ -189,8 +189,6 @@ office_enrolled(struct office *p)
 	}
 }
 
-/* ---- the schedule ---- */
-
 static uint32_t
 today(const struct office *p)
 {
@@ -198,34 +196,6 @@ today(const struct office *p)
 
 	zone_civil(p->zone, clock_wall_ns() / 1000000000, &c);
 	return civil_date(&c);
-}
-
-static void
-keep_schedule(struct office *p)
-{
-	struct memo_facts *memo = memo_facts(p->memo);
-	struct schedule_slot slot;
-	uint64_t id;
-
-	if (!p->snapshot || memo->paused || snapshot_job(p->snapshot))
-		return;
-	/* Nothing that was due before the profile's first start is missed. */
-	if (!memo->last_slot_s) {
-		memo->last_slot_s = clock_wall_ns() / 1000000000;
-		memo_store(p->memo);
-	}
-	if (!schedule_next(p->schedule, p->zone, clock_wall_ns() / 1000000000, memo->last_slot_s, &slot) || !slot.late)
-		return;
-	if (snapshot_start(p->snapshot, "schedule", slot.date, NULL, NULL, &id) != 0) {
-		if (!p->tried_slot_failed)
-			log_warn("schedule.waits", "profile=%s date=%u: %s: it runs as soon as it can", p->name, slot.date, err_text());
-		p->tried_slot_failed = true;
-		return;
-	}
-	/* Killed between the start and the memo: the slot is started again, and its set becomes the day's second. */
-	p->tried_slot_failed = false;
-	memo->last_slot_s = slot.at_s;
-	memo_store(p->memo);
 }
 
 /* Nothing that the flow does from now on would be remembered, and every sync would wait for ever. */
@@ -256,7 +226,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		office_learn_volumes(p);
 		replicator_poke(p->replicator);
 	}
-	keep_schedule(p);
+	office_keep_schedule(p);
 	evtimer_add(p->tick, &tick_every);
 }
 
@@ -317,24 +287,6 @@ open_stores(struct office *p)
 	return err;
 }
 
-/* A job that was running when we died is over: say so in the history. */
-static void
-close_lost_jobs(struct office *p)
-{
-	const struct job_record *found;
-
-	for (size_t i = 0; (found = jobs_nth(p->jobs, i)); i++)
-		if (found->result == JOB_RUNNING) {
-			struct job_record r = *found;
-
-			r.result = JOB_FAILED;
-			r.code = ERR_INTERRUPTED;
-			r.ended_ns = clock_wall_ns();
-			snprintf(r.text, sizeof r.text, "the collector was ended in the middle of it; the server may still have sealed the set");
-			jobs_put(p->jobs, &r);
-		}
-}
-
 static int
 name_paths(struct office *p)
 {
@@ -369,7 +321,7 @@ office_new(const struct office_setup *setup, struct office **ret_office)
 	if (err == 0)
 		err = open_stores(p);
 	if (err == 0) {
-		close_lost_jobs(p);
+		office_close_lost_jobs(p);
 		err = watcher_link_new(setup->base, setup->conf, p->config_file, p->name, &watcher_events, p, &p->watcher);
 	}
 	if (err == 0 && !(p->tick = evtimer_new(setup->base, on_tick, p)))

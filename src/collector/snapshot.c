@@ -524,7 +524,7 @@ snapshot_free(struct snapshot *s)
 		return;
 	}
 	if (s->step != STEP_IDLE) {
-		s->record.code = ERR_STOPPED;
+		s->record.code = ERR_INTERRUPTED; /* nobody stopped it: it may be made up for */
 		snprintf(s->record.text, sizeof s->record.text, "the collector ended while the job ran");
 		finish(s, JOB_STOPPED);
 	}

@@ -12,12 +12,20 @@
 #include "base/log.h"
 #include "replicator/own.h"
 
+/* An older server ends the connection at a message that it does not know. */
+static bool
+knows(const struct replicator *r, enum wire_type type)
+{
+	return link_version(r->link) >= wire_type_since(type);
+}
+
 /* ---- T0 ---- */
 
 void
-replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, replicator_done *done, void *arg)
+replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *origin, replicator_done *done, void *arg)
 {
 	r->job.job = job;
+	snprintf(r->job.origin, sizeof r->job.origin, "%s", origin);
 	r->job.date = date;
 	r->job.t0_ns = t0_ns;
 	r->job.wanted = true;
@@ -30,8 +38,12 @@ replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t 
 static void
 send_begin(struct replicator *r)
 {
-	struct wire_msg m = {.type = WIRE_JOB_BEGIN};
+	struct wire_msg m = {.type = WIRE_JOB_BEGIN}, from = {.type = WIRE_ORIGIN};
 
+	from.u.origin.job = r->job.job;
+	from.u.origin.origin = r->job.origin;
+	if (knows(r, WIRE_ORIGIN))
+		(void)link_send(r->link, &from); /* a link that breaks here tells it again with JOB_BEGIN */
 	m.u.job_begin.job = r->job.job;
 	m.u.job_begin.date = r->job.date;
 	m.u.job_begin.t0_ns = r->job.t0_ns;
@@ -290,16 +302,33 @@ replicator_seal_stop(struct replicator *r)
 		end_seal(r, -ERR_STOPPED, "stopped", "", "");
 }
 
-void
-replicator_job_end(struct replicator *r, uint64_t job)
+static void
+tell_end(struct replicator *r)
 {
-	struct wire_msg m = {.type = WIRE_JOB_END};
+	struct wire_msg end = {.type = WIRE_JOB_END}, over = {.type = WIRE_JOB_OVER};
+	struct ending *e = &r->ending;
 
+	if (!e->job || r->phase != PHASE_RUN)
+		return;
+	end.u.job_end.job = e->job;
+	over.u.job_over.job = e->job;
+	over.u.job_over.date = e->date;
+	over.u.job_over.t0_ns = e->t0_ns;
+	over.u.job_over.origin = e->origin;
+	over.u.job_over.code = e->code;
+	over.u.job_over.text = e->text;
+	if (link_send(r->link, knows(r, WIRE_JOB_OVER) ? &over : &end) == 0)
+		e->job = 0;
+}
+
+void
+replicator_job_end(struct replicator *r, const struct replicator_job_end *end)
+{
 	if (r->seal.state == SEAL_SENT) {
 		struct wire_msg stop = {.type = WIRE_STOP};
 		char origin[] = "collector";
 
-		stop.u.stop.job = job;
+		stop.u.stop.job = end->job;
 		stop.u.stop.origin = origin;
 		(void)link_send(r->link, &stop); /* a lost link stops nothing; the next one tells JOB_END */
 	}
@@ -308,11 +337,34 @@ replicator_job_end(struct replicator *r, uint64_t job)
 	if (r->job.wanted)
 		end_begin(r, -ERR_STOPPED, "stopped");
 	leave_snapshot(r, -ERR_STOPPED, "stopped");
-	m.u.job_end.job = job;
-	r->job.ended = job;
-	if (r->phase == PHASE_RUN && link_send(r->link, &m) == 0)
-		r->job.ended = 0;
+	r->ending = (struct ending){.job = end->job, .date = end->date, .t0_ns = end->t0_ns, .code = end->code};
+	snprintf(r->ending.origin, sizeof r->ending.origin, "%s", end->origin);
+	snprintf(r->ending.text, sizeof r->ending.text, "%s", end->text);
+	tell_end(r);
 	pump_wake(r);
+}
+
+/* ---- when the next set is due ---- */
+
+void
+replicator_set_due(struct replicator *r, int64_t due_ns)
+{
+	if (due_ns == r->due_ns)
+		return;
+	r->due_ns = due_ns;
+	r->due_told = false;
+	pump_wake(r);
+}
+
+static void
+pump_due(struct replicator *r)
+{
+	struct wire_msg m = {.type = WIRE_DUE};
+
+	if (r->due_told || r->phase != PHASE_RUN || !knows(r, WIRE_DUE))
+		return;
+	m.u.due.at_ns = r->due_ns;
+	r->due_told = link_send(r->link, &m) == 0;
 }
 
 /* ---- the server's sets ---- */
@@ -356,7 +408,7 @@ pump_sets(struct replicator *r)
 /* ---- what the server says ---- */
 
 static void
-remember_set(struct replicator *r, const char *name, int64_t sealed_ns, int64_t started_ns, bool verified)
+remember_set(struct replicator *r, const char *name, int64_t sealed_ns, int64_t started_ns, uint8_t verified)
 {
 	snprintf(r->status.last_set, sizeof r->status.last_set, "%s", name ? name : "");
 	r->status.last_sealed_ns = sealed_ns;
@@ -379,7 +431,7 @@ on_sealed(struct replicator *r, const struct wire_msg *m)
 {
 	const struct wire_set *set = &m->u.sealed.set;
 
-	remember_set(r, set->name, set->sealed_ns, set->started_ns, set->verified == 1);
+	remember_set(r, set->name, set->sealed_ns, set->started_ns, set->verified);
 	if (r->seal.state == SEAL_SENT && m->u.sealed.job == r->seal.job)
 		end_seal(r, 0, "", set->name, m->u.sealed.note);
 }
@@ -410,7 +462,7 @@ on_sets(struct replicator *r, const struct wire_msg *m)
 	if (m->u.sets.n) {
 		const struct wire_set *last = &m->u.sets.v[m->u.sets.n - 1];
 
-		remember_set(r, last->name, last->sealed_ns, last->started_ns, last->verified == 1);
+		remember_set(r, last->name, last->sealed_ns, last->started_ns, last->verified);
 	}
 	end_sets(r, 0, m->u.sets.v, m->u.sets.n);
 	return true;
@@ -433,6 +485,11 @@ job_message(struct replicator *r, struct wire_msg *msg)
 		if (!on_sets(r, msg))
 			return false;
 		break;
+	case WIRE_NEWEST:
+		if (!knows(r, WIRE_NEWEST))
+			return false;
+		remember_set(r, msg->u.newest.set.name, msg->u.newest.set.sealed_ns, msg->u.newest.set.started_ns, msg->u.newest.set.verified);
+		break;
 	case WIRE_STOP:
 		if (r->events->stop)
 			r->events->stop(msg->u.stop.job, msg->u.stop.origin, r->arg);
@@ -448,7 +505,7 @@ job_message(struct replicator *r, struct wire_msg *msg)
 void
 job_welcome(struct replicator *r, const struct wire_msg *msg)
 {
-	remember_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, false);
+	remember_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, 0); /* NEWEST tells whether it is good */
 	if (r->seal.state != SEAL_NONE && msg->u.welcome.last_started_ns == r->seal.t0_ns && *msg->u.welcome.last_set)
 		end_seal(r, 0, "", msg->u.welcome.last_set, "");
 }
@@ -459,6 +516,7 @@ job_closed(struct replicator *r)
 	if (r->seal.state != SEAL_NONE)
 		r->seal.state = SEAL_QUIET;
 	r->job.sent = false;
+	r->due_told = false;
 	r->sets.sent = false;
 	r->sets.open = 0;
 }
@@ -466,17 +524,12 @@ job_closed(struct replicator *r)
 void
 job_pump(struct replicator *r)
 {
-	struct wire_msg m = {.type = WIRE_JOB_END};
-
 	pump_sets(r);
 	pump_snapshot(r);
 	pump_seal(r);
-	if (r->phase != PHASE_RUN)
-		return;
-	m.u.job_end.job = r->job.ended;
-	if (r->job.ended && link_send(r->link, &m) == 0)
-		r->job.ended = 0;
-	if (r->job.wanted && !r->job.sent)
+	pump_due(r);
+	tell_end(r);
+	if (r->phase == PHASE_RUN && r->job.wanted && !r->job.sent)
 		send_begin(r);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* link - when to dial again, and why the last connection ended. */
+#include <assert.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct link {
 	unsigned busy;         /* times in a row that another collector was there */
 	bool refused;
 	bool dropping;         /* given up, but perhaps inside its own callback: the timer frees it */
+	uint32_t version;      /* of the protocol, as the last WELCOME said */
 	int goodbye;           /* code of the last GOODBYE, 0 = none came */
 	char why[256];
 	uint64_t rng, rate, bytes_before;
@@ -124,6 +126,7 @@ on_welcome(struct link *l, struct wire_msg *msg)
 		link_drop(l, -ERR_PEER, "WELCOME out of place or of an unknown version");
 		return;
 	}
+	l->version = msg->u.welcome.version;
 	set_state(l, LINK_UP);
 	l->refused = false;
 	l->busy = 0;
@@ -274,6 +277,12 @@ link_refused(const struct link *l)
 	return l->refused;
 }
 
+uint32_t
+link_version(const struct link *l)
+{
+	return l->state == LINK_UP ? l->version : 0;
+}
+
 int
 link_hello(struct link *l, enum layout_type layout, const char *journal_uuid, const struct treemap_sum *total)
 {
@@ -332,6 +341,7 @@ link_set_identity(struct link *l, struct identity *identity)
 int
 link_send(struct link *l, const struct wire_msg *msg)
 {
+	assert(l->state != LINK_UP || wire_type_since(msg->type) <= l->version);
 	return l->conn && !l->dropping ? wire_conn_send(l->conn, msg) : err_set(ERR_UNREACHABLE, "not connected");
 }
 

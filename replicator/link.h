@@ -51,6 +51,7 @@ void link_free(struct link *l); /* NULL is fine */
 enum link_state link_state(const struct link *l);
 const char *link_why(const struct link *l);  /* why it is not up; "" = it is, or nothing was tried yet */
 bool link_refused(const struct link *l);
+uint32_t link_version(const struct link *l); /* of the protocol, as WELCOME said; 0 = not up */
 
 int link_hello(struct link *l, enum layout_type layout, const char *journal_uuid, const struct treemap_sum *total);
 /* Something was achieved: the next failure is the first again. */

@@ -138,6 +138,15 @@ struct seal {
 	void *arg;
 };
 
+struct ending { /* of a job without a set */
+	uint64_t job;
+	uint32_t date;
+	int64_t t0_ns;
+	char origin[64];
+	int code;
+	char text[1024];
+};
+
 struct replicator {
 	struct replicator_setup setup;
 	const struct replicator_events *events;
@@ -201,12 +210,15 @@ struct replicator {
 		uint64_t job;
 		uint32_t date;
 		int64_t t0_ns;
+		char origin[64];
 		bool wanted, sent;
-		uint64_t ended;       /* a job whose JOB_END could not be told yet */
 		replicator_done *done;
 		void *arg;
 	} job;
+	struct ending ending;     /* a job whose end could not be told yet; 0 = none */
 	struct seal seal;
+	int64_t due_ns;
+	bool due_told;            /* on this connection */
 	struct { void (*done)(int err, const struct wire_set *sets, size_t n, void *arg); void *arg; bool sent; unsigned open; } sets; /* `open`: requests of this connection without an answer */
 
 	struct replicator_status status;

@@ -86,7 +86,7 @@ struct replicator_status {
 	uint64_t scanned, drift;   /* names compared by scans; differences found by the slow scan: should stay 0 */
 	char last_set[64];
 	int64_t last_sealed_ns, last_started_ns;
-	bool last_verified;
+	uint8_t last_verified;     /* 0 not yet re-read from its disk, 1 good, 2 it differs from its manifest */
 };
 void replicator_status(const struct replicator *r, struct replicator_status *ret_status);
 
@@ -108,8 +108,9 @@ void replicator_watched(struct replicator *r);
 
 /* ---- the day's job; one at a time; the order is job_begin, snapshot_*, barrier, seal, or job_end at any point ---- */
 
-/* Tells the server T0: from now on no blob leaves the set.  Done when the server's index has it. */
-void replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, replicator_done *done, void *arg);
+/* Tells the server T0, and who wanted the job (`origin` as in its record): from now on no blob
+ * leaves the set.  Done when the server's index has it. */
+void replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *origin, replicator_done *done, void *arg);
 
 /* Streaming from local staging: `staging_fd` (borrowed until snapshot_end or job_end) holds set paths as they are. */
 void replicator_snapshot_begin(struct replicator *r, int staging_fd);
@@ -132,8 +133,20 @@ void replicator_seal(struct replicator *r, uint64_t job, uint32_t date, int64_t 
 /* Asks the server to end the seal.  Its answer decides: `done` tells -ERR_STOPPED, or that the set was sealed before the
  * stop came. */
 void replicator_seal_stop(struct replicator *r);
-/* The job is over without a set: stop a running seal, release the server's hold, forget queued staging work. */
-void replicator_job_end(struct replicator *r, uint64_t job);
+/* The job is over without a set: stop a running seal, release the server's hold, forget queued staging work.  The server hears why,
+ * now or with the next link, also of a job that failed before it began there. */
+struct replicator_job_end {
+	uint64_t job;
+	uint32_t date;
+	int64_t t0_ns;
+	const char *origin;
+	int code;                  /* enum err; ERR_STOPPED = somebody ended it */
+	const char *text;
+};
+void replicator_job_end(struct replicator *r, const struct replicator_job_end *end);
+
+/* When the schedule has its first run after T0 of the newest set, 0 = never: by this, too, the server judges how old a set may be. */
+void replicator_set_due(struct replicator *r, int64_t due_ns);
 
 struct wire_set;
 /* The server's sets of this profile, newest last. */

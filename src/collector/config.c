@@ -80,7 +80,7 @@ static const struct conf_key keys[] = {
     {.section = "profile", .named = true, .key = "notify", .type = CONF_STRING, .offset = PROFILE(notify), .fallback = "off",
         .reload = true, .help = "command told of failed and warned backups through TIDEMARK_* variables"},
     {.section = "profile", .named = true, .key = "late", .type = CONF_DURATION, .offset = PROFILE(late_ms), .fallback = "26h",
-        .min = 60000, .max = 365ll * 86400000, .reload = true, .help = "a newest set older than this makes status \"late\""},
+        .min = 60000, .max = 365ll * 86400000, .reload = true, .help = "a newest set older than this makes status \"late\", once a run of the schedule is two hours overdue, too"},
 };
 
 const struct conf_table collector_conf_table = {keys, sizeof keys / sizeof *keys};

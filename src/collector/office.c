@@ -65,10 +65,15 @@ on_stop(uint64_t job, const char *origin, void *arg)
 		snapshot_stop(p->snapshot, who);
 }
 
+/* A new set, too: what is due next is then another run. */
 static void
 on_state(void *arg)
 {
-	changed(arg);
+	struct office *p = arg;
+
+	if (p->replicator)
+		replicator_set_due(p->replicator, office_due_ns(p));
+	changed(p);
 }
 
 static void
@@ -113,6 +118,18 @@ static const struct watcher_link_events watcher_events = {.poke = on_poke, .up =
 
 /* ---- opening what is missing ---- */
 
+/* Of a job that was to be sealed the server knows more than we do, and WELCOME tells. */
+static void
+tell_lost(struct office *p)
+{
+	const struct job_record *r = &p->lost;
+	const struct replicator_job_end end = {.job = r->id, .date = r->date, .t0_ns = r->t0_ns, .origin = r->origin, .code = r->code, .text = r->text};
+
+	if (r->id && r->phase < JOB_NOTIFY)
+		replicator_job_end(p->replicator, &end);
+	p->lost.id = 0;
+}
+
 static int
 open_replicator(struct office *p)
 {
@@ -153,6 +170,7 @@ open_replicator(struct office *p)
 		return err;
 	snapshot_on_change(p->snapshot, on_job, p);
 	replicator_pause(p->replicator, memo_facts(p->memo)->paused);
+	tell_lost(p);
 	return 0;
 }
 
@@ -225,6 +243,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (p->replicator) {
 		office_learn_volumes(p);
 		replicator_poke(p->replicator);
+		replicator_set_due(p->replicator, office_due_ns(p));
 	}
 	office_keep_schedule(p);
 	evtimer_add(p->tick, &tick_every);

@@ -27,6 +27,7 @@ struct office {
 	struct zone *zone;
 
 	int64_t started_ns;
+	struct job_record lost; /* the job that our last life left before its seal; the server is told once; id 0 = none */
 	char trouble[512];      /* why the tree or the root is not usable; "" = it is */
 	bool other_root;        /* another tree lies at the path than the one we backed up */
 	bool volume_missing;    /* a file system that was mounted in the tree is not there: the tree is not used */
@@ -42,6 +43,9 @@ void office_open_tree(struct office *p);
 void office_keep_schedule(struct office *p);
 /* At the start: a job that was running when we died is over; says so in the history. */
 void office_close_lost_jobs(struct office *p);
+
+/* office_state.c: when the schedule has its first run after T0 of the newest set; 0 = never. */
+int64_t office_due_ns(const struct office *p);
 
 /* office_boot.c: once, when the stores were opened */
 int office_doubt_after_boot(struct office *p);

@@ -34,6 +34,8 @@ office_close_lost_jobs(struct office *p)
 			r.ended_ns = clock_wall_ns();
 			snprintf(r.text, sizeof r.text, "the collector was ended in the middle of it; the server may still have sealed the set");
 			jobs_put(p->jobs, &r);
+			if (r.id > p->lost.id)
+				p->lost = r;
 		}
 }
 

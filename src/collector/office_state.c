@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fsio.h"
+#include "base/overdue.h"
 #include "collector/config.h"
 #include "collector/dbcopy.h"
 #include "collector/memo.h"
@@ -63,15 +64,43 @@ judge(struct collector_profile_status *s, enum profile_state state, const char *
 	va_end(args);
 }
 
+static int64_t
+due_after(const struct office *p, int64_t t0_ns)
+{
+	int64_t t0_s = (t0_ns ? t0_ns : p->started_ns) / 1000000000;
+	struct schedule_slot slot;
+
+	return schedule_next(p->schedule, p->zone, t0_s, t0_s, &slot) ? slot.at_s * 1000000000 : 0;
+}
+
+int64_t
+office_due_ns(const struct office *p)
+{
+	struct replicator_status f;
+
+	replicator_status(p->replicator, &f);
+	return due_after(p, f.last_started_ns);
+}
+
+static void
+judge_age(const struct office *p, struct collector_profile_status *s)
+{
+	const struct replicator_status *f = &s->flow;
+	int64_t now = clock_wall_ns(), due = due_after(p, f->last_started_ns);
+	int64_t t0 = f->last_started_ns ? f->last_started_ns : p->started_ns;
+	int64_t sealed = f->last_sealed_ns ? f->last_sealed_ns : p->started_ns;
+
+	if (due && now > overdue_from(t0, sealed, due, p->config->late_ms * 1000000))
+		judge(s, PROFILE_LATE, "no set was sealed for %lld h, and none by the run that was due %lld h ago; see `tidemark job list`",
+		    (long long)((now - sealed) / 3600000000000), (long long)((now - due) / 3600000000000));
+}
+
 static void
 judge_all(const struct office *p, struct collector_profile_status *s)
 {
 	const struct replicator_status *f = &s->flow;
-	int64_t now = clock_wall_ns(), newest = f->last_sealed_ns > p->started_ns ? f->last_sealed_ns : p->started_ns;
-	bool scheduled = s->next_run_s != 0;
+	int64_t now = clock_wall_ns();
 
-	if (f->last_sealed_ns)
-		newest = f->last_sealed_ns;
 	if (!s->enrolled)
 		judge(s, PROFILE_FAILED, "not enrolled: nothing is sent; get a token on the server (`tidemark token create %s`), then `tidemark enrol %s TOKEN`",
 		    p->name, p->name);
@@ -82,12 +111,14 @@ judge_all(const struct office *p, struct collector_profile_status *s)
 		    "was it removed on purpose, restart the collector)", p->config->path);
 	if (f->refused)
 		judge(s, PROFILE_FAILED, "%s", f->why);
+	if (f->last_verified == 2)
+		judge(s, PROFILE_FAILED, "the server found its newest set, %s, damaged: run a backup; `tidemark verify %s` there names what differs",
+		    f->last_set, p->name);
 	if (s->last_job && s->last_job->result == JOB_FAILED && s->last_job->started_ns > f->last_sealed_ns)
 		judge(s, PROFILE_FAILED, "the last backup failed: %s", s->last_job->text);
 	if (memo_facts(p->memo)->paused)
 		judge(s, PROFILE_PAUSED, "paused: changes are remembered but not sent; `tidemark resume %s`", p->name);
-	if (scheduled && now - newest > p->config->late_ms * 1000000)
-		judge(s, PROFILE_LATE, "no set was sealed for %lld h; see `tidemark job list`", (long long)((now - newest) / 3600000000000));
+	judge_age(p, s);
 	if (!f->connected)
 		judge(s, PROFILE_DEGRADED, "the server is not connected (%s): changes are remembered and sent later", *f->why ? f->why : "connecting");
 	if (!s->watcher_up)

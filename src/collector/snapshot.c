@@ -44,7 +44,6 @@ struct snapshot {
 	enum step step;
 	bool failing;               /* the job ends; we wait for what still runs */
 	bool freed;                 /* the owner is gone; the lane's work frees us */
-	bool begun;                 /* the server holds for us */
 	bool seal_over;             /* the server has answered the seal request */
 	struct job_record record;
 	int64_t phase_since_ns;
@@ -149,15 +148,24 @@ destroy(struct snapshot *s)
 	free(s);
 }
 
+/* The server hears of every job, begun there or not: what fails here must not stay green there. */
+static void
+tell_end(struct snapshot *s)
+{
+	const struct replicator_job_end end = {.job = s->record.id, .date = s->record.date, .t0_ns = s->record.t0_ns,
+	    .origin = s->record.origin, .code = s->record.code, .text = s->record.text};
+
+	replicator_job_end(s->setup.replicator, &end);
+}
+
 static void
 finish(struct snapshot *s, enum job_result result)
 {
 	void (*done)(const struct job_record *, void *) = s->done;
 	void *done_arg = s->done_arg;
 
-	if (s->begun && result != JOB_GOOD && result != JOB_WARNED)
-		replicator_job_end(s->setup.replicator, s->record.id);
-	s->begun = false;
+	if (result != JOB_GOOD && result != JOB_WARNED)
+		tell_end(s);
 	dbcopy_free(s->dbcopy);
 	s->dbcopy = NULL;
 	preparation_end(&s->prepared, s->copied);
@@ -257,7 +265,6 @@ sealed(int err, const char *text, const char *set, const char *note, void *arg)
 		s->record.text[0] = '\0';
 		warn(s, note);
 	}
-	s->begun = false;
 	finish(s, *s->record.text ? JOB_WARNED : JOB_GOOD);
 }
 
@@ -491,8 +498,7 @@ prepare_done(struct job *job, bool cancelled)
 		return;
 	}
 	s->record.t0_ns = clock_wall_ns();
-	s->begun = true;
-	replicator_job_begin(s->setup.replicator, s->record.id, s->record.date, s->record.t0_ns, begun, s);
+	replicator_job_begin(s->setup.replicator, s->record.id, s->record.date, s->record.t0_ns, s->record.origin, begun, s);
 }
 
 /* ---- the public face ---- */

@@ -64,7 +64,7 @@ static const struct conf_key keys[] = {
     {.section = "profile", .named = true, .key = "keep-days", .type = CONF_INT, .offset = PROFILE(keep_days), .fallback = "14", .min = 1, .max = 3650,
         .reload = true, .help = "sets older than this are removed, never the newest verified ones"},
     {.section = "profile", .named = true, .key = "late", .type = CONF_DURATION, .offset = PROFILE(late_ms), .fallback = "26h", .min = 60000,
-        .max = 365ll * 86400000, .reload = true, .help = "a newest set older than this makes status \"late\""},
+        .max = 365ll * 86400000, .reload = true, .help = "a newest set older than this makes status \"late\", once a run of the schedule is two hours overdue, too"},
     {.section = "profile", .named = true, .key = "notify", .type = CONF_STRING, .offset = PROFILE(notify), .fallback = "off", .reload = true,
         .help = "command told of failed and late sets through TIDEMARK_* variables"},
 };

@@ -18,6 +18,7 @@
 #include "wire/wire.h"
 
 #define META_JOB "job"
+#define META_DUE "due"
 
 /* ---- life ---- */
 
@@ -72,7 +73,7 @@ start_record(struct sealing *s)
 	s->record = (struct job_record){.id = s->job, .date = s->date, .t0_ns = s->t0_ns, .started_ns = clock_wall_ns(), .phase = JOB_STREAM,
 	    .result = JOB_RUNNING};
 	snprintf(s->record.profile, sizeof s->record.profile, "%s", tenant_name(s->t));
-	snprintf(s->record.origin, sizeof s->record.origin, "collector");
+	snprintf(s->record.origin, sizeof s->record.origin, "%s", s->origin_job == s->job && *s->origin ? s->origin : "collector");
 	s->phase_began_ns = s->record.started_ns;
 	keep_record(s);
 }
@@ -99,17 +100,20 @@ put_run(struct staging_task *task)
 {
 	struct sealing_chore *c = (struct sealing_chore *)task;
 
-	sealing_chore_result(c, index_meta_put(c->index, META_JOB, c->job_text, strlen(c->job_text)));
+	sealing_chore_result(c, index_meta_put(c->index, c->meta, c->job_text, strlen(c->job_text)));
 }
 
-/* No job is begun any more, also after a restart. */
+/* What is true also after a restart.  A failure costs a line in the log. */
 static void
-clear_durably(struct sealing *s)
+keep_durably(struct sealing *s, const char *meta, const char *text)
 {
 	struct sealing_chore *c = sealing_chore(s, put_run, sealing_chore_forgotten);
 
-	if (c)
-		sealing_chore_submit(c);
+	if (!c)
+		return;
+	c->meta = meta;
+	snprintf(c->job_text, sizeof c->job_text, "%s", text);
+	sealing_chore_submit(c);
 }
 
 void
@@ -142,21 +146,19 @@ sealing_forget_job(struct sealing *s)
 	s->state = NONE;
 	s->job = 0;
 	s->ending = false;
-	s->who[0] = '\0';
-	clear_durably(s);
+	keep_durably(s, META_JOB, "");
 }
 
 void
 sealing_fail(struct sealing *s, int code, const char *text)
 {
-	char stopped[128], full[512];
+	char full[512];
 
 	sealing_release(s);
 	sealing_drop_gone(s);
 	if (s->ending) {
-		snprintf(stopped, sizeof stopped, "stopped by %s", *s->who ? s->who : "the collector");
-		tell_failed(s, s->job, ERR_STOPPED, stopped);
-		sealing_end_record(s, JOB_STOPPED, ERR_STOPPED, stopped);
+		tell_failed(s, s->job, s->over_code, s->over_text);
+		sealing_end_record(s, s->over, s->over_code, s->over_text);
 		sealing_forget_job(s);
 		return;
 	}
@@ -346,7 +348,23 @@ sealing_seal(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns, cons
 	sealing_chore_submit(c);
 }
 
-/* ---- STOP, JOB_END ---- */
+/* ---- STOP, JOB_END, JOB_OVER ---- */
+
+static void
+give_up(struct sealing *s, enum job_result result, int code, const char *text)
+{
+	if (s->state == BEGUN) {
+		sealing_end_record(s, result, code, text);
+		sealing_forget_job(s);
+		return;
+	}
+	s->over = result;
+	s->over_code = code;
+	snprintf(s->over_text, sizeof s->over_text, "%s", text);
+	s->ending = true; /* the running step comes to its end first */
+	if (s->state == SEALING)
+		keeper_link_stop(s->t->keeper, tenant_name(s->t), s->order);
+}
 
 void
 sealing_stop(struct sealing *s, uint64_t job, const char *who)
@@ -355,22 +373,52 @@ sealing_stop(struct sealing *s, uint64_t job, const char *who)
 
 	if (s->state == NONE || s->job != job)
 		return;
-	snprintf(s->who, sizeof s->who, "%s", who);
-	if (s->state != BEGUN) {
-		s->ending = true; /* the running step comes to its end first */
-		if (s->state == SEALING)
-			keeper_link_stop(s->t->keeper, tenant_name(s->t), s->order);
-		return;
-	}
 	snprintf(text, sizeof text, "stopped by %s", who);
-	sealing_end_record(s, JOB_STOPPED, ERR_STOPPED, text);
-	sealing_forget_job(s);
+	give_up(s, JOB_STOPPED, ERR_STOPPED, text);
 }
 
 void
 sealing_end(struct sealing *s, uint64_t job)
 {
 	sealing_stop(s, job, "the collector");
+}
+
+void
+sealing_origin(struct sealing *s, uint64_t job, const char *origin)
+{
+	s->origin_job = job;
+	snprintf(s->origin, sizeof s->origin, "%s", origin);
+}
+
+/* A job that failed before it came to us: it is in the history, and red, all the same. */
+static void
+record_foreign(struct sealing *s, const struct sealing_over *over, enum job_result result)
+{
+	struct job_record r = {.id = over->job, .date = over->date, .t0_ns = over->t0_ns, .started_ns = clock_wall_ns(), .phase = JOB_CHECK,
+	    .result = result, .code = over->code};
+	struct jobs *jobs = profile_jobs(s->t->profile);
+
+	r.ended_ns = r.started_ns;
+	snprintf(r.profile, sizeof r.profile, "%s", tenant_name(s->t));
+	snprintf(r.origin, sizeof r.origin, "%s", over->origin);
+	snprintf(r.text, sizeof r.text, "%s", over->text);
+	if (jobs && jobs_put(jobs, &r) != 0)
+		log_error("sealing.record", "profile=%s %s", tenant_name(s->t), err_text());
+	s->t->changed(s->t);
+	if (result == JOB_FAILED)
+		s->t->trouble(s->t, "failed", r.text);
+}
+
+void
+sealing_over(struct sealing *s, const struct sealing_over *over)
+{
+	enum job_result result = over->code == ERR_STOPPED ? JOB_STOPPED : JOB_FAILED;
+	struct jobs *jobs = profile_jobs(s->t->profile);
+
+	if (s->state != NONE && s->job == over->job)
+		give_up(s, result, over->code, over->text);
+	else if (jobs && !jobs_find(jobs, over->job))
+		record_foreign(s, over, result);
 }
 
 int
@@ -390,10 +438,43 @@ sealing_stop_here(struct sealing *s, const char *who)
 	return 0;
 }
 
-/* ---- the rest ---- */
+/* ---- when the next one is due ---- */
 
 void
-sealing_load(struct sealing *s)
+sealing_due(struct sealing *s, int64_t at_ns)
+{
+	char text[32];
+
+	if (at_ns == s->due_ns)
+		return;
+	s->due_ns = at_ns;
+	snprintf(text, sizeof text, "%" PRId64, at_ns);
+	keep_durably(s, META_DUE, text);
+}
+
+int64_t
+sealing_due_ns(const struct sealing *s)
+{
+	return s->due_ns;
+}
+
+static void
+load_due(struct sealing *s)
+{
+	struct index *index = profile_index(s->t->profile);
+	size_t len;
+	char *text;
+
+	if (s->due_ns || !index || index_meta_get(index, META_DUE, &text, &len) != 0)
+		return;
+	(void)sscanf(text, "%" SCNd64, &s->due_ns);
+	free(text);
+}
+
+/* ---- the rest ---- */
+
+static void
+load_job(struct sealing *s)
 {
 	struct index *index = profile_index(s->t->profile);
 	struct jobs *jobs = profile_jobs(s->t->profile);
@@ -411,6 +492,13 @@ sealing_load(struct sealing *s)
 		s->phase_began_ns = clock_wall_ns();
 	}
 	free(text);
+}
+
+void
+sealing_load(struct sealing *s)
+{
+	load_due(s);
+	load_job(s);
 }
 
 void

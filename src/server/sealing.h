@@ -34,6 +34,20 @@ void sealing_begin(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns
 void sealing_seal(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns, const struct treemap_sum *total, const char *note);
 void sealing_stop(struct sealing *s, uint64_t job, const char *who);
 void sealing_end(struct sealing *s, uint64_t job);
+void sealing_origin(struct sealing *s, uint64_t job, const char *origin); /* before its sealing_begin */
+/* No set will come of it, and why: `code` ERR_STOPPED = somebody ended it.  A job that was never begun here becomes a record, too. */
+struct sealing_over {
+	uint64_t job;
+	uint32_t date;
+	int64_t t0_ns;
+	const char *origin;
+	int code;
+	const char *text;
+};
+void sealing_over(struct sealing *s, const struct sealing_over *over);
+/* When the schedule has its first run after T0 of the newest set, 0 = never; kept over restarts. */
+void sealing_due(struct sealing *s, int64_t at_ns);
+int64_t sealing_due_ns(const struct sealing *s); /* as told last; 0 = never told, or never */
 
 /* What an operator of the server says: -ERR_NOTFOUND when no job runs.  The collector is told. */
 int sealing_stop_here(struct sealing *s, const char *who);

@@ -36,7 +36,12 @@ struct sealing {
 	uint64_t order;
 	bool frozen;
 	bool ending;           /* JOB_END or STOP came: it is over when the running step is */
-	char who[64];          /* who stopped it; "" = nobody */
+	enum job_result over;  /* how it ends then, with code and text */
+	int32_t over_code;
+	char over_text[1024];
+	uint64_t origin_job;   /* the job that `origin` tells of */
+	char origin[64];
+	int64_t due_ns;
 	uint64_t done, all;
 	int64_t phase_began_ns;
 	struct job_record record;
@@ -54,7 +59,8 @@ struct sealing_chore {
 	int err;
 	char *text;
 
-	char job_text[96];         /* begin, clear */
+	const char *meta;          /* put: the name in the index under which job_text is kept */
+	char job_text[96];         /* begin, put */
 	uint64_t fresh;            /* begin, check: head; trim: up to */
 	struct treemap_sum total;  /* check */
 	size_t marks;

@@ -76,6 +76,9 @@ tenant_opened(int err, const char *text, void *arg)
 		log_error("server.profile", "profile=%s %s", tenant_name(t), text);
 	else
 		sealing_load(t->sealing);
+	/* The keeper knows nothing of a profile before its folder is made. */
+	if (!err && !t->sets_known && keeper_link_up(t->keeper))
+		tenant_learn_sets(t, NULL, NULL);
 	tenant_changed(t);
 }
 

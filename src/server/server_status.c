@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/fsio.h"
+#include "base/overdue.h"
 #include "keeper/order.h"
 #include "server/config.h"
 #include "server/index.h"
@@ -46,14 +47,16 @@ server_is_late(struct server *s, const struct tenant *t, char *reason, size_t si
 	const char *name = profile_name(t->profile);
 	int64_t since = enrolled_ns(s, name);
 	int64_t late_ns = server_config_profile(s->conf, name)->late_ms * 1000000;
-	int64_t newest = t->newest.name ? t->newest.started_ns : 0;
+	const struct report_set *newest = t->newest.name ? &t->newest : NULL;
 
-	/* What the keeper has not told yet is not held against the profile. */
-	if (!since || !t->sets_known || clock_wall_ns() - (newest ? newest : since) <= late_ns)
+	/* What the keeper has not told yet is not held against the profile.  Sets that nobody may add to any more grow old all the same. */
+	if (!t->sets_known || (!newest && !since))
+		return false;
+	if (clock_wall_ns() <= overdue_from(newest ? newest->started_ns : since, newest ? newest->sealed_ns : since, sealing_due_ns(t->sealing), late_ns))
 		return false;
 	if (newest)
-		snprintf(reason, size, "the newest set, %s, is %" PRId64 " hours old; see the collector's schedule and its last job", t->newest.name,
-		    (clock_wall_ns() - newest) / (int64_t)3600000000000);
+		snprintf(reason, size, "the newest set, %s, is %" PRId64 " hours old; see the collector's schedule and its last job", newest->name,
+		    (clock_wall_ns() - newest->started_ns) / (int64_t)3600000000000);
 	else
 		snprintf(reason, size, "no set was ever sealed; run a backup on the collector");
 	return true;
@@ -124,6 +127,18 @@ is_configured(const struct server *s, const char *profile)
 	return false;
 }
 
+/* A profile that nobody may feed is never green: its section, its sets or a name that was mistyped for a token are all that it is. */
+static void
+tell_unenrolled(const struct server *s, struct server_profile_status *st, const struct tenant *t)
+{
+	int used = snprintf(st->reason, sizeof st->reason, "no collector is enrolled: nothing is backed up; `tidemark token create %s` gives the string it needs",
+	    st->name);
+
+	if (t->sets_known && !st->sets && !st->staged.count && !is_configured(s, st->name) && used > 0)
+		snprintf(st->reason + used, sizeof st->reason - (size_t)used, "; it holds nothing: is its name a mistake, stop the server and remove %s/%s",
+		    server_config_main(s->conf)->store, st->name);
+}
+
 static void
 judge(struct server *s, struct server_profile_status *st, const struct tenant *t)
 {
@@ -142,11 +157,11 @@ judge(struct server *s, struct server_profile_status *st, const struct tenant *t
 		st->state = SERVER_DEGRADED;
 	if (*st->reason)
 		return;
-	if (!st->enrolled && is_configured(s, st->name))
-		snprintf(st->reason, sizeof st->reason, "no collector is enrolled: nothing is backed up; `tidemark token create %s` gives the string it needs", st->name);
+	if (!st->enrolled)
+		tell_unenrolled(s, st, t);
 	else if (!keeper_link_up(s->keeper))
 		snprintf(st->reason, sizeof st->reason, "the keeper is not running; it is started again by itself (see the log)");
-	else if (st->enrolled && !st->connected && away_s > AWAY_S)
+	else if (!st->connected && away_s > AWAY_S)
 		snprintf(st->reason, sizeof st->reason, "no collector for %" PRId64 " minutes; see its host", away_s / 60);
 	else if (st->total_bytes && st->free_bytes / (st->total_bytes / 100 + 1) < SPACE_PERCENT)
 		snprintf(st->reason, sizeof st->reason, "less than %d %% of the store is free", SPACE_PERCENT);

@@ -154,7 +154,7 @@ send_welcome(struct session *s, const struct profile_admission *a)
 	const struct report_set *newest = &s->t->newest;
 	struct wire_msg m = {.type = WIRE_WELCOME};
 
-	m.u.welcome.version = WIRE_VERSION_MAX;
+	m.u.welcome.version = s->version;
 	m.u.welcome.build = (char *)(uintptr_t)TIDEMARK_VERSION;
 	m.u.welcome.instance = (char *)(uintptr_t)index_instance(profile_index(s->t->profile));
 	m.u.welcome.generation = a->generation;
@@ -185,6 +185,7 @@ admitted(int err, const char *text, const struct profile_admission *a, void *arg
 	s->t->connected_ns = clock_wall_ns();
 	log_info("session.live", "profile=%s peer=%s token=%llu", tenant_name(s->t), wire_conn_peer(s->conn), (unsigned long long)a->token);
 	send_welcome(s, a);
+	tenant_tell_newest(s->t);
 	s->t->changed(s->t);
 }
 
@@ -223,6 +224,7 @@ on_hello(struct session *s, struct wire_msg *m)
 		s->host->authenticated(s, s->host->arg);
 		s->t->session = s;
 		s->layout = m->u.hello.layout;
+		s->version = m->u.hello.version_max < WIRE_VERSION_MAX ? m->u.hello.version_max : WIRE_VERSION_MAX;
 		s->state = STARTING;
 		s->refs++;
 		/* The WELCOME names the newest set: a seal may have ended while the collector was away. */
@@ -263,6 +265,27 @@ on_job_end(struct session *s, struct wire_msg *m)
 }
 
 static void
+on_origin(struct session *s, struct wire_msg *m)
+{
+	sealing_origin(s->t->sealing, m->u.origin.job, m->u.origin.origin ? m->u.origin.origin : "");
+}
+
+static void
+on_job_over(struct session *s, struct wire_msg *m)
+{
+	const struct sealing_over over = {.job = m->u.job_over.job, .date = m->u.job_over.date, .t0_ns = m->u.job_over.t0_ns,
+	    .origin = m->u.job_over.origin ? m->u.job_over.origin : "", .code = m->u.job_over.code, .text = m->u.job_over.text ? m->u.job_over.text : ""};
+
+	sealing_over(s->t->sealing, &over);
+}
+
+static void
+on_due(struct session *s, struct wire_msg *m)
+{
+	sealing_due(s->t->sealing, m->u.due.at_ns);
+}
+
+static void
 on_goodbye(struct session *s, struct wire_msg *m)
 {
 	log_info("session.goodbye", "profile=%s peer=%s %s", s->t ? tenant_name(s->t) : "-", wire_conn_peer(s->conn),
@@ -280,6 +303,7 @@ static handler *const handlers[STATES][WIRE_TYPES] = {
 	[LIVE] = {
 		[WIRE_SUMS_REQ] = session_on_question, [WIRE_LIST_REQ] = session_on_question, [WIRE_BLOCKS_REQ] = session_on_question,
 		[WIRE_JOB_BEGIN] = on_job_begin, [WIRE_SEAL] = on_seal, [WIRE_JOB_END] = on_job_end, [WIRE_STOP] = on_stop,
+		[WIRE_ORIGIN] = on_origin, [WIRE_JOB_OVER] = on_job_over, [WIRE_DUE] = on_due,
 		[WIRE_SETS_REQ] = session_on_sets, [WIRE_GOODBYE] = on_goodbye,
 	},
 	[ENROLLING] = {[WIRE_ENROL] = session_on_enrol, [WIRE_GOODBYE] = on_goodbye},
@@ -291,7 +315,7 @@ dispatch(struct session *s, struct wire_msg *m)
 	handler *handle = handlers[s->state][m->type];
 	char text[96];
 
-	if (handle) {
+	if (handle && (s->state != LIVE || wire_type_since(m->type) <= s->version)) {
 		handle(s, m);
 		return;
 	}
@@ -431,6 +455,12 @@ struct tenant *
 session_tenant(const struct session *s)
 {
 	return s->t;
+}
+
+uint32_t
+session_version(const struct session *s)
+{
+	return s->version;
 }
 
 bool

@@ -50,6 +50,8 @@ void session_check_pin(struct session *s);
 
 /* NULL before the certificate is known. */
 struct tenant *session_tenant(const struct session *s);
+/* Of the protocol, as both agreed; 0 before. */
+uint32_t session_version(const struct session *s);
 bool session_live(const struct session *s);
 const char *session_peer(const struct session *s);
 uint64_t session_bytes_received(const struct session *s);

@@ -27,6 +27,7 @@ struct session {
 	uint8_t layout;
 	uint8_t pin[IDENTITY_PIN_BYTES];
 	bool has_pin;
+	uint32_t version; /* of the protocol */
 	uint64_t token;
 	struct questions questions; /* first = in the lane */
 	size_t n_questions;

@@ -90,6 +90,7 @@ tenant_note_set(struct tenant *t, const struct report_set *set)
 	if (!same)
 		t->n_sets++;
 	remember(t, set);
+	tenant_tell_newest(t);
 	t->changed(t);
 }
 
@@ -106,6 +107,7 @@ learned(const struct report *report, void *arg)
 			remember(t, &report->sets[report->n_sets - 1]);
 		else
 			set_fini(&t->newest);
+		tenant_tell_newest(t);
 		t->changed(t);
 	} else if (report->kind != REPORT_FAILED) {
 		return;
@@ -134,6 +136,17 @@ tenant_learn_sets(struct tenant *t, void (*done)(void *arg), void *arg)
 void
 tenant_tell(struct tenant *t, const struct wire_msg *msg)
 {
-	if (t->session)
+	if (t->session && session_live(t->session))
 		session_send(t->session, msg);
+}
+
+void
+tenant_tell_newest(struct tenant *t)
+{
+	struct wire_msg m = {.type = WIRE_NEWEST};
+
+	if (!t->newest.name || !t->session || session_version(t->session) < wire_type_since(WIRE_NEWEST))
+		return;
+	m.u.newest.set = tenant_wire_set(&t->newest);
+	tenant_tell(t, &m);
 }

@@ -54,7 +54,9 @@ void tenant_note_set(struct tenant *t, const struct report_set *set);
 /* A set of the keeper's report as the wire tells it; *borrows* its strings. */
 struct wire_set tenant_wire_set(const struct report_set *set);
 
-/* To the collector, when it is there. */
+/* To the collector, when it was welcomed: what comes before that it learns from the WELCOME. */
 void tenant_tell(struct tenant *t, const struct wire_msg *msg);
+/* The newest set as it is known now, to a collector that understands it. */
+void tenant_tell_newest(struct tenant *t);
 
 #endif

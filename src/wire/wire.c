@@ -28,6 +28,12 @@ wire_type_class(enum wire_type type)
 	return type < WIRE_TYPES ? wire_messages[type].class : WIRE_CONTROL;
 }
 
+uint32_t
+wire_type_since(enum wire_type type)
+{
+	return type < WIRE_TYPES && wire_messages[type].since ? wire_messages[type].since : WIRE_VERSION_MIN;
+}
+
 static void *
 field_of(void *owner, const struct field *f)
 {

@@ -15,7 +15,7 @@
 #include "wire/entry.h"
 
 #define WIRE_VERSION_MIN 1u
-#define WIRE_VERSION_MAX 1u
+#define WIRE_VERSION_MAX 2u
 #define WIRE_FRAME_HEAD 12u               /* bytes: u32 length, u8 class, u8 flags, u16 zero, u32 raw length */
 #define WIRE_FRAME_MAX (1024u * 1024u)    /* payload bytes, packed and unpacked alike */
 #define WIRE_CHUNK_MAX (512u * 1024u)     /* data bytes in one DATA */
@@ -42,7 +42,9 @@ enum wire_class { WIRE_CONTROL = 0, WIRE_DATA = 1 };
 	/* control, both */                                                                                        \
 	X(STOP) X(PING) X(PONG) X(GOODBYE)                                                                         \
 	/* data, collector -> server */                                                                            \
-	X(PUT) X(BEGIN) X(CHUNK) X(HOLE) X(END) X(ABORT) X(ENTRY) X(REMOVE)
+	X(PUT) X(BEGIN) X(CHUNK) X(HOLE) X(END) X(ABORT) X(ENTRY) X(REMOVE)                                        \
+	/* since version 2: control, collector -> server; server -> collector */                                   \
+	X(ORIGIN) X(JOB_OVER) X(DUE) X(NEWEST)
 
 enum wire_type {
 	WIRE_NONE = 0,
@@ -129,6 +131,17 @@ struct wire_msg {
 		struct { uint64_t job; int32_t code; char *text; } job_failed;
 		struct { uint64_t job; } job_end;
 		struct { uint64_t job; char *origin; } stop;
+		struct { uint64_t job; char *origin; } origin;  /* who began it: "schedule", "user root" */
+		struct {                                        /* JOB_END with the reason; of a job that never began here as well */
+			uint64_t job;
+			uint32_t date;
+			int64_t t0_ns;
+			char *origin;
+			int32_t code;
+			char *text;
+		} job_over;
+		struct { int64_t at_ns; } due;                  /* the first scheduled run after the newest set; 0 = no schedule */
+		struct { struct wire_set set; } newest;         /* as the server knows it now */
 		struct { struct wire_set *v; size_t n; } sets;
 		struct { char *profile; struct wire_bytes csr; uint8_t proof[32]; } enrol;
 		struct { struct wire_bytes certificate, authority; uint8_t key[BLOCK_KEY_BYTES]; } enrolled;
@@ -149,6 +162,8 @@ struct wire_msg {
 
 const char *wire_type_name(enum wire_type type);
 enum wire_class wire_type_class(enum wire_type type);
+/* The version of the protocol that has it: to be sent, and to be taken, only where WELCOME named this one or a later one. */
+uint32_t wire_type_since(enum wire_type type);
 
 /* Appends the message to a frame's payload.  Borrows.  A NULL string is "", texts for people are cut at their limit; any other
  * field above its limit, and a payload above WIRE_FRAME_MAX, is a failure, sticky in `o`. */

@@ -163,6 +163,19 @@ static const struct field enrolled[] = {
 static const struct field stop[] = {
 	U64(M, u.stop.job), TEXT(M, u.stop.origin, WORDS_MAX),
 };
+static const struct field origin[] = {
+	U64(M, u.origin.job), TEXT(M, u.origin.origin, WORDS_MAX),
+};
+static const struct field job_over[] = {
+	U64(M, u.job_over.job), U32(M, u.job_over.date, 0), I64(M, u.job_over.t0_ns), TEXT(M, u.job_over.origin, WORDS_MAX),
+	CODE(M, u.job_over.code), TEXT(M, u.job_over.text, WIRE_TEXT_MAX),
+};
+static const struct field due[] = {
+	I64(M, u.due.at_ns),
+};
+static const struct field newest[] = {
+	SET(M, u.newest.set),
+};
 static const struct field ping[] = {
 	U64(M, u.ping.n),
 };
@@ -291,4 +304,8 @@ const struct message wire_messages[WIRE_TYPES] = {
 	[WIRE_ABORT] = {"ABORT", WIRE_DATA, FIELDS(abort_)},
 	[WIRE_ENTRY] = {"ENTRY", WIRE_DATA, FIELDS(entry)},
 	[WIRE_REMOVE] = {"REMOVE", WIRE_DATA, FIELDS(remove_)},
+	[WIRE_ORIGIN] = {"ORIGIN", WIRE_CONTROL, FIELDS(origin), .since = 2},
+	[WIRE_JOB_OVER] = {"JOB_OVER", WIRE_CONTROL, FIELDS(job_over), .since = 2},
+	[WIRE_DUE] = {"DUE", WIRE_CONTROL, FIELDS(due), .since = 2},
+	[WIRE_NEWEST] = {"NEWEST", WIRE_CONTROL, FIELDS(newest), .since = 2},
 };

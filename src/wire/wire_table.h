@@ -56,6 +56,7 @@ struct message {
 	bool open_ended; /* a later version may add fields; what we do not know is skipped */
 	struct shape shape;
 	bool (*holds)(const struct wire_msg *m); /* what no single field can say; may be NULL */
+	uint32_t since;  /* version of the protocol; 0 = the first */
 };
 
 extern const struct message wire_messages[WIRE_TYPES];

@@ -288,15 +288,15 @@ def packed_frames_flipped(w):
 
 @case("C14", "versions below and above what the server speaks are told so; a range that is none ends the connection")
 def versions(w):
-    for low, high, code in ((0, 0, "UNSUPPORTED"), (2, 9, "UNSUPPORTED"), ((1 << 32) - 1, (1 << 32) - 1, "UNSUPPORTED"), (2, 1, "PEER"), (1, 0, "PEER")):
+    for low, high, code in ((0, 0, "UNSUPPORTED"), (3, 9, "UNSUPPORTED"), ((1 << 32) - 1, (1 << 32) - 1, "UNSUPPORTED"), (2, 1, "PEER"), (1, 0, "PEER")):
         with Peer(w) as peer:
             peer.hello(version_min=low, version_max=high)
             peer.expect_end(code)
         w.tried()
     with Peer(w) as peer:
         peer.hello(version_min=0, version_max=(1 << 32) - 1)
-        if peer.expect("WELCOME")[1]["version"] != 1:
-            raise Violation("not version 1")
+        if peer.expect("WELCOME")[1]["version"] != 2:
+            raise Violation("not version 2")
     w.tried()
 
 
@@ -329,6 +329,15 @@ def messages_before_hello(w):
 @case("C14", "in a session a second HELLO, and whatever only a server says, ends it")
 def messages_of_the_other_side(w):
     for name in ["HELLO"] + wire.FROM_SERVER:
+        with live(w) as peer:
+            peer.send_bytes(_any(name))
+            peer.expect_end("PEER")
+        w.tried()
+
+
+@case("C14", "a message that only a later version knows ends a connection of the first")
+def messages_of_a_later_version(w):
+    for name in wire.SINCE_2:
         with live(w) as peer:
             peer.send_bytes(_any(name))
             peer.expect_end("PEER")

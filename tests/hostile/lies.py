@@ -199,7 +199,7 @@ def the_other_sides_messages(s):
 
 @case("S5", "a message before WELCOME, a second WELCOME or one of an unknown version ends the connection")
 def welcomes(s):
-    for lies in ({"version": 0}, {"version": 2}, {"version": (1 << 32) - 1}):
+    for lies in ({"version": 0}, {"version": 3}, {"version": (1 << 32) - 1}):
         with s.accept() as guest:
             guest.greet(**lies)
             guest.expect_end(*GONE)

@@ -206,20 +206,25 @@ _TABLE = """
 30 ABORT u64:op
 31 ENTRY u64:op str:path entry:entry
 32 REMOVE u64:op str:path
+33 ORIGIN u64:job str:origin
+34 JOB_OVER u64:job u32:date i64:t0 str:origin str:code str:text
+35 DUE i64:at
+36 NEWEST set:set
 """
 MESSAGES, NUMBERS = {}, {}
 for _line in _TABLE.strip().splitlines():
     _number_, _name, *_fields = _line.split()
     MESSAGES[_name] = (int(_number_), [tuple(f.split(":")) for f in _fields])
     NUMBERS[int(_number_)] = _name
-FROM_SERVER = [n for n in MESSAGES if 10 <= MESSAGES[n][0] <= 20]
+FROM_SERVER = [n for n in MESSAGES if 10 <= MESSAGES[n][0] <= 20 or n == "NEWEST"]
+SINCE_2 = [n for n in MESSAGES if MESSAGES[n][0] >= 33]
 
 _EMPTY = {"str": b"", "bytes": b"", "raw32": bytes(32), "hash": (0, 0), "sum": (0, 0, (0, 0)), "set": (b"", 0, 0, 0, 0, 0, 0),
           "dirs": [], "names": [], "hashes": [], "sets": []}
 
 
 def class_of(name):
-    return DATA if MESSAGES[name][0] >= 25 else CONTROL
+    return DATA if 25 <= MESSAGES[name][0] <= 32 else CONTROL
 
 
 def raw_message(number, body):

@@ -226,7 +226,7 @@ send_welcome(struct peer *p)
 	char instance[64], build[] = "peer", set[] = "mon", none[] = "";
 
 	snprintf(instance, sizeof instance, "%s", index_instance(p->index));
-	m.u.welcome.version = 1;
+	m.u.welcome.version = p->version ? p->version : 1;
 	m.u.welcome.build = build;
 	m.u.welcome.instance = instance;
 	m.u.welcome.generation = p->generation;
@@ -290,6 +290,16 @@ peer_sealed(struct peer *p)
 	tell(p, &m);
 }
 
+void
+peer_newest(struct peer *p, uint8_t verified)
+{
+	struct wire_msg m = {.type = WIRE_NEWEST};
+	char set[] = "mon";
+
+	m.u.newest.set = (struct wire_set){.name = set, .started_ns = p->sealed_t0_ns, .sealed_ns = 1, .verified = verified};
+	tell(p, &m);
+}
+
 static void
 on_seal(struct peer *p, const struct wire_msg *msg)
 {
@@ -340,6 +350,16 @@ on_control(struct peer *p, struct wire_msg *m)
 		break;
 	case WIRE_SEAL:
 		on_seal(p, m);
+		break;
+	case WIRE_ORIGIN:
+		snprintf(p->origin, sizeof p->origin, "%s", m->u.origin.origin);
+		break;
+	case WIRE_JOB_OVER:
+		p->over_code = m->u.job_over.code;
+		snprintf(p->over_text, sizeof p->over_text, "%s", m->u.job_over.text);
+		break;
+	case WIRE_DUE:
+		p->due_ns = m->u.due.at_ns;
 		break;
 	default:
 		break;

@@ -38,6 +38,7 @@ struct peer {
 	size_t page;                   /* rows in one SUMS, LIST: small, so that paging is met */
 
 	/* what a test may ask for */
+	uint32_t version;              /* of the protocol that WELCOME names; 0 = 1 */
 	int refuse;                    /* enum err: every HELLO is answered by this GOODBYE */
 	uint64_t cut_after;            /* data bytes until the connection is cut; 0 = never */
 	bool mute;                     /* no acknowledgement is sent, until peer_speak */
@@ -52,6 +53,9 @@ struct peer {
 	bool hold_seal;                /* the answer to SEAL waits */
 	uint64_t seal_job;
 	int64_t seal_t0_ns, sealed_t0_ns;
+	int32_t over_code;             /* of the last JOB_OVER */
+	char over_text[64], origin[64];
+	int64_t due_ns;
 };
 
 /* `dir` (made) is the profile's folder. */
@@ -63,6 +67,8 @@ void peer_speak(struct peer *p);
 void peer_settle(struct peer *p);
 /* Answers a held SEAL. */
 void peer_sealed(struct peer *p);
+/* Tells NEWEST of the set that was sealed last. */
+void peer_newest(struct peer *p, uint8_t verified);
 /* Ends the session, lets the disk finish, closes all: peer_open may follow. */
 void peer_close(struct peer *p);
 

@@ -53,7 +53,7 @@ static void
 keeper_seals(const struct order *order)
 {
 	struct report_set set = {.name = (char *)(uintptr_t)"tuenov24", .profile = order->profile, .started_ns = order->t0_ns,
-	    .sealed_ns = order->t0_ns + 1000, .files = order->total.count, .bytes = order->total.bytes, .note = (char *)(uintptr_t)""};
+	    .sealed_ns = strcmp(order->note, "now") == 0 ? clock_wall_ns() : order->t0_ns + 1000, .files = order->total.count, .bytes = order->total.bytes, .note = (char *)(uintptr_t)""};
 	char *doubtful = (char *)(uintptr_t)"ofuser/u.db";
 
 	keeper_says(&(struct report){.id = order->id, .kind = REPORT_PROGRESS, .phase = (char *)(uintptr_t)"copy", .done = 1, .total = 2});
@@ -116,6 +116,8 @@ struct collector {
 	char close_text[256];
 	unsigned seen[WIRE_TYPES];
 
+	uint32_t version_max; /* as HELLO says; 0 = all that we know */
+	uint8_t newest_verified;
 	uint64_t token, generation, received, durable, op;
 	struct treemap_sum total;
 	char last_set[64];
@@ -161,6 +163,9 @@ keep(const struct wire_msg *m, struct collector *c)
 	case WIRE_JOB_FAILED:
 		c->failed_code = m->u.job_failed.code;
 		snprintf(c->text, sizeof c->text, "%s", m->u.job_failed.text);
+		break;
+	case WIRE_NEWEST:
+		c->newest_verified = m->u.newest.set.verified;
 		break;
 	case WIRE_SEALED:
 		snprintf(c->last_set, sizeof c->last_set, "%s", m->u.sealed.set.name);
@@ -302,7 +307,7 @@ hello_of(struct collector *c, enum layout_type type)
 	struct wire_msg m = {.type = WIRE_HELLO};
 
 	m.u.hello.version_min = WIRE_VERSION_MIN;
-	m.u.hello.version_max = WIRE_VERSION_MAX;
+	m.u.hello.version_max = c->version_max ? c->version_max : WIRE_VERSION_MAX;
 	m.u.hello.layout = type;
 	m.u.hello.build = m.u.hello.host = m.u.hello.journal = (char *)(uintptr_t)"test";
 	say(c, &m);
@@ -730,6 +735,113 @@ a_collector_of_the_other_type_is_sent_away(void **state)
 	connect_live(&w.c);
 }
 
+/* ---- what the collector tells of a job, and hears of a set ---- */
+
+static void
+say_over(struct collector *c, uint64_t job, int code, const char *text)
+{
+	struct wire_msg m = {.type = WIRE_JOB_OVER};
+
+	m.u.job_over.job = job;
+	m.u.job_over.date = 20261124;
+	m.u.job_over.t0_ns = 1000000;
+	m.u.job_over.origin = (char *)(uintptr_t)"schedule";
+	m.u.job_over.code = code;
+	m.u.job_over.text = (char *)(uintptr_t)text;
+	say(c, &m);
+}
+
+static const struct job_record *
+until_ended(uint64_t job)
+{
+	const struct job_record *r;
+
+	while (!(r = jobs_find(server_jobs(w.server, "po1"), job)) || r->result == JOB_RUNNING)
+		turn();
+	return r;
+}
+
+static void
+a_job_that_failed_on_the_collector_is_a_failure_here(void **state)
+{
+	struct wire_msg from = {.type = WIRE_ORIGIN};
+	struct server_profile_status st;
+	const struct job_record *r;
+
+	(void)state;
+	connect_live(&w.c);
+	from.u.origin.job = 5;
+	from.u.origin.origin = (char *)(uintptr_t)"user root";
+	say(&w.c, &from);
+	begin_job(&w.c, 5);
+	say_over(&w.c, 5, ERR_INCOMPLETE, "DBCOPY ended with 7");
+	r = until_ended(5);
+	assert_int_equal(r->result, JOB_FAILED);
+	assert_int_equal(r->code, ERR_INCOMPLETE);
+	assert_string_equal(r->origin, "user root");
+	assert_string_equal(r->text, "DBCOPY ended with 7");
+	assert_true(server_status(w.server, 0, &st));
+	assert_int_equal(st.state, SERVER_FAILED);
+	assert_non_null(strstr(st.reason, "DBCOPY ended with 7"));
+	begin_job(&w.c, 6); /* the hold is released, and another job may come */
+	say_over(&w.c, 6, ERR_STOPPED, "stopped by user root");
+	assert_int_equal(until_ended(6)->result, JOB_STOPPED);
+}
+
+static void
+a_job_that_failed_before_it_came_here_is_a_failure_here(void **state)
+{
+	struct server_profile_status st;
+
+	(void)state;
+	connect_live(&w.c);
+	say_over(&w.c, 7, ERR_NOSPACE, "no room");
+	assert_string_equal(until_ended(7)->origin, "schedule");
+	assert_true(server_status(w.server, 0, &st));
+	assert_int_equal(st.state, SERVER_FAILED);
+	begin_job(&w.c, 8);
+	seal(&w.c, 8, "now");
+	await(&w.c, WIRE_SEALED, 1);
+	assert_int_equal(until_ended(8)->result, JOB_GOOD);
+	say_over(&w.c, 8, ERR_IO, "heard too late: it is sealed");
+	say_over(&w.c, 9, ERR_STOPPED, "stopped");
+	until_ended(9);
+	assert_int_equal(until_ended(8)->result, JOB_GOOD);
+	assert_true(server_status(w.server, 0, &st));
+	assert_int_not_equal(st.state, SERVER_FAILED);
+}
+
+static void
+what_a_later_version_says_ends_a_session_of_the_first(void **state)
+{
+	(void)state;
+	w.c.version_max = 1;
+	connect_live(&w.c);
+	say_over(&w.c, 5, ERR_IO, "");
+	await_end(&w.c);
+	assert_int_equal(w.c.close_err, -ERR_PEER);
+	assert_null(jobs_find(server_jobs(w.server, "po1"), 5));
+}
+
+static void
+a_collector_hears_of_the_newest_set_once_it_is_welcomed(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	begin_job(&w.c, 5);
+	seal(&w.c, 5, "");
+	await(&w.c, WIRE_NEWEST, 1);
+	await(&w.c, WIRE_SEALED, 1);
+	hang_up(&w.c);
+	connect_live(&w.c);
+	await(&w.c, WIRE_NEWEST, 2);
+	hang_up(&w.c);
+	w.c.version_max = 1;
+	connect_live(&w.c);
+	begin_job(&w.c, 6); /* an answer: whatever was said with WELCOME has come */
+	assert_int_equal(w.c.seen[WIRE_NEWEST], 2);
+}
+
 static void
 a_stop_from_the_server_ends_a_running_seal(void **state)
 {
@@ -862,6 +974,76 @@ a_profile_without_a_set_for_too_long_is_late(void **state)
 
 /* Whoever is not a profile's session has one of few places, and not for long: strangers, and a certificate without a HELLO. */
 static void
+say_due(struct collector *c, int64_t hours_ago)
+{
+	struct wire_msg m = {.type = WIRE_DUE};
+
+	m.u.due.at_ns = clock_wall_ns() - hours_ago * 3600 * 1000000000;
+	say(c, &m);
+	begin_job(c, 5); /* an answer: it was heard */
+}
+
+static void
+a_set_is_late_only_when_a_run_is_overdue_too(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	say_due(&w.c, 1);
+	assert_int_not_equal(state_when_enrolled_hours_ago(27), SERVER_LATE);
+	hang_up(&w.c);
+	server_free(w.server);
+	start_server();
+	w.c.version_max = 1; /* nobody tells it again */
+	connect_live(&w.c);
+	assert_int_not_equal(state_when_enrolled_hours_ago(27), SERVER_LATE);
+	hang_up(&w.c);
+	w.c.version_max = 0;
+	connect_live(&w.c);
+	say_due(&w.c, 3);
+	assert_int_equal(state_when_enrolled_hours_ago(27), SERVER_LATE);
+	say_due(&w.c, -100000);
+	assert_int_not_equal(state_when_enrolled_hours_ago(7 * 24), SERVER_LATE);
+	assert_int_equal(state_when_enrolled_hours_ago(9 * 24), SERVER_LATE); /* no collector puts it off for years */
+}
+
+static void
+sets_that_nobody_adds_to_grow_old(void **state)
+{
+	struct server_profile_status st;
+	struct grant g = {0};
+
+	(void)state;
+	connect_live(&w.c);
+	begin_job(&w.c, 5);
+	seal(&w.c, 5, "");
+	await(&w.c, WIRE_SEALED, 1);
+	assert_int_equal(server_revoke(w.server, "po1", on_granted, &g), 0);
+	while (!g.over)
+		turn();
+	assert_true(server_status(w.server, 0, &st));
+	assert_false(st.enrolled);
+	assert_int_equal(st.state, SERVER_LATE);
+}
+
+static void
+a_name_that_was_only_given_a_token_is_not_green(void **state)
+{
+	struct server_profile_status st;
+	struct grant g = {0};
+	int i;
+
+	(void)state;
+	assert_int_equal(server_token_create(w.server, "typo", 60, on_granted, &g), 0);
+	while (!g.over)
+		turn();
+	free(g.token);
+	i = server_find(w.server, "typo");
+	assert_true(i >= 0 && server_status(w.server, (size_t)i, &st));
+	assert_int_equal(st.state, SERVER_DEGRADED);
+	assert_non_null(strstr(st.reason, "no collector is enrolled"));
+}
+
+static void
 who_only_stays_counts_as_connecting_and_is_sent_away(void **state)
 {
 	struct collector stranger = {0};
@@ -944,12 +1126,19 @@ main(int argc, char **argv)
 		TEST(only_the_job_that_was_begun_is_sealed),
 		TEST(a_file_that_is_on_its_way_is_waited_for),
 		TEST(a_collector_of_the_other_type_is_sent_away),
+		TEST(a_job_that_failed_on_the_collector_is_a_failure_here),
+		TEST(a_job_that_failed_before_it_came_here_is_a_failure_here),
+		TEST(what_a_later_version_says_ends_a_session_of_the_first),
+		TEST(a_collector_hears_of_the_newest_set_once_it_is_welcomed),
 		TEST(a_stop_from_the_server_ends_a_running_seal),
 		TEST(a_keeper_that_dies_fails_the_job_and_comes_back),
 		TEST(doubtful_files_lose_their_rows),
 		TEST(a_collector_that_goes_away_does_not_cancel_the_seal),
 		TEST(a_revoked_certificate_ends_its_session),
 		TEST(a_profile_without_a_set_for_too_long_is_late),
+		TEST(a_set_is_late_only_when_a_run_is_overdue_too),
+		TEST(sets_that_nobody_adds_to_grow_old),
+		TEST(a_name_that_was_only_given_a_token_is_not_green),
 		TEST(who_only_stays_counts_as_connecting_and_is_sent_away),
 		TEST(a_token_that_the_server_has_no_time_for_is_told),
 		TEST(a_restart_keeps_the_job_and_what_was_durable),

@@ -277,10 +277,14 @@ numbers_of_types_never_change(void **state)
 	assert_int_equal(WIRE_GOODBYE, 24);
 	assert_int_equal(WIRE_PUT, 25);
 	assert_int_equal(WIRE_REMOVE, 32);
-	assert_int_equal(WIRE_TYPES, 33);
+	assert_int_equal(WIRE_TYPES, 37);
 	for each_type(type)
-		assert_int_equal(wire_type_class(type), type >= WIRE_PUT ? WIRE_DATA : WIRE_CONTROL);
+		assert_int_equal(wire_type_class(type), type >= WIRE_PUT && type <= WIRE_REMOVE ? WIRE_DATA : WIRE_CONTROL);
 	assert_string_equal(wire_type_name(WIRE_JOB_BEGIN), "JOB_BEGIN");
+	assert_int_equal(WIRE_REMOVE, 32);
+	assert_int_equal(wire_type_since(WIRE_REMOVE), 1);
+	assert_int_equal(WIRE_ORIGIN, 33);
+	assert_int_equal(wire_type_since(WIRE_ORIGIN), 2);
 	assert_string_equal(wire_type_name(200), "unknown");
 }
 

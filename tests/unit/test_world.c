@@ -472,7 +472,7 @@ run_job_to_seal(void)
 {
 	bool begun = false;
 
-	replicator_job_begin(w.replicator, 7, 20261124, 70, on_begun, &begun);
+	replicator_job_begin(w.replicator, 7, 20261124, 70, "schedule", on_begun, &begun);
 	world_run_until(&w, &begun);
 	assert_int_equal(w.err, 0);
 	for (int i = 0; i < 6; i++)
@@ -569,6 +569,72 @@ a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set(void **state)
 	peer_sealed(&w.peer);
 	world_run_until(&w, &sealing.over);
 	assert_int_equal(sealing.err, 0);
+	world_close(&w);
+}
+
+static const struct replicator_job_end failed_job = {.job = 9, .date = 20261124, .t0_ns = 70, .origin = "schedule", .code = ERR_NOSPACE,
+    .text = "no room"};
+
+static void
+the_server_hears_who_began_a_job_why_it_failed_and_when_one_is_due(void **state)
+{
+	(void)state;
+	begin();
+	w.peer.version = 2;
+	world_start(&w);
+	agree_and_compare();
+	run_job_to_seal();
+	world_run_until(&w, &sealing.over);
+	assert_string_equal(w.peer.origin, "schedule");
+	replicator_job_end(w.replicator, &failed_job);
+	until_sent(WIRE_JOB_OVER, 1);
+	assert_int_equal(w.peer.over_code, ERR_NOSPACE);
+	assert_string_equal(w.peer.over_text, "no room");
+	assert_int_equal(w.peer.messages[WIRE_JOB_END], 0);
+	until_sent(WIRE_DUE, 1); /* none is told, too: the server may remember another */
+	replicator_set_due(w.replicator, 77);
+	until_sent(WIRE_DUE, 2);
+	assert_int_equal(w.peer.due_ns, 77);
+	peer_cut(&w.peer);
+	until_sent(WIRE_DUE, 3); /* the next connection hears it again */
+	world_close(&w);
+}
+
+static void
+a_server_of_the_first_version_hears_only_what_it_knows(void **state)
+{
+	(void)state;
+	begin();
+	world_start(&w);
+	agree_and_compare();
+	replicator_set_due(w.replicator, 77);
+	run_job_to_seal();
+	world_run_until(&w, &sealing.over);
+	replicator_job_end(w.replicator, &failed_job);
+	until_sent(WIRE_JOB_END, 1);
+	assert_int_equal(w.peer.messages[WIRE_JOB_OVER] + w.peer.messages[WIRE_ORIGIN] + w.peer.messages[WIRE_DUE], 0);
+	world_close(&w);
+}
+
+static void
+what_the_server_finds_of_its_newest_set_is_known_here(void **state)
+{
+	struct replicator_status s;
+
+	(void)state;
+	begin();
+	w.peer.version = 2;
+	world_start(&w);
+	agree_and_compare();
+	run_job_to_seal();
+	world_run_until(&w, &sealing.over);
+	replicator_status(w.replicator, &s);
+	assert_int_equal(s.last_verified, 0);
+	peer_newest(&w.peer, 2);
+	do {
+		event_base_loop(w.base, EVLOOP_ONCE);
+		replicator_status(w.replicator, &s);
+	} while (s.last_verified != 2);
 	world_close(&w);
 }
 
@@ -1022,6 +1088,9 @@ main(void)
 		cmocka_unit_test(a_seal_says_what_the_server_holds_and_index_waits),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set),
+		cmocka_unit_test(the_server_hears_who_began_a_job_why_it_failed_and_when_one_is_due),
+		cmocka_unit_test(a_server_of_the_first_version_hears_only_what_it_knows),
+		cmocka_unit_test(what_the_server_finds_of_its_newest_set_is_known_here),
 		cmocka_unit_test(a_vanished_area_is_no_mass_deletion),
 		cmocka_unit_test(a_scan_that_could_not_look_keeps_its_row),
 		cmocka_unit_test(a_refusal_is_kept_and_shown),

@@ -29,7 +29,7 @@ on_reload(void *arg)
 	if (collector_reload(p->collector) == 0)
 		log_info("collector.reload", "the new configuration is in force");
 	else
-		log_error("collector.reload", "the old configuration stays in force: %s", err_text());
+		log_lines(LOG_ERROR, "collector.reload", "the old configuration stays in force: ", err_text());
 }
 
 static void

@@ -53,7 +53,7 @@ main(int argc, char **argv)
 	daemon_events();
 	err = server_config_load(arguments.config, &conf);
 	if (err) {
-		log_error("keeper.config", "%s", err_text());
+		log_lines(LOG_ERROR, "keeper.config", "", err_text());
 		return err_exit_status(err);
 	}
 	log_set_level((enum log_level)server_config_main(conf)->log_level);

@@ -23,7 +23,7 @@ reload(void *arg)
 {
 	(void)arg;
 	if (server_reload(server) != 0)
-		log_error("server.reload", "nothing was changed: %s", err_text());
+		log_lines(LOG_ERROR, "server.reload", "nothing was changed: ", err_text());
 }
 
 /* Staging keeps directories and files open. */
@@ -59,7 +59,7 @@ run(struct event_base *base, const char *file)
 	if (err == 0)
 		err = daemon_new(base, reload, NULL, &daemon);
 	if (err) {
-		log_error("server.start", "%s", err_text());
+		log_lines(LOG_ERROR, "server.start", "", err_text());
 		status = err_exit_status(err);
 	} else {
 		daemon_ready(daemon, "receiving");

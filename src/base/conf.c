@@ -107,6 +107,18 @@ conf_nth(const struct conf *c, const char *section, size_t i)
 	return NULL;
 }
 
+int
+conf_line(const struct conf *c, const struct conf_section *s, const char *key)
+{
+	const char *origin = NULL, *colon;
+
+	for (size_t i = 0; key && i < c->table->n_keys; i++)
+		if (strcmp(c->table->keys[i].section, s->section) == 0 && strcmp(c->table->keys[i].key, key) == 0)
+			origin = s->origins[i];
+	colon = origin ? strrchr(origin, ':') : NULL;
+	return colon ? atoi(colon + 1) : s->line ? s->line : 1;
+}
+
 /* ---- from disk ---- */
 
 /* One byte more than is allowed, so that a file that is too large is seen to be. */

@@ -46,9 +46,15 @@ struct conf_key {
 	bool reload;             /* obeyed by SIGHUP */
 };
 
+struct conf;
+struct conf_check;
+
 struct conf_table {
 	const struct conf_key *keys;
 	size_t n_keys;
+	/* How keys must fit together; may be NULL.  Called also when there are other mistakes: a value that was wrong or is missing is
+	 * zero, and a section's name may be any. */
+	void (*check)(const struct conf *c, struct conf_check *check);
 };
 
 /* One parsed section instance. */
@@ -59,8 +65,6 @@ struct conf_section {
 	char **origins;      /* per table key: "file:line" or NULL = default */
 	int line;            /* of its head; 0 = implied */
 };
-
-struct conf; /* a parsed file */
 
 /* Size of the value struct of each section; an array of these is ended by a NULL section. */
 struct conf_shape {
@@ -75,6 +79,12 @@ int conf_load(const char *file, const struct conf_table *table, const struct con
 /* The same from memory; `name` stands for the file in messages. */
 int conf_parse(const char *name, const char *text, size_t len, const struct conf_table *table,
     const struct conf_shape *shapes, struct conf **ret_conf);
+
+/* In `conf_table.check`: a mistake at this key of the section, or, without a key, at its head: "what is wrong (what is allowed)". */
+void conf_wrong(struct conf_check *check, const struct conf_section *s, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The line of a key, or of the section's head when it is not given; 1 when that is not, either. */
+int conf_line(const struct conf *c, const struct conf_section *s, const char *key);
 
 size_t conf_count(const struct conf *c, const char *section);
 /* The i-th instance of a section, in file order; NULL past the end. */

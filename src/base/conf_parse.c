@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The grammar, line by line, and how every mistake in a file is told at once and in the user's terms. */
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +197,22 @@ mistake(struct parser *p, int line, const char *about, const char *fmt, ...)
 		m->text[m->len] = '\0';
 		m->unsaid++;
 	}
+}
+
+struct conf_check {
+	struct parser *p;
+};
+
+void
+conf_wrong(struct conf_check *check, const struct conf_section *s, const char *key, const char *fmt, ...)
+{
+	char what[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(what, sizeof what, fmt, args);
+	va_end(args);
+	mistake(check->p, conf_line(check->p->conf, s, key), key ? key : s->name ? s->name : s->section, "%s", what);
 }
 
 static int
@@ -487,6 +504,8 @@ parse(struct parser *p, const char *text, size_t len)
 	imply_sections(p);
 	for (size_t i = 0; i < p->conf->n; i++)
 		complete(p, p->conf->sections[i]);
+	if (!p->nomem && p->conf->table->check)
+		p->conf->table->check(p->conf, &(struct conf_check){p});
 	if (p->nomem)
 		return err_set(ERR_NOMEM, "%s: out of memory", p->file);
 	return p->mistakes.n ? mistakes_result(&p->mistakes) : 0;

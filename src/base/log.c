@@ -183,3 +183,14 @@ log_write(enum log_level level, const char *event, const char *fmt, ...)
 	line_write(&line, STDERR_FILENO);
 	errno = saved;
 }
+
+void
+log_lines(enum log_level level, const char *event, const char *about, const char *text)
+{
+	do {
+		size_t n = strcspn(text, "\n");
+
+		log_write(level, event, "%s%.*s", about, (int)n, text);
+		text += n + (text[n] == '\n');
+	} while (*text);
+}

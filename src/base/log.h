@@ -20,6 +20,9 @@ void log_set_name(const char *name);
 
 void log_write(enum log_level level, const char *event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* One line for each line of `text`, each with `about` in front: for a list of mistakes. */
+void log_lines(enum log_level level, const char *event, const char *about, const char *text);
+
 #define log_error(event, ...) log_write(LOG_ERROR, event, __VA_ARGS__)
 #define log_warn(event, ...) log_write(LOG_WARN, event, __VA_ARGS__)
 #define log_info(event, ...) log_write(LOG_INFO, event, __VA_ARGS__)

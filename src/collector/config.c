@@ -83,8 +83,6 @@ static const struct conf_key keys[] = {
         .min = 60000, .max = 365ll * 86400000, .reload = true, .help = "a newest set older than this makes status \"late\", once a run of the schedule is two hours overdue, too"},
 };
 
-const struct conf_table collector_conf_table = {keys, sizeof keys / sizeof *keys};
-
 const struct conf_shape collector_conf_shapes[] = {
     {"collector", sizeof(struct collector_config), true},
     {"profile", sizeof(struct profile_config), false},
@@ -110,37 +108,28 @@ lies_in(const char *path, const char *dir)
 	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0' || dir[len - 1] == '/');
 }
 
-static int
-check_profile(const char *file, const struct conf_section *s, const struct collector_config *main)
+static void
+check_together(const struct conf *c, struct conf_check *check)
 {
-	const struct profile_config *p = s->values;
+	const struct conf_section *main = conf_nth(c, "collector", 0), *s;
+	const char *state = main ? ((const struct collector_config *)main->values)->state : NULL;
 
-	if (!profile_name_valid(s->name))
-		return err_set(ERR_CONFIG, "%s:%d: profile \"%s\": not a name (letters, digits, . _ -, at most %u, beginning with a letter or digit)",
-		    file, s->line, s->name, PROFILE_NAME_MAX);
-	if (lies_in(main->state, p->path))
-		return err_set(ERR_CONFIG, "%s:%d: state: %s lies inside the watched tree %s: our own writes would be backed up (put it elsewhere)",
-		    file, s->line, main->state, p->path);
-	return 0;
+	for (size_t i = 0; (s = conf_nth(c, "profile", i)); i++) {
+		const char *path = ((const struct profile_config *)s->values)->path;
+
+		if (s->name && *s->name && !profile_name_valid(s->name))
+			conf_wrong(check, s, NULL, "not a profile's name (letters, digits, . _ -, at most %u, beginning with a letter or digit)", PROFILE_NAME_MAX);
+		if (state && path && lies_in(state, path))
+			conf_wrong(check, main, "state", "%s lies inside the watched tree %s: our own writes would be backed up (put it elsewhere)", state, path);
+	}
 }
+
+const struct conf_table collector_conf_table = {keys, sizeof keys / sizeof *keys, check_together};
 
 int
 collector_config_load(const char *file, struct conf **ret_conf)
 {
-	const struct conf_section *s;
-	struct conf *conf;
-	int err = conf_load(file, &collector_conf_table, collector_conf_shapes, &conf);
-
-	if (err)
-		return err;
-	for (size_t i = 0; err == 0 && (s = conf_nth(conf, "profile", i)); i++)
-		err = check_profile(file, s, collector_config_main(conf));
-	if (err) {
-		conf_free(conf);
-		return err;
-	}
-	*ret_conf = conf;
-	return 0;
+	return conf_load(file, &collector_conf_table, collector_conf_shapes, ret_conf);
 }
 
 const struct collector_config *

@@ -42,6 +42,11 @@ const struct collector_config *collector_config_main(const struct conf *c);
 /* NULL when there is no such profile. */
 const struct profile_config *collector_config_profile(const struct conf *c, const char *name);
 
+/* What the file says and this host does not bear out: a path that is no tree of its type, a DBCOPY that cannot be run, two profiles of
+ * one tree.  None is a mistake in the file, for a tree may be mounted later.  Opens the trees: slow, not for a loop. */
+typedef void collector_config_found(int line, const char *key, const char *text, void *arg);
+void collector_config_look(const struct conf *c, collector_config_found *found, void *arg);
+
 /* A name that may be a directory and a certificate's common name: [A-Za-z0-9][A-Za-z0-9._-]{0,31}. */
 bool profile_name_valid(const char *name);
 

@@ -13,6 +13,8 @@
 #include "control/cli.h"
 #include "server/config.h"
 
+#define EXIT_WARNINGS 3
+
 static const char *
 default_file(enum cli_side side)
 {
@@ -104,7 +106,8 @@ cli_find_socket(const struct cli *c, enum cli_side side, int *ret_err)
 
 /* ---- config verbs ---- */
 
-/* The files a verb is about: --config's, or the defaults that exist, or the one that is named. */
+/* The files a verb is about: --config's, or the defaults that exist, or the one that is named.  A verb gives 0, an error, or an exit
+ * status of its own. */
 static int
 each_file(const struct cli *c, int (*verb)(const struct cli *c, const char *file, enum cli_side side))
 {
@@ -120,7 +123,7 @@ each_file(const struct cli *c, int (*verb)(const struct cli *c, const char *file
 		enum cli_side side = named ? (strcmp(named, "server") == 0 ? CLI_SERVER : CLI_COLLECTOR) : side_of(c->config);
 		int err = verb(c, c->config, side == CLI_NONE ? CLI_COLLECTOR : side);
 
-		return err ? cli_failed(c, err) : 0;
+		return err < 0 ? cli_failed(c, err) : err;
 	}
 	for (size_t i = 0; i < 2; i++) {
 		bool wanted = named ? strcmp(named, sides[i] == CLI_SERVER ? "server" : "collector") == 0 : access(default_file(sides[i]), F_OK) == 0;
@@ -128,7 +131,7 @@ each_file(const struct cli *c, int (*verb)(const struct cli *c, const char *file
 
 		n += wanted;
 		if (err)
-			worst = cli_failed(c, err);
+			worst = err < 0 ? cli_failed(c, err) : worst ? worst : err;
 	}
 	if (n == 0) {
 		err_set(ERR_CONFIG, "there is neither %s nor %s; name a file with --config", COLLECTOR_CONF_DEFAULT, SERVER_CONF_DEFAULT);
@@ -162,24 +165,63 @@ about_file(const char *file, enum cli_side side)
 	return o;
 }
 
+/* What is right as a file and yet will not do what it says. */
+struct findings {
+	const struct cli *c;
+	const char *file;
+	json_t *list;
+};
+
+static void
+add_finding(int line, const char *key, const char *text, void *arg)
+{
+	struct findings *f = arg;
+	json_t *o = json_object();
+
+	if (!f->c->json)
+		fprintf(stderr, "%s:%d: %s: %s\n", f->file, line, key, text);
+	json_object_set_new(o, "line", json_integer(line));
+	json_object_set_new(o, "key", json_string(key));
+	json_object_set_new(o, "text", api_text(text));
+	json_array_append_new(f->list, o);
+}
+
+static void
+look_around(struct findings *f, const struct conf *conf, enum cli_side side)
+{
+	if (side == CLI_COLLECTOR)
+		collector_config_look(conf, add_finding, f);
+	else if (server_config_idle(conf))
+		add_finding(conf_line(conf, conf_nth(conf, "server", 0), "web"), "web", server_config_idle(conf), f);
+}
+
 static int
 validate(const struct cli *c, const char *file, enum cli_side side)
 {
+	struct findings f = {.c = c, .file = file};
 	struct conf *conf;
+	size_t n;
 	int err = load(file, side, &conf);
 
 	if (err)
 		return err;
+	f.list = json_array();
+	look_around(&f, conf, side);
 	conf_free(conf);
+	n = json_array_size(f.list);
 	if (c->json) {
 		json_t *o = about_file(file, side);
 
+		json_object_set(o, "warnings", f.list);
 		json_object_set_new(o, "good", json_true());
 		print_json(o);
+	} else if (n) {
+		fprintf(stderr, "%s: good as a file, but %zu thing%s on this host %s not as it says\n", file, n, n == 1 ? "" : "s", n == 1 ? "is" : "are");
 	} else {
 		fprintf(stderr, "%s: good\n", file);
 	}
-	return 0;
+	json_decref(f.list);
+	return n ? EXIT_WARNINGS : 0;
 }
 
 static void

@@ -410,6 +410,7 @@ on_doctor(struct api_request *req, void *arg)
 	struct server_profile_status s;
 	struct server_facts facts;
 	json_t *checks = json_array();
+	const char *idle = server_config_idle(server_conf(a->s));
 
 	server_facts(a->s, &facts);
 	tell_host_checks(checks, server_config_main(server_conf(a->s))->store);
@@ -418,6 +419,8 @@ on_doctor(struct api_request *req, void *arg)
 		tell_check(checks, VERDICT_OK, "keeper", "running");
 	else
 		tell_check(checks, VERDICT_FAIL, "keeper", "not running: nothing can be sealed, verified or restored; see the server's log");
+	if (idle)
+		tell_check(checks, VERDICT_WARN, "configuration", "%s", idle);
 	for (size_t i = 0; server_status(a->s, i, &s); i++)
 		check_profile(checks, &s);
 	api_reply(req, tell_doctor(checks));

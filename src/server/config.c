@@ -55,7 +55,7 @@ static const struct conf_key keys[] = {
     {.section = "server", .key = "run-dir", .type = CONF_STRING, .offset = MAIN(run_dir), .fallback = "/run/tidemark", .check = check_absolute,
         .help = "control socket: server.sock"},
     {.section = "server", .key = "web", .type = CONF_STRING, .offset = MAIN(web), .fallback = "off", .check = check_web,
-        .help = "address of the status page and metrics: 127.0.0.1:7461"},
+        .help = "address of the status page and metrics, once there is one; an address is warned of, and nothing listens there"},
     {.section = "server", .key = "address", .type = CONF_STRING, .offset = MAIN(address), .fallback = "auto", .check = check_reached, .reload = true,
         .help = "how collectors reach this server, carried by enrolment tokens; auto = host name and the port of listen"},
     {.section = "server", .key = "log-level", .type = CONF_ENUM, .offset = MAIN(log_level), .fallback = "info", .words = levels, .reload = true,
@@ -69,7 +69,17 @@ static const struct conf_key keys[] = {
         .help = "command told of failed and late sets through TIDEMARK_* variables"},
 };
 
-const struct conf_table server_conf_table = {keys, sizeof keys / sizeof *keys};
+static void
+check_together(const struct conf *c, struct conf_check *check)
+{
+	const struct conf_section *s;
+
+	for (size_t i = 0; (s = conf_nth(c, "profile", i)); i++)
+		if (s->name && *s->name && !identity_name_valid(s->name))
+			conf_wrong(check, s, NULL, "not a profile's name (letters, digits, . _ -, at most %u, beginning with a letter or digit)", IDENTITY_NAME_MAX);
+}
+
+const struct conf_table server_conf_table = {keys, sizeof keys / sizeof *keys, check_together};
 
 const struct conf_shape server_conf_shapes[] = {
     {"server", sizeof(struct server_config), true},
@@ -83,22 +93,14 @@ static const struct server_profile_config profile_defaults = {.keep_days = 14, .
 int
 server_config_load(const char *file, struct conf **ret_conf)
 {
-	const struct conf_section *s;
-	struct conf *conf;
-	int err = conf_load(file, &server_conf_table, server_conf_shapes, &conf);
+	return conf_load(file, &server_conf_table, server_conf_shapes, ret_conf);
+}
 
-	if (err)
-		return err;
-	for (size_t i = 0; err == 0 && (s = conf_nth(conf, "profile", i)); i++)
-		if (!identity_name_valid(s->name))
-			err = err_set(ERR_CONFIG, "%s:%d: profile \"%s\": not a name (letters, digits, . _ -, at most %u, beginning with a letter or digit)",
-			    file, s->line, s->name, IDENTITY_NAME_MAX);
-	if (err) {
-		conf_free(conf);
-		return err;
-	}
-	*ret_conf = conf;
-	return 0;
+const char *
+server_config_idle(const struct conf *c)
+{
+	return strcmp(server_config_main(c)->web, "off") == 0 ? NULL
+	    : "there is no status page yet: nothing listens at the address of web; ask `tidemark status`, and write \"off\"";
 }
 
 const struct server_config *

@@ -28,6 +28,8 @@ extern const struct conf_table server_conf_table;
 extern const struct conf_shape server_conf_shapes[];
 
 int server_config_load(const char *file, struct conf **ret_conf);
+/* NULL, or why the address of `web` does nothing and what to do: for the log, doctor and config validate. */
+const char *server_config_idle(const struct conf *c);
 const struct server_config *server_config_main(const struct conf *c);
 /* The section of the profile, or the defaults when the file has none: never NULL. */
 const struct server_profile_config *server_config_profile(const struct conf *c, const char *name);

@@ -310,6 +310,15 @@ open_rest(struct server *s)
 	return err;
 }
 
+static void
+warn_of_idle(const struct server *s)
+{
+	const char *idle = server_config_idle(s->conf);
+
+	if (idle)
+		log_warn("server.config", "%s", idle);
+}
+
 int
 server_new(struct event_base *base, struct conf *conf, const char *file, struct server **ret_server)
 {
@@ -333,6 +342,7 @@ server_new(struct event_base *base, struct conf *conf, const char *file, struct 
 	}
 	tell_authority(s);
 	log_info("server.new", "listen=%s profiles=%zu", s->listen, s->n_seats);
+	warn_of_idle(s);
 	*ret_server = s;
 	return 0;
 }
@@ -394,6 +404,7 @@ server_reload(struct server *s)
 	s->profile_setup.store = server_config_main(conf)->store;
 	log_set_level((enum log_level)server_config_main(conf)->log_level);
 	log_info("server.reload", "profiles=%zu", conf_count(conf, "profile"));
+	warn_of_idle(s);
 	return add_configured(s);
 }
 

@@ -46,6 +46,12 @@ expect 0 '"good":true' "config validate --json" tm --json config validate
 expect 0 '"key":"path","value":"/[^}]*"origin":"[^"]*collector.conf:' "config show --json tells where values come from" tm --json config show
 expect 0 '"type":"config"' "config generate --json" "$T" --json config generate server
 expect 0 '"verb":"backup"' "help --json" "$T" --json help
+sed "s|^path .*|path = $W/nowhere|; s|^type .*|&\ndbcopy = /nowhere/dbcopy|" "$W/collector.conf" >"$W/look.conf"
+expect 3 'look.conf:[0-9]+: path: .*nowhere' "config validate tells of a path that is not there" "$T" --config "$W/look.conf" config validate
+expect 3 'look.conf:[0-9]+: dbcopy: .*cannot be run' "and of a DBCOPY that is not" "$T" --config "$W/look.conf" config validate
+expect 3 '"warnings":\[\{[^}]*"key":"path"' "also in JSON" "$T" --config "$W/look.conf" --json config validate
+sed "s|^address .*|&\nweb = 127.0.0.1:1|" "$W/server.conf" >"$W/web.conf"
+expect 3 'web.conf:[0-9]+: web: .*nothing listens' "and of an address at which nothing listens" "$T" --config "$W/web.conf" config validate
 expect 2 '' "config validate fails on a wrong file" "$T" --config "$W/none.conf" config validate
 
 # --- a world ---------------------------------------------------------------------------------------------------------------

@@ -122,8 +122,50 @@ what_cannot_be_is_refused_with_its_place(void **state)
 	refused(HEAD PO "bandwidth = fast\n", "bandwidth");
 	refused(HEAD PO "workers = 2\n", "workers");
 	refused(HEAD "workers = 99\n" PO, "workers");
-	refused(HEAD "[profile \"../po\"]\npath = /grpwise/po1\n", "not a name");
-	refused(HEAD "[profile \".hidden\"]\npath = /grpwise/po1\n", "not a name");
+	refused(HEAD "[profile \"../po\"]\npath = /grpwise/po1\n", "not a profile's name");
+	refused(HEAD "[profile \".hidden\"]\npath = /grpwise/po1\n", "not a profile's name");
+}
+
+static void
+mistakes_between_keys_are_told_beside_all_others(void **state)
+{
+	(void)state;
+	assert_int_equal(load(HEAD "state = /grpwise/po1/state\nworkers = 99\n" PO "[profile \"a/b\"]\npath = /b\n[profile \"..\"]\n"), -ERR_CONFIG);
+	assert_non_null(strstr(err_text(), "c.conf:3: state: /grpwise/po1/state lies inside the watched tree"));
+	assert_non_null(strstr(err_text(), "c.conf:4: workers: "));
+	assert_non_null(strstr(err_text(), "c.conf:7: a/b: not a profile's name"));
+	assert_non_null(strstr(err_text(), "c.conf:9: ..: not a profile's name"));
+	assert_non_null(strstr(err_text(), "c.conf:9: path: missing"));
+}
+
+static char found[2048];
+
+static void
+note_found(int line, const char *key, const char *text, void *arg)
+{
+	size_t used = strlen(found);
+
+	(void)arg;
+	snprintf(found + used, sizeof found - used, "%d %s %s\n", line, key, text);
+}
+
+static void
+a_look_at_the_host_tells_what_the_file_cannot(void **state)
+{
+	char text[1024], tree[256];
+
+	(void)state;
+	scratch_path(&scratch, "", tree);
+	snprintf(text, sizeof text, HEAD "[profile \"a\"]\npath = /nowhere/po\ndbcopy = /nowhere/dbcopy\n[profile \"b\"]\npath = %s\ndbcopy = /bin/true\n"
+	    "[profile \"c\"]\npath = %s/.\ndbcopy = /bin/true\n", tree, tree);
+	assert_int_equal(load(text), 0);
+	found[0] = '\0';
+	collector_config_look(conf, note_found, NULL);
+	assert_non_null(strstr(found, "4 path "));
+	assert_non_null(strstr(found, "5 dbcopy DBCOPY cannot be run"));
+	assert_non_null(strstr(found, "7 path "));
+	assert_non_null(strstr(found, "wphost.db"));
+	assert_non_null(strstr(found, "10 path profile \"b\" has the same tree"));
 }
 
 static void
@@ -230,6 +272,8 @@ main(void)
 	    T(what_is_not_said_has_its_default),
 	    T(the_words_of_a_type_are_in_the_layouts_order),
 	    T(what_cannot_be_is_refused_with_its_place),
+	    T(mistakes_between_keys_are_told_beside_all_others),
+	    T(a_look_at_the_host_tells_what_the_file_cannot),
 	    T(state_inside_a_watched_tree_is_refused),
 	    T(names_that_may_be_folders_and_certificates),
 	    T(the_collectors_file_is_its_defaults),

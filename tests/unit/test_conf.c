@@ -59,7 +59,7 @@ static const struct conf_key keys[] = {
 	{PROFILE(schedule), .type = CONF_LIST, .fallback = "22:00"},
 	{PROFILE(bandwidth), .type = CONF_SIZE, .fallback = "unlimited"},
 };
-static const struct conf_table table = {keys, sizeof keys / sizeof *keys};
+static const struct conf_table table = {.keys = keys, .n_keys = sizeof keys / sizeof *keys};
 static const struct conf_shape shapes[] = {
 	{"server", sizeof(struct main_values), true},
 	{"profile", sizeof(struct profile_values), false},
@@ -396,7 +396,7 @@ static void
 a_missing_key_is_told_at_the_head_of_its_section(void **state)
 {
 	static const struct conf_key needed = {MAIN(listen), .type = CONF_STRING};
-	static const struct conf_table small = {&needed, 1};
+	static const struct conf_table small = {.keys = &needed, .n_keys = 1};
 	struct conf *c;
 
 	(void)state;

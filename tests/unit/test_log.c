@@ -106,6 +106,17 @@ the_journal_gets_priorities_and_no_time(void **state)
 }
 
 static void
+a_list_is_a_line_each(void **state)
+{
+	(void)state;
+	use_journal();
+	log_lines(LOG_ERROR, "server.reload", "nothing was changed: ", "a.conf:1: x: wrong\na.conf:2: y: wrong");
+	log_lines(LOG_WARN, "w", "", "one");
+	assert_string_equal(logged(), "<3>server.reload nothing was changed: a.conf:1: x: wrong\n<3>server.reload nothing was changed: a.conf:2: y: wrong\n"
+	                              "<4>w one\n");
+}
+
+static void
 an_inherited_journal_variable_of_another_file_is_ignored(void **state)
 {
 	(void)state;
@@ -214,6 +225,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_line_has_time_level_name_event_and_words),
 		T(the_journal_gets_priorities_and_no_time),
+		T(a_list_is_a_line_each),
 		T(an_inherited_journal_variable_of_another_file_is_ignored),
 		T(lines_above_the_level_are_dropped),
 		T(a_file_name_cannot_forge_a_line),

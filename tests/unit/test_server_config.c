@@ -74,6 +74,32 @@ mistakes_are_told(void **state)
 	}
 }
 
+static void
+every_profile_with_an_impossible_name_is_told(void **state)
+{
+	struct conf *conf;
+
+	(void)state;
+	assert_int_equal(load("[profile \"a/b\"]\n[server]\nlisten = nowhere\n[profile \"..\"]\n", &conf), -ERR_CONFIG);
+	assert_non_null(strstr(err_text(), ":1: a/b: not a profile's name"));
+	assert_non_null(strstr(err_text(), ":3: listen: "));
+	assert_non_null(strstr(err_text(), ":4: ..: not a profile's name"));
+}
+
+static void
+an_address_of_web_is_warned_of_until_something_listens_there(void **state)
+{
+	struct conf *conf;
+
+	(void)state;
+	assert_int_equal(load("", &conf), 0);
+	assert_null(server_config_idle(conf));
+	conf_free(conf);
+	assert_int_equal(load("[server]\nweb = 127.0.0.1:7461\n", &conf), 0);
+	assert_non_null(strstr(server_config_idle(conf), "nothing listens"));
+	conf_free(conf);
+}
+
 int
 main(void)
 {
@@ -81,6 +107,8 @@ main(void)
 		cmocka_unit_test(an_empty_file_is_all_defaults),
 		cmocka_unit_test(a_profile_without_a_section_has_the_defaults_of_the_table),
 		cmocka_unit_test(mistakes_are_told),
+		cmocka_unit_test(every_profile_with_an_impossible_name_is_told),
+		cmocka_unit_test(an_address_of_web_is_warned_of_until_something_listens_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,13 +2,13 @@
 /*
  * dbcopy - the child process that copies, from its start to the proof that its work is whole.
  *
- * Happy path: list the live tree (lane), start the child, take its output line by line and its reports, reap it, then check
+ * Happy path: list the live tree (lane), start the child, take its reports, reap it, then check
  * (lane): exit status, log, list of files; prune names that vanished from the live tree.  Failure modes: cannot be started,
  * time limit, non-zero exit, an error in its log, a live database that is missing, empty or older than it was at T0.
  * On stop the child's whole process group gets TERM, five seconds later KILL.
  *
- * The end is the child's, not that of its output, which something that it started may hold open for ever: two seconds after the child no
- * more output is waited for.  What is left in the child's session by then is ended before anything is believed: it could still write.
+ * The child writes its output into the job's log itself: nothing of it passes the loop, and nobody waits for its end, which something that
+ * the child started may hold off for ever.  What is left in the child's session is ended before anything is believed: it could still write.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -36,9 +36,8 @@
 #include "livetree.h"
 
 #define NO_SPACE "local staging has no space left: no backup was made; free some space in the collector's state and run it again"
-#define OUTPUT_LINE_MAX 4096u
-#define GRACE_S 5   /* from TERM to KILL */
-#define LINGER_S 2  /* from the child's end to that of its output */
+#define GRACE_S 5      /* from TERM to KILL */
+#define LINGER_MS 2000 /* in which what a good run left may end by itself */
 #define REPORT_PIECE (256u * 1024u)
 
 enum step { STEP_LISTING, STEP_COPYING, STEP_CHECKING, STEP_OVER };
@@ -64,8 +63,8 @@ struct dbcopy {
 	int status;                 /* wait status */
 	bool reaped, stopped, timed_out, freed;
 	int log_fd;
-	struct event *output, *report, *child, *limit;
-	int output_fd, report_fd;
+	struct event *report, *child, *limit;
+	int report_fd;
 	uint8_t *report_data;       /* bytes of an unfinished report */
 	size_t report_len, report_cap;
 };
@@ -96,7 +95,6 @@ close_event(struct event **ev, int *fd)
 static void
 destroy(struct dbcopy *d)
 {
-	close_event(&d->output, &d->output_fd);
 	close_event(&d->report, &d->report_fd);
 	close_event(&d->child, NULL);
 	close_event(&d->limit, NULL);
@@ -134,7 +132,7 @@ static void
 end_session(struct dbcopy *d)
 {
 	size_t ended = 0;
-	int err = procsession_end(d->pid, &ended);
+	int err = procsession_end(d->pid, d->prove ? LINGER_MS : 0, &ended);
 
 	if (err) {
 		(void)err_prefix(err, "what DBCOPY started still runs and may write into local staging");
@@ -197,8 +195,6 @@ signal_group(struct dbcopy *d, int signal_number)
 		kill(-d->pid, signal_number);
 }
 
-static void maybe_check(struct dbcopy *d);
-
 static void
 on_limit(evutil_socket_t fd, short what, void *arg)
 {
@@ -206,14 +202,7 @@ on_limit(evutil_socket_t fd, short what, void *arg)
 	struct timeval grace = {GRACE_S, 0};
 
 	(void)fd, (void)what;
-	if (d->reaped) {
-		if (d->step != STEP_COPYING)
-			return;
-		log_info("dbcopy.lingers", "DBCOPY ended, but something that it started still holds its output: no more of that is waited for");
-		close_event(&d->output, &d->output_fd);
-		close_event(&d->report, &d->report_fd);
-		maybe_check(d);
-	} else if (!d->timed_out && !d->stopped) {
+	if (!d->timed_out && !d->stopped) {
 		d->timed_out = true;
 		signal_group(d, SIGTERM);
 		evtimer_add(d->limit, &grace);
@@ -236,13 +225,13 @@ judge_exit(struct dbcopy *d)
 	return 0;
 }
 
-/* The child is reaped and its pipes are empty: nothing more will come. */
+/* The child is reaped and its reports are read: nothing more will come. */
 static void
 maybe_check(struct dbcopy *d)
 {
 	int err;
 
-	if (d->step != STEP_COPYING || !d->reaped || d->output_fd >= 0 || d->report_fd >= 0)
+	if (d->step != STEP_COPYING || !d->reaped || d->report_fd >= 0)
 		return;
 	d->prove = !d->stopped;
 	if (d->prove && (err = judge_exit(d)) != 0)
@@ -257,30 +246,12 @@ static void
 on_child(evutil_socket_t fd, short what, void *arg)
 {
 	struct dbcopy *d = arg;
-	struct timeval linger = {LINGER_S, 0};
 
 	(void)fd, (void)what;
 	if (!d->reaped && d->pid > 0 && waitpid(d->pid, &d->status, WNOHANG) == d->pid) {
 		d->reaped = true;
-		evtimer_add(d->limit, &linger);
 		maybe_check(d);
 	}
-}
-
-static void
-on_output(evutil_socket_t fd, short what, void *arg)
-{
-	struct dbcopy *d = arg;
-	char data[OUTPUT_LINE_MAX];
-	ssize_t n = read(fd, data, sizeof data);
-
-	(void)what;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0 && write(d->log_fd, data, (size_t)n) == n)
-		return;
-	close_event(&d->output, &d->output_fd);
-	maybe_check(d);
 }
 
 static void
@@ -356,7 +327,7 @@ on_report(evutil_socket_t fd, short what, void *arg)
 /* ---- starting it ---- */
 
 static int
-start_builtin(struct dbcopy *d, int output)
+start_builtin(struct dbcopy *d)
 {
 	char program[PATH_MAX], root[PATH_MAX];
 	int pair[2], err;
@@ -367,7 +338,7 @@ start_builtin(struct dbcopy *d, int output)
 	snprintf(root, sizeof root, "%s", livetree_root(d->setup.tree));
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		return err_sys("making tidemark-dbcopy's report channel");
-	err = copychild_start(words, output, pair[1], d->setup.lock, &d->pid);
+	err = copychild_start(words, d->log_fd, pair[1], d->setup.lock, &d->pid);
 	close(pair[1]);
 	if (err == 0 && write(pair[0], d->key, sizeof d->key) != (ssize_t)sizeof d->key)
 		err = err_sys("giving tidemark-dbcopy its key");
@@ -380,7 +351,7 @@ start_builtin(struct dbcopy *d, int output)
 }
 
 static int
-start_external(struct dbcopy *d, int output)
+start_external(struct dbcopy *d)
 {
 	char **words;
 	size_t n;
@@ -390,7 +361,7 @@ start_external(struct dbcopy *d, int output)
 		return err;
 	words[n] = d->shadow;
 	words[n + 1] = d->staging;
-	err = copychild_start(words, output, -1, d->setup.lock, &d->pid);
+	err = copychild_start(words, d->log_fd, -1, d->setup.lock, &d->pid);
 	words[n] = words[n + 1] = NULL;
 	shellwords_free(words);
 	return err;
@@ -402,10 +373,8 @@ watch_child(struct dbcopy *d)
 	struct timeval limit = {d->setup.timeout_ms / 1000, d->setup.timeout_ms % 1000 * 1000};
 
 	d->child = evsignal_new(d->setup.base, SIGCHLD, on_child, d);
-	d->output = event_new(d->setup.base, d->output_fd, EV_READ | EV_PERSIST, on_output, d);
 	d->limit = evtimer_new(d->setup.base, on_limit, d);
-	if (!d->child || !d->output || !d->limit || event_add(d->child, NULL) != 0 || event_add(d->output, NULL) != 0 ||
-	    (d->setup.timeout_ms && evtimer_add(d->limit, &limit) != 0))
+	if (!d->child || !d->limit || event_add(d->child, NULL) != 0 || (d->setup.timeout_ms && evtimer_add(d->limit, &limit) != 0))
 		return err_set(ERR_NOMEM, "watching DBCOPY");
 	return 0;
 }
@@ -413,17 +382,11 @@ watch_child(struct dbcopy *d)
 static int
 start_child(struct dbcopy *d)
 {
-	int pipes[2], err;
-
-	if (pipe2(pipes, O_CLOEXEC) != 0)
-		return err_sys("making a pipe for DBCOPY's output");
-	d->output_fd = pipes[0];
-	evutil_make_socket_nonblocking(pipes[0]);
 	/* SIGCHLD is watched before there is a child: it cannot end unseen. */
-	err = watch_child(d);
+	int err = watch_child(d);
+
 	if (err == 0)
-		err = d->builtin ? start_builtin(d, pipes[1]) : start_external(d, pipes[1]);
-	close(pipes[1]);
+		err = d->builtin ? start_builtin(d) : start_external(d);
 	if (d->pid > 0)
 		staginglock_lead(d->setup.lock, d->pid);
 	return err;
@@ -459,8 +422,7 @@ list_done(struct job *job, bool cancelled)
 		keep_error(d, err);
 		d->reaped = d->pid == 0;
 		signal_group(d, SIGKILL);
-		close_event(&d->output, &d->output_fd);
-		close_event(&d->report, &d->report_fd);
+			close_event(&d->report, &d->report_fd);
 		if (d->reaped)
 			over(d);
 	}
@@ -476,7 +438,7 @@ dbcopy_start(const struct dbcopy_setup *setup, const struct dbcopy_events *event
 	d->setup = *setup;
 	d->events = *events;
 	d->arg = arg;
-	d->output_fd = d->report_fd = -1;
+	d->report_fd = -1;
 	d->builtin = strcmp(setup->command, "builtin") == 0;
 	d->staging = strdup(setup->staging);
 	d->shadow = strdup(setup->shadow);

@@ -2,7 +2,7 @@
 /*
  * dbcopy - runs DBCOPY, ours or GroupWise's, and tells what it did.
  *
- * The copier is a child process in a session of its own; its output goes line by line to the job's log; a time limit
+ * The copier is a child process in a session of its own; its output goes into the job's log; a time limit
  * ends it, and what it leaves running in its session is ended with it.  Trust is earned three ways: its exit status, its log (mmddgwbk.nnn), and the list of files that are really
  * there afterwards (every live database present, plausible in size, not older than the live one at T0).
  *

@@ -147,21 +147,23 @@ strike(const struct procsession_one *one, void *arg)
 }
 
 int
-procsession_end(pid_t session, size_t *ret_ended)
+procsession_end(pid_t session, int patience_ms, size_t *ret_ended)
 {
+	int term = patience_ms / ROUND_MS, signal = 0;
 	struct strike s = {0};
 	size_t ended = 0;
 
 	if (session <= 1 || session == getsid(0))
 		return err_set(ERR_BUSY, "session %d is not one that may be ended", (int)session);
-	for (int round = 0; round < ROUNDS_MAX; round++) {
-		s = (struct strike){.session = session, .signal = round == 0 ? SIGTERM : round < ROUNDS_TERM ? 0 : SIGKILL};
+	for (int round = 0; round < term + ROUNDS_MAX; round++) {
+		signal = round == term ? SIGTERM : round < term + ROUNDS_TERM ? 0 : SIGKILL;
+		s = (struct strike){.session = session, .signal = signal};
 		each_process(strike, &s);
-		ended = s.n > ended ? s.n : ended;
 		if (s.n == 0) {
 			*ret_ended = ended;
 			return 0;
 		}
+		ended = signal && s.n > ended ? s.n : ended;
 		nap();
 	}
 	return err_set(ERR_BUSY, "process %d (%s) cannot be ended", (int)s.last.pid, s.last.name);

@@ -23,9 +23,9 @@ struct procsession_one {
 bool procsession_holder(const struct stat *file, const char *name, struct procsession_one *ret_holder);
 
 /*
- * Ends all processes of a session, which is not ours: TERM, five seconds later KILL; returns when none is left.  Gives how many there were.
- * -ERR_BUSY names one that did not end within ten seconds.
+ * Ends all processes of a session, which is not ours: after `patience_ms`, in which they may end by themselves, TERM, five seconds later KILL;
+ * returns when none is left.  Gives how many were signalled.  -ERR_BUSY names one that did not end within five seconds more.
  */
-int procsession_end(pid_t session, size_t *ret_ended);
+int procsession_end(pid_t session, int patience_ms, size_t *ret_ended);
 
 #endif

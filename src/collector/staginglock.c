@@ -48,7 +48,7 @@ free_lock(int dir)
 	if (err || !procsession_holder(&st, LOCK_NAME, &holder))
 		return err;
 	if (holder.session == known_session(dir)) {
-		err = procsession_end(holder.session, &ended);
+		err = procsession_end(holder.session, 0, &ended);
 		return err ? err_prefix(err, "DBCOPY of an earlier backup still runs") : 0;
 	}
 	return err_set(ERR_BUSY, "process %d (%s), which DBCOPY of an earlier backup started, still runs and may write into local staging", (int)holder.pid,

@@ -3,6 +3,7 @@
 #include "keeper/verify.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,9 +26,70 @@ struct verify {
 	struct copy *copy;
 	int dir;
 	uint64_t differences;
+	struct set_row *sets;  /* all */
+	size_t n_sets;
+	bool *shares;          /* of each: it holds something that differs */
 };
 
 #define FINDING(v, path, ...) ((v)->differences++, task_finding((v)->task, path, __VA_ARGS__))
+
+/* ---- who else holds it ---- */
+
+static bool
+may_share(const struct verify *v, size_t i)
+{
+	const struct set_row *s = &v->sets[i];
+
+	return s->state == SET_SEALED && s->verified != SET_DIFFERS && s->number != v->set->number && !v->shares[i];
+}
+
+/* Sets share an unchanged file by a hard link under the same name. */
+static void
+find_links(struct verify *v, const char *path)
+{
+	struct stat ours, theirs;
+	char *other;
+
+	if (fsio_stat(v->dir, path, &ours) != 0)
+		return;
+	for (size_t i = 0; i < v->n_sets; i++) {
+		if (!may_share(v, i) || asprintf(&other, "%s/%s", v->sets[i].name, path) < 0)
+			continue;
+		v->shares[i] = fsio_stat(v->vault->weeknow, other, &theirs) == 0 && theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+		free(other);
+	}
+}
+
+static void
+find_holders(struct verify *v, const struct blob_row *row)
+{
+	for (size_t i = 0; i < v->n_sets; i++)
+		if (may_share(v, i) && v->sets[i].number >= row->first && v->sets[i].number <= row->last)
+			v->shares[i] = true;
+}
+
+static int
+mark_sharers(struct verify *v, struct verify_sharers *ret_sharers)
+{
+	struct verify_sharers found = {.sets = calloc(v->n_sets + 1, sizeof *found.sets)};
+	int err = found.sets ? 0 : err_set(ERR_NOMEM, "marking the sets that share what differs");
+
+	for (size_t i = 0; !err && i < v->n_sets; i++) {
+		if (!v->shares[i])
+			continue;
+		v->sets[i].verified = SET_DIFFERS;
+		err = catalogue_put_set(v->vault->catalogue, &v->sets[i]);
+		if (err)
+			break;
+		found.sets[found.n++] = v->sets[i];
+		v->sets[i].note = NULL; /* it went along */
+	}
+	if (err)
+		catalogue_sets_free(found.sets, found.n);
+	else
+		*ret_sharers = found;
+	return err;
+}
 
 /* ---- one file ---- */
 
@@ -100,6 +162,8 @@ static int
 check_both(struct verify *v, const struct manifest_row *row, const struct treelist_name *name)
 {
 	const struct entry *e = &row->entry;
+	uint64_t before = v->differences;
+	int err;
 
 	if (row->area)
 		return check_area(v, row, name);
@@ -110,7 +174,10 @@ check_both(struct verify *v, const struct manifest_row *row, const struct treeli
 	}
 	if ((int64_t)name->st.st_mtim.tv_sec * 1000000000 + name->st.st_mtim.tv_nsec != e->mtime_ns)
 		FINDING(v, row->path, "its time has changed");
-	return check_file(v, row->path, v->dir, row->path, e, row->sha256);
+	err = check_file(v, row->path, v->dir, row->path, e, row->sha256);
+	if (v->differences != before)
+		find_links(v, row->path);
+	return err;
 }
 
 /* The next row that has something in the set's directory; NULL at the end. */
@@ -163,9 +230,13 @@ check_new(struct verify *v, struct manifest_reader *manifest)
 	int err;
 
 	while ((err = manifest_next(manifest, &row)) == 0) {
+		uint64_t before = v->differences;
+
 		err = task_check(v->task);
 		if (!err && row->fresh && row->entry.kind == ENTRY_FILE && !PLANTED(scrub_without_reading))
 			err = check_file(v, row->path, v->dir, row->path, &row->entry, row->sha256);
+		if (v->differences != before)
+			find_links(v, row->path);
 		if (err)
 			break;
 	}
@@ -203,6 +274,7 @@ check_tree(struct verify *v)
 static int
 check_blob(struct verify *v, const struct blob_row *row)
 {
+	uint64_t before = v->differences;
 	char *place;
 	int err;
 
@@ -213,6 +285,8 @@ check_blob(struct verify *v, const struct blob_row *row)
 		return err_set(ERR_NOMEM, "out of memory for a path");
 	err = check_file(v, row->path, v->vault->dir, place, &row->entry, row->sha256);
 	free(place);
+	if (v->differences != before)
+		find_holders(v, row);
 	return err;
 }
 
@@ -245,41 +319,68 @@ check_blobs(struct verify *v)
 
 /* ---- all of it ---- */
 
-int
-verify_set(struct vault *vault, struct set_row *set, enum verify_depth depth, struct task *task, uint64_t *ret_differences)
+static int
+look(struct verify *v)
 {
-	struct verify v = {.vault = vault, .set = set, .task = task, .depth = depth};
-	struct set_row changed;
 	int err;
 
-	task_begin(task, depth == VERIFY_NEW ? "scrub" : "verify", depth == VERIFY_NEW ? set->new_bytes : set->bytes + set->blobs.bytes);
-	v.dir = fsio_open_dir(vault->weeknow, set->name);
-	if (v.dir == -ERR_GONE)
-		FINDING(&v, set->name, "the set's directory is missing");
-	else if (v.dir < 0)
-		return v.dir;
-	err = copy_new(NULL, task, &v.copy);
-	if (!err && v.dir >= 0)
-		err = check_tree(&v);
+	v->dir = fsio_open_dir(v->vault->weeknow, v->set->name);
+	if (v->dir == -ERR_GONE)
+		FINDING(v, v->set->name, "the set's directory is missing");
+	else if (v->dir < 0)
+		return v->dir;
+	err = copy_new(NULL, v->task, &v->copy);
+	if (!err && v->dir >= 0)
+		err = check_tree(v);
 	if (!err)
-		err = check_blobs(&v);
-	copy_free(v.copy);
-	if (v.dir >= 0)
-		close(v.dir);
-	if (err)
-		return err;
-	changed = *set;
+		err = check_blobs(v);
+	copy_free(v->copy);
+	if (v->dir >= 0)
+		close(v->dir);
+	return err;
+}
+
+static int
+write_down(struct verify *v, struct set_row *set, struct verify_sharers *ret_sharers)
+{
+	struct set_row changed = *set;
+	int err;
+
 	/* What once differed is not good again because the new part of it is. */
-	if (v.differences)
+	if (v->differences)
 		changed.verified = SET_DIFFERS;
-	else if (depth == VERIFY_ALL || set->verified == SET_UNKNOWN)
+	else if (v->depth == VERIFY_ALL || set->verified == SET_UNKNOWN)
 		changed.verified = SET_GOOD;
-	if (depth == VERIFY_NEW)
+	if (v->depth == VERIFY_NEW)
 		changed.scrubbed_ns = clock_wall_ns();
-	err = catalogue_put_set(vault->catalogue, &changed);
+	err = catalogue_put_set(v->vault->catalogue, &changed);
+	if (!err)
+		err = mark_sharers(v, ret_sharers);
+	if (!err)
+		*set = changed;
+	return err;
+}
+
+int
+verify_set(struct vault *vault, struct set_row *set, enum verify_depth depth, struct task *task, uint64_t *ret_differences,
+    struct verify_sharers *ret_sharers)
+{
+	struct verify v = {.vault = vault, .set = set, .task = task, .depth = depth};
+	int err = catalogue_sets(vault->catalogue, &v.sets, &v.n_sets);
+
 	if (err)
 		return err;
-	*set = changed;
-	*ret_differences = v.differences;
-	return 0;
+	v.shares = calloc(v.n_sets + 1, sizeof *v.shares);
+	if (!v.shares)
+		err = err_set(ERR_NOMEM, "verifying a set");
+	task_begin(task, depth == VERIFY_NEW ? "scrub" : "verify", depth == VERIFY_NEW ? set->new_bytes : set->bytes + set->blobs.bytes);
+	if (!err)
+		err = look(&v);
+	if (!err)
+		err = write_down(&v, set, ret_sharers);
+	if (!err)
+		*ret_differences = v.differences;
+	free(v.shares);
+	catalogue_sets_free(v.sets, v.n_sets);
+	return err;
 }

@@ -143,17 +143,34 @@ verdict(const struct set_row *set, uint64_t differences)
 	                             "and look at the disk that holds the store", differences, set->name) : 0;
 }
 
+/* Told as a scrub's findings are: nobody asked about these sets. */
+static void
+report_sharers(struct work *w, const struct set_row *set, struct verify_sharers *sharers)
+{
+	for (size_t i = 0; i < sharers->n; i++) {
+		struct report_set one = report_of(w, &sharers->sets[i]);
+		const struct report r = {.kind = REPORT_DONE, .code = ERR_DIFFERS, .sets = &one, .n_sets = 1};
+
+		log_error("keeper.shared", "profile=%s set=%s differs, too: it shares what differs in %s", w->profile, one.name, set->name);
+		keeper_outbox_post(w->outbox, &r);
+	}
+	catalogue_sets_free(sharers->sets, sharers->n);
+}
+
 static int
 verify(struct work *w, struct vault *v)
 {
+	struct verify_sharers sharers = {0};
 	struct set_row set;
 	uint64_t differences;
 	int err = catalogue_find(v->catalogue, w->order.set, &set);
 
 	if (!err) {
-		err = verify_set(v, &set, VERIFY_ALL, &w->task, &differences);
-		if (!err)
+		err = verify_set(v, &set, VERIFY_ALL, &w->task, &differences, &sharers);
+		if (!err) {
+			report_sharers(w, &set, &sharers);
 			report_done(w, verdict(&set, differences), &set, 0);
+		}
 		set_row_fini(&set);
 	}
 	if (err)
@@ -333,6 +350,7 @@ find_unread(struct vault *v, struct set_row *ret_set)
 static int
 scrub(struct work *w, struct vault *v)
 {
+	struct verify_sharers sharers = {0};
 	struct set_row set;
 	uint64_t differences;
 	int err = find_unread(v, &set);
@@ -340,13 +358,15 @@ scrub(struct work *w, struct vault *v)
 	if (err)
 		return err < 0 ? err : 0;
 	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
-	err = verify_set(v, &set, VERIFY_NEW, &w->task, &differences);
+	err = verify_set(v, &set, VERIFY_NEW, &w->task, &differences, &sharers);
 	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0);
 	w->scrub_due = err == 0 || err == -ERR_STOPPED;
 	if (!err && differences)
 		log_error("keeper.scrub", "profile=%s set=%s %" PRIu64 " files are not what was sealed", w->profile, set.name, differences);
-	if (!err)
+	if (!err) {
+		report_sharers(w, &set, &sharers);
 		report_done(w, verdict(&set, differences), &set, 0);
+	}
 	set_row_fini(&set);
 	return err;
 }

@@ -50,6 +50,17 @@ expect 1 "$SET, damaged" "and names the set" tm status po1
 check "the next good set" backup
 check "makes it green again" wait_status 20 'p["state"] == "ok"'
 
+older=$SET
+check "another set, which shares what did not change" backup
+chmod u+w "$STORE/po1/backups/weeknow/$older/wphost.db"
+printf 'Y' | dd of="$STORE/po1/backups/weeknow/$older/wphost.db" bs=1 seek=9000 conv=notrunc status=none
+expect 14 '' "verify finds the older one damaged" tms verify po1 "$older"
+check "the newest shares the damage: the server is red" wait_server 10 'p["state"] == "failed"'
+expect 1 "$SET, differs from its manifest" "and names the newest" tms status po1
+check "and so is the collector" wait_status 10 'p["state"] == "failed"'
+check "the next set is good" backup
+check "and both are green" wait_status 20 'p["state"] == "ok"'
+
 # --- nobody may come in -----------------------------------------------------------------------------------------------------------
 expect 0 '' "a token for a name that is a mistake" tms token create p01
 check "the keeper knows of it" wait_line "$W/server.conf" p01 20 '"remove" in p["reason"]'

@@ -63,9 +63,11 @@ differences(const struct set_row *set)
 {
 	struct set_row row = *set;
 	struct task task = {0};
+	struct verify_sharers sharers = {0};
 	uint64_t n = 99;
 
-	good(verify_set(st.vault, &row, VERIFY_ALL, &task, &n));
+	good(verify_set(st.vault, &row, VERIFY_ALL, &task, &n, &sharers));
+	catalogue_sets_free(sharers.sets, sharers.n);
 	return n;
 }
 

@@ -239,7 +239,10 @@ what_no_kept_set_holds_leaves_the_disk(void **state)
 		free(told.paths[i]);
 	}
 	for (int i = 1; i < 5; i++) {
-		good(verify_set(st.vault, &sets[i], VERIFY_ALL, &task, &differences));
+		struct verify_sharers sharers = {0};
+
+		good(verify_set(st.vault, &sets[i], VERIFY_ALL, &task, &differences, &sharers));
+		catalogue_sets_free(sharers.sets, sharers.n);
 		assert_int_equal(differences, 0);
 	}
 	for (int i = 0; i < 5; i++)
@@ -402,7 +405,10 @@ a_crash_at_any_step_only_leaves_work(void **state)
 		assert_false(present(st.dir, "blobs/offiles/fd0/aaa"));
 		assert_false(present(st.dir, "blobs/offiles/fd0/bbb"));
 		for (int k = 1; k < 4; k++) {
-			good(verify_set(st.vault, &sets[k], VERIFY_ALL, &task, &differences));
+			struct verify_sharers sharers = {0};
+
+			good(verify_set(st.vault, &sets[k], VERIFY_ALL, &task, &differences, &sharers));
+			catalogue_sets_free(sharers.sets, sharers.n);
 			assert_int_equal(differences, 0);
 		}
 		for (int k = 0; k < 4; k++)

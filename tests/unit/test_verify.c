@@ -29,6 +29,15 @@ on_line(struct task *task, const char *text)
 	strcat(l->text, "\n");
 }
 
+static struct verify_sharers sharers; /* of the last verify */
+
+static void
+forget_sharers(void)
+{
+	catalogue_sets_free(sharers.sets, sharers.n);
+	sharers = (struct verify_sharers){0};
+}
+
 static int
 set_up(void **state)
 {
@@ -44,6 +53,7 @@ tear_down(void **state)
 {
 	(void)state;
 	set_row_fini(&set);
+	forget_sharers();
 	stage_close(&st);
 	return 0;
 }
@@ -55,7 +65,8 @@ verify(enum verify_depth depth, struct lines *lines)
 
 	memset(lines, 0, sizeof *lines);
 	lines->task.line = on_line;
-	good(verify_set(st.vault, &set, depth, &lines->task, &n));
+	forget_sharers();
+	good(verify_set(st.vault, &set, depth, &lines->task, &n, &sharers));
 	assert_int_equal(n, lines->n);
 	return n;
 }
@@ -207,6 +218,67 @@ the_scrub_reads_what_is_new_only(void **state)
 	set_row_fini(&first);
 }
 
+static uint8_t
+verified_of(const char *name)
+{
+	struct set_row row;
+	uint8_t verified;
+
+	good(catalogue_find(st.vault->catalogue, name, &row));
+	verified = row.verified;
+	set_row_fini(&row);
+	return verified;
+}
+
+static void
+what_differs_is_held_against_every_set_that_shares_it(void **state)
+{
+	struct lines lines;
+	struct set_row first = set;
+
+	(void)state;
+	stage_put(&st, "ofuser/userxyz.db", "user xyz, changed");
+	stage_put(&st, "offiles/fd1/ddd", "blob ddd");
+	set = stage_seal(&st, 20260214);
+	flip("backups/weeknow/satfeb14/ofuser/userxyz.db");
+	flip("blobs/offiles/fd1/ddd");
+	assert_int_equal(verify(VERIFY_ALL, &lines), 2);
+	assert_int_equal(sharers.n, 0);
+	assert_int_equal(verified_of("frifeb13"), SET_GOOD);
+	flip("backups/weeknow/satfeb14/ofuser/userabc.db");
+	assert_int_equal(verify(VERIFY_ALL, &lines), 3);
+	assert_int_equal(sharers.n, 1);
+	assert_string_equal(sharers.sets[0].name, "frifeb13");
+	assert_int_equal(verified_of("frifeb13"), SET_DIFFERS);
+	assert_int_equal(verify(VERIFY_ALL, &lines), 3);
+	assert_int_equal(sharers.n, 0); /* known by now */
+	set_row_fini(&first);
+}
+
+static void
+a_blob_that_differs_is_held_against_the_sets_that_hold_it(void **state)
+{
+	struct lines lines;
+	struct set_row first, second, third;
+
+	(void)state;
+	stage_remove(&st, "offiles/fd0/aaa");
+	second = stage_seal(&st, 20260214);
+	stage_put(&st, "ofuser/userxyz.db", "user xyz, changed");
+	third = stage_seal(&st, 20260215);
+	flip("blobs/offiles/fd0/aaa");
+	assert_int_equal(verify(VERIFY_ALL, &lines), 1);
+	assert_int_equal(sharers.n, 0); /* it was removed before the others */
+	first = set;
+	set = third;
+	flip("blobs/offiles/fd0/bbb");
+	assert_int_equal(verify(VERIFY_ALL, &lines), 1);
+	assert_int_equal(sharers.n, 1); /* the first is known to differ */
+	assert_string_equal(sharers.sets[0].name, "satfeb14");
+	set_row_fini(&first);
+	set_row_fini(&second);
+}
+
 static void
 a_stop_ends_it_and_says_nothing_of_the_set(void **state)
 {
@@ -214,7 +286,7 @@ a_stop_ends_it_and_says_nothing_of_the_set(void **state)
 	uint64_t n;
 
 	(void)state;
-	assert_int_equal(verify_set(st.vault, &set, VERIFY_ALL, &task, &n), -ERR_STOPPED);
+	assert_int_equal(verify_set(st.vault, &set, VERIFY_ALL, &task, &n, &sharers), -ERR_STOPPED);
 	assert_int_equal(set.verified, SET_GOOD);
 }
 
@@ -230,6 +302,8 @@ main(void)
 		T(a_blob_list_that_changed_is_named),
 		T(a_set_that_is_gone_is_named),
 		T(the_scrub_reads_what_is_new_only),
+		T(what_differs_is_held_against_every_set_that_shares_it),
+		T(a_blob_that_differs_is_held_against_the_sets_that_hold_it),
 		T(a_stop_ends_it_and_says_nothing_of_the_set),
 	};
 

@@ -35,6 +35,10 @@ check "an external DBCOPY that works makes a good set" backup po1
 check "that is restored" restore po1 latest "$W/r3"
 check "and equals the live tree" compare_tree "$PO" "$W/r3"
 expect 0 'blobs seen: 0' "its output is in the job's log, and it saw no blobs to copy" tm job show
+with_dbcopy talks
+check "an external DBCOPY that talks much makes a good set" backup po1
+expect 0 '^copied file 4999 of many' "job show has the end of its output" tm job show
+expect 0 '^\[[0-9]+ bytes before this are left out; the whole log is .*\.log\]$' "and says where the rest is" tm job show
 copies=$STATE/po1/backups/copies
 with_dbcopy brief-blob-once
 check "a blob that is deleted before it is sent, while the databases are copied, does no harm" backup po1

@@ -3,7 +3,7 @@
 # Stands where GroupWise's DBCOPY would: fake_dbcopy.sh VARIANT [-v] SRC DST.  Copies what is missing or newer, its log
 # mmddgwbk.nnn goes to DST, and pointed at a post office it wants the blobs too.
 #
-# VARIANT: good; brief-blob-once, brief-blob-always (a blob comes and goes while it copies); exit1; logs-error (exit 0); skips-database; hangs; empties-database
+# VARIANT: good; brief-blob-once, brief-blob-always (a blob comes and goes while it copies); exit1; logs-error (exit 0); talks (400 KB); skips-database; hangs; empties-database
 set -u
 variant=$1
 shift
@@ -50,6 +50,7 @@ brief-blob-*)
 		exec 3>&-
 	fi ;;
 exit1) echo "the disk is on fire"; exit 1 ;;
+talks) for ((i = 0; i < 5000; i++)); do printf 'copied file %d of many, as -v would tell of a post office with many databases\n' $i; done ;;
 logs-error) echo "Error [C04F] while reading ngwguard.db" >>"$log" ;;
 esac
 exit $failed

@@ -32,6 +32,21 @@ until_refused() { for _ in 1 2 3 4 5 6 7 8 9 10; do tm backup po1 --wait 2>&1 | 
 check "a backup that cannot begin fails" until_refused
 check "silence_is_failure: the server hears of a backup that never came to it" wait_server 10 "p['last_job'] and p['last_job']['id'] != $failed"
 expect 1 '/nowhere/dbcopy' "and is red for it" tms status po1
+printf '#!/bin/sh\necho $$ >%s/copying\nexec sleep 60\n' "$W" >"$W/slow.sh"
+chmod +x "$W/slow.sh"
+sed -i "s|^dbcopy .*|dbcopy = $W/slow.sh|" "$W/collector.conf"
+collector_stop; collector_start
+check "the collector is back" wait_status 20 'p["connected"]'
+cut=$(tm backup po1)
+check "a backup copies" wait_file "$W/copying" '[0-9]'
+STARTED+=("$(cat "$W/copying")")
+check "the server knows of it" wait_server 10 'p["job"]'
+collector_kill
+kill -KILL "$(cat "$W/copying")"
+forget_started "$(cat "$W/copying")"
+collector_start
+check "silence_is_failure: the server hears of a backup that died with its collector" wait_server 20 'p["job"] is None and p["state"] == "failed"'
+same "its history has the job" "$cut failed" "$(last_job id) $(last_job result)"
 PROFILE_KEYS='' write_collector_conf collector
 kill -HUP "${PID[collector]}"
 good_again() { for _ in 1 2 3 4 5 6 7 8 9 10; do backup && return; done; return 1; }

@@ -312,8 +312,11 @@ on_request(struct evhttp_request *http, void *arg)
 	LIST_INSERT_HEAD(&a->open, req, link);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_closed, req);
 	name_peer(req);
-	if (query)
-		evhttp_parse_query_str(query, &req->query);
+	/* What cannot be read must not count as not asked for: evhttp then keeps no parameter at all. */
+	if (query && evhttp_parse_query_str(query, &req->query) != 0) {
+		api_fail(req, -ERR_USAGE, "the request's query cannot be read (name=value, joined by &)");
+		return;
+	}
 	if (!read_body(req)) {
 		api_fail(req, -ERR_USAGE, "the request's body is not a JSON object");
 		return;

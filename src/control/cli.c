@@ -55,18 +55,32 @@ worst_state(const json_t *last)
 	return worst;
 }
 
+/* "/v1/status?profile=po1&watch=1": *gives*. */
+static char *
+status_path(const char *profile, bool watch)
+{
+	char *name = profile ? client_encode(profile) : NULL, *path = NULL;
+
+	if ((!profile || name) && asprintf(&path, "/v1/status%s%s%s%s", name || watch ? "?" : "", name ? "profile=" : "", name ? name : "",
+	    !watch ? "" : name ? "&watch=1" : "watch=1") < 0)
+		path = NULL;
+	free(name);
+	return path;
+}
+
 static int
 verb_status(const struct cli *c)
 {
-	char *name = cli_word(c, 0) ? client_encode(cli_word(c, 0)) : NULL, *path = NULL;
-	int status = 1;
+	char *path = status_path(cli_word(c, 0), c->watch);
+	json_t *last = NULL;
+	int status = path ? cli_ask_last(c, "GET", path, NULL, show_status, worst_state, &last) : 1;
+	const char *side = json_string_value(json_object_get(last, "side"));
 
-	if (asprintf(&path, "/v1/status?%s%s%s", name ? "profile=" : "", name ? name : "", c->watch ? "&watch=1" : "") >= 0)
-		status = cli_ask(c, "GET", path, NULL, show_status, worst_state);
-	free(path);
-	if (name && !c->json && !c->watch && status != 10 && status != 13)
+	/* What could not be sent is known where it waits. */
+	if (cli_word(c, 0) && !c->json && !c->watch && side && strcmp(side, "collector") == 0)
 		ask_profile(c, "GET", "troubles", NULL, show_troubles, NULL);
-	free(name);
+	json_decref(last);
+	free(path);
 	return status;
 }
 
@@ -500,8 +514,8 @@ on_tick(void *arg)
 }
 
 int
-cli_ask(const struct cli *c, const char *method, const char *path, const json_t *body, void (*show)(const json_t *object),
-    int (*status)(const json_t *last))
+cli_ask_last(const struct cli *c, const char *method, const char *path, const json_t *body, void (*show)(const json_t *object),
+    int (*status)(const json_t *last), json_t **ret_last)
 {
 	struct asking a = {.cli = c, .show = show};
 	int err, exit_status;
@@ -513,8 +527,18 @@ cli_ask(const struct cli *c, const char *method, const char *path, const json_t 
 		exit_status = cli_failed(c, err);
 	else
 		exit_status = status && a.last ? status(a.last) : 0;
-	json_decref(a.last);
+	if (ret_last && !err)
+		*ret_last = a.last;
+	else
+		json_decref(a.last);
 	return exit_status;
+}
+
+int
+cli_ask(const struct cli *c, const char *method, const char *path, const json_t *body, void (*show)(const json_t *object),
+    int (*status)(const json_t *last))
+{
+	return cli_ask_last(c, method, path, body, show, status, NULL);
 }
 
 static void

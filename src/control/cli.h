@@ -35,6 +35,9 @@ int cli_failed(const struct cli *c, int err);
  * (may be NULL) lets a verb decide it from the last object. */
 int cli_ask(const struct cli *c, const char *method, const char *path, const json_t *body, void (*show)(const json_t *object),
     int (*status)(const json_t *last));
+/* The same, and *gives* the answer's last object unless it is an error. */
+int cli_ask_last(const struct cli *c, const char *method, const char *path, const json_t *body, void (*show)(const json_t *object),
+    int (*status)(const json_t *last), json_t **ret_last);
 /* "/v1/profiles/<profile>/<rest>": *gives*. */
 char *cli_profile_path(const char *profile, const char *rest);
 

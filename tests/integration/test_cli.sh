@@ -87,6 +87,8 @@ expect 0 'po1 +ok' "status says ok with exit status 0" tm status
 json "status --json of one profile has the contract's fields" "profile state connected pending_changes pending_bytes oldest_pending_seconds wire_bytes_sent last_set job" tm --json status po1
 json "status --json of all has them in profiles" "profiles.0.profile profiles.0.type profiles.0.state profiles.0.job" tm --json status
 json "the server's status too" "profiles.0.profile profiles.0.state profiles.0.connected profiles.0.last_set profiles.0.job" tms --json status
+expect 0 'po1 +ok' "the server's status of one profile" tms status po1
+same "and nothing is said beside it" "" "$(cat "$W/.err")"
 expect 10 'no profile' "status of an unknown profile: 10" tm status nobody
 expect 10 '' "on the server too" tms status nobody
 expect 10 '' "backup of an unknown profile: 10" tm backup nobody
@@ -131,8 +133,11 @@ tms doctor >"$W/.out"
 same "nor on a healthy server" 0 "$(grep -c '^FAIL' "$W/.out")"
 
 # --- watch, pause, bandwidth -------------------------------------------------------------------------------------------------
-timeout 5 "$T" --config "$W/collector.conf" --json status po1 --watch >"$W/.json"
-holds "status --watch goes on" "$(wc -l <"$W/.json")" -ge 2
+watched() { timeout 20 "$T" --config "$W/$1.conf" --json status "${@:2}" --watch | head -n 3 | wc -l; }	# ends with the third line
+same "status PROFILE --watch goes on" 3 "$(watched collector po1)"
+same "status --watch of all profiles goes on" 3 "$(watched collector)"
+same "on the server too" 3 "$(watched server)"
+same "and of one profile there" 3 "$(watched server po1)"
 expect 0 '' "pause" tm pause po1
 check "pause: status says so" wait_status 10 'p["state"] == "paused"'
 expect 4 'paused' "pause: exit status 4" tm status po1

@@ -145,6 +145,59 @@ a_control_socket_is_for_its_owner_and_group(void **state)
 	event_base_free(base);
 }
 
+/* ---- what api makes of a request ---- */
+
+static void
+reply_with_n(struct api_request *req, void *arg)
+{
+	json_t *o = api_object("n");
+
+	(void)arg;
+	json_object_set_new(o, "n", json_integer(api_query(req, "watch") ? 123 : 0));
+	api_reply(req, o);
+}
+
+static void
+on_child(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	event_base_loopbreak(arg);
+}
+
+/* What a client gets for this path from a real api: 0 or the error, positive. */
+static int
+ask_api(const char *request_path)
+{
+	static const struct api_route one[] = {{"GET", "/v1/n", reply_with_n}, {0}};
+	struct event_base *base = event_base_new();
+	struct event *child = evsignal_new(base, SIGCHLD, on_child, base);
+	struct api *api;
+	int status;
+
+	assert_int_equal(api_new(base, path, one, NULL, &api), 0);
+	event_add(child, NULL);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(-client_ask(path, "GET", request_path, NULL, on_line, NULL, NULL));
+	event_base_dispatch(base);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	api_free(api);
+	event_free(child);
+	event_base_free(base);
+	return WEXITSTATUS(status);
+}
+
+static void
+a_query_that_cannot_be_read_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_api("/v1/n?watch=1"), 0);
+	assert_int_equal(ask_api("/v1/n?profile=po1&watch=1"), 0);
+	assert_int_equal(ask_api("/v1/n?&watch=1"), ERR_USAGE);
+	assert_int_equal(ask_api("/v1/n?=1&watch=1"), ERR_USAGE);
+}
+
 static int
 setup(void **state)
 {
@@ -185,6 +238,7 @@ main(void)
 		cmocka_unit_test(an_error_in_a_stream_is_the_answer),
 		cmocka_unit_test(an_interrupt_while_waiting_is_told_as_one),
 		cmocka_unit_test(a_control_socket_is_for_its_owner_and_group),
+		cmocka_unit_test(a_query_that_cannot_be_read_is_refused),
 		cmocka_unit_test(words_of_a_peer_are_shown_plain),
 	};
 

@@ -33,7 +33,7 @@ struct restore {
 	struct restore_files *files;
 	char *const *paths;
 	size_t n_paths;
-	bool *found;              /* per wanted path */
+	bool *found;              /* per wanted path; known once all is counted */
 	int from;                 /* the set's directory */
 	struct target target;
 	bool root;
@@ -55,12 +55,12 @@ is_wanted(struct restore *r, const char *path)
 	return wanted;
 }
 
-/* A directory on the way to something that is wanted: it is made with its mode, its other content is not. */
+/* A directory on the way to something that is wanted and there: it is made with its mode, its other content is not. */
 static bool
 is_on_the_way(const struct restore *r, const char *path)
 {
 	for (size_t i = 0; i < r->n_paths; i++)
-		if (relpath_within(r->paths[i], path))
+		if (r->found[i] && relpath_within(r->paths[i], path))
 			return true;
 	return false;
 }
@@ -151,7 +151,8 @@ each_blob(struct restore *r, blob_visit *visit)
 static int
 count_row(struct restore *r, const struct manifest_row *row)
 {
-	if (is_wanted(r, row->path)) {
+	/* An area's content is in the catalogue, and so is its directory. */
+	if (!row->area && is_wanted(r, row->path)) {
 		r->names++;
 		r->bytes += row->entry.kind == ENTRY_FILE ? row->entry.size : 0;
 	}
@@ -261,7 +262,6 @@ make_row(struct restore *r, const struct manifest_row *row)
 	const struct entry *e = &row->entry;
 	bool dir = e->kind == ENTRY_DIR && !row->area;
 
-	/* The content of a blob area is in the catalogue, the area's directory too. */
 	if (row->area || !(dir ? takes_dir(r, row->path) : is_wanted(r, row->path)))
 		return 0;
 	if (e->kind == ENTRY_FILE)
@@ -393,6 +393,16 @@ check_found(const struct restore *r)
 	return err;
 }
 
+/* Nothing is made for paths of which none is there. */
+static int
+check_any(const struct restore *r)
+{
+	for (size_t i = 0; i < r->n_paths; i++)
+		if (r->found[i])
+			return 0;
+	return check_found(r);
+}
+
 static int
 run(struct restore *r, const char *to)
 {
@@ -402,6 +412,8 @@ run(struct restore *r, const char *to)
 		err = r->from < 0 ? r->from : open_target(r, to);
 	if (!err)
 		err = check_space(r);
+	if (!err)
+		err = check_any(r);
 	if (!err)
 		err = restore_files_new(r->task, r->target.fd, r->root, &r->files);
 	if (err) {

@@ -113,6 +113,9 @@ open_parent(const char *path, struct target *t)
 	err = stand_at_root(&w);
 	while (!err && take_component(&w, name))
 		err = step(&w, name);
+	if (err == -ERR_GONE)
+		err = err_set(ERR_USAGE, "%.*s is not there: make it first; a restore makes only the last directory of its target",
+		    (int)(head > 1 ? head - 1 : head), path);
 	t->parent = w.at;
 	return err;
 }

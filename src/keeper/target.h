@@ -18,7 +18,7 @@ struct target {
 	bool made;                /* by us */
 };
 
-/* `path` is absolute.  -ERR_USAGE: not a directory; -ERR_UNSAFE: it leads over somebody else's link.  Close also after an error. */
+/* `path` is absolute.  -ERR_USAGE: not a directory, or the one above it is not there; -ERR_UNSAFE: it leads over somebody else's link.  Close also after an error. */
 int target_open(const char *path, struct target *ret_target);
 /* Takes an empty directory that was made for nothing away again. */
 void target_unmake(struct target *t);

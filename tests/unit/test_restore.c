@@ -153,6 +153,24 @@ a_path_that_is_not_in_the_set_is_said(void **state)
 }
 
 static void
+of_a_path_that_is_not_in_the_set_nothing_is_made(void **state)
+{
+	char *paths[] = {(char *)(uintptr_t)"ofuser/nobody.db", (char *)(uintptr_t)"offiles/fd0/aaa"};
+	struct lines lines;
+	int fd;
+
+	(void)state;
+	assert_int_equal(restore(paths, 1, &lines), -ERR_NOTFOUND);
+	assert_non_null(strstr(lines.text, "ofuser/nobody.db: is not in the set"));
+	assert_int_equal(access(to, F_OK), -1);
+	assert_int_equal(restore(paths, 2, &lines), -ERR_NOTFOUND);
+	fd = target();
+	assert_true(present(fd, "offiles/fd0/aaa"));
+	assert_false(present(fd, "ofuser"));
+	close(fd);
+}
+
+static void
 a_target_that_is_in_use_is_refused(void **state)
 {
 	struct lines lines;
@@ -262,6 +280,7 @@ main(void)
 		T(the_tree_equals_the_set),
 		T(named_paths_only),
 		T(a_path_that_is_not_in_the_set_is_said),
+		T(of_a_path_that_is_not_in_the_set_nothing_is_made),
 		T(a_target_that_is_in_use_is_refused),
 		T(a_damaged_file_is_restored_and_named),
 		T(nothing_is_written_through_a_link),

@@ -282,9 +282,15 @@ show_lines(const json_t *object)
 {
 	const char *type = text(object, "type");
 
-	if (strcmp(type, "line") == 0) {
+	if (strcmp(type, "entry") == 0) {
+		const char *when = text(object, "mtime");
+
+		/* Whole seconds: the same width in every line. */
 		progress_end();
-		puts(text(object, "text"));
+		printf("%s %lld %.19s%s %s\n", text(object, "kind"), number(object, "size"), *when ? when : "-", *when ? "Z" : "", text(object, "path"));
+	} else if (strcmp(type, "difference") == 0) {
+		progress_end();
+		printf("%s: %s\n", text(object, "path"), text(object, "what"));
 	} else if (strcmp(type, "progress") == 0) {
 		progress_show(text(object, "phase"), (uint64_t)number(object, "done"), (uint64_t)number(object, "total"));
 	} else if (strcmp(type, "sets") == 0) {

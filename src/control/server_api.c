@@ -16,6 +16,7 @@
 #include "keeper/order.h"
 #include "server/config.h"
 #include "server/server.h"
+#include "wire/entry.h"
 
 #define JOBS_SHOWN 100u
 #define PATHS_MAX 4096u
@@ -146,12 +147,29 @@ order_progress(const char *phase, uint64_t done, uint64_t total, void *arg)
 }
 
 static void
-order_line(const char *text, void *arg)
+order_finding(const char *path, const char *what, void *arg)
 {
 	struct asking *k = arg;
-	json_t *o = api_object("line");
+	json_t *o = api_object("difference");
 
-	json_object_set_new(o, "text", api_text(text));
+	json_object_set_new(o, "path", api_name(path));
+	json_object_set_new(o, "what", api_text(what));
+	api_stream_line(k->req, o);
+}
+
+static void
+order_entry(const char *path, const struct report_entry *entry, void *arg)
+{
+	struct asking *k = arg;
+	json_t *o = api_object("entry");
+	char mode[8];
+
+	snprintf(mode, sizeof mode, "%04o", entry->mode & 07777);
+	json_object_set_new(o, "kind", json_string(entry_kind_name(entry->kind)));
+	json_object_set_new(o, "path", api_name(path));
+	json_object_set_new(o, "size", json_integer((json_int_t)entry->size));
+	json_object_set_new(o, "mtime", api_time_ns(entry->mtime_ns));
+	json_object_set_new(o, "mode", json_string(mode));
 	api_stream_line(k->req, o);
 }
 
@@ -192,7 +210,7 @@ order_done(int err, const char *text, const struct report_set *sets, size_t n, v
 	free(k);
 }
 
-static const struct server_order_events order_events = {.progress = order_progress, .line = order_line, .done = order_done};
+static const struct server_order_events order_events = {.progress = order_progress, .finding = order_finding, .entry = order_entry, .done = order_done};
 
 static struct asking *
 asking_begin(struct server_api *a, struct api_request *req, bool sets)

@@ -214,6 +214,11 @@ report_pack(struct pack_out *o, const struct report *report)
 	pack_u64(o, report->total);
 	pack_u32(o, (uint32_t)report->code);
 	pack_text(o, report->text);
+	pack_text(o, report->path);
+	pack_u8(o, report->entry.kind);
+	pack_u32(o, report->entry.mode);
+	pack_u64(o, report->entry.size);
+	pack_i64(o, report->entry.mtime_ns);
 	pack_u32(o, (uint32_t)report->n_sets);
 	for (size_t k = 0; k < report->n_sets; k++)
 		pack_set(o, &report->sets[k]);
@@ -235,11 +240,16 @@ report_unpack(const void *data, size_t len, struct report *ret_report)
 	report.total = unpack_u64(&i);
 	report.code = (int32_t)unpack_u32(&i);
 	report.text = unpack_str(&i, ORDER_BYTES_MAX);
+	report.path = unpack_str(&i, RELPATH_MAX);
+	report.entry.kind = unpack_u8(&i);
+	report.entry.mode = unpack_u32(&i);
+	report.entry.size = unpack_u64(&i);
+	report.entry.mtime_ns = unpack_i64(&i);
 	unpack_sets(&i, &report);
 	report.fresh_done = unpack_u64(&i);
 	unpack_gone(&i, &report);
 	report.doubtful = unpack_strings(&i, ORDER_DOUBTFUL_MAX, &report.n_doubtful);
-	if (!unpack_done(&i) || report.kind < REPORT_PROGRESS || report.kind > REPORT_GONE) {
+	if (!unpack_done(&i) || report.kind < REPORT_PROGRESS || report.kind > REPORT_ENTRY) {
 		report_fini(&report);
 		return err_set(ERR_PEER, "a report of the keeper is malformed");
 	}
@@ -252,6 +262,7 @@ report_fini(struct report *report)
 {
 	free(report->phase);
 	free(report->text);
+	free(report->path);
 	for (size_t k = 0; k < report->n_sets; k++) {
 		free(report->sets[k].name);
 		free(report->sets[k].profile);

@@ -5,7 +5,7 @@
  *
  * u32 length, then the packed order or report; at most ORDER_BYTES_MAX.  Orders of one profile are carried out one after
  * another (a SEAL before what waits), of different profiles side by side.  Every order ends in exactly one DONE or FAILED
- * report of its id.  Reports of id 0 are the scrub's, which nobody ordered: a LINE a finding, then DONE with the set.
+ * report of its id.  Reports of id 0 are the scrub's, which nobody ordered: a FINDING each, then DONE with the set.
  */
 #ifndef KEEPER_ORDER_H
 #define KEEPER_ORDER_H
@@ -27,7 +27,7 @@ enum order_kind {
 	ORDER_VERIFY,   /* set "" = the newest */
 	ORDER_RESTORE,
 	ORDER_SETS,
-	ORDER_SHOW,     /* what one set holds: lines "kind size mtime path" */
+	ORDER_SHOW,     /* what one set holds: an ENTRY for each name */
 };
 
 struct order {
@@ -55,7 +55,15 @@ struct order {
 };
 
 /* GONE: any number of them before the DONE of a SEAL; a day's removals may be more than one report holds. */
-enum report_kind { REPORT_PROGRESS = 1, REPORT_LINE, REPORT_DONE, REPORT_FAILED, REPORT_GONE };
+enum report_kind { REPORT_PROGRESS = 1, REPORT_FINDING, REPORT_DONE, REPORT_FAILED, REPORT_GONE, REPORT_ENTRY };
+
+/* What a name of a set is; as in struct entry. */
+struct report_entry {
+	uint8_t kind;
+	uint32_t mode;
+	uint64_t size;
+	int64_t mtime_ns;
+};
 
 /* A blob path none of whose versions is on disk any more.  `version` is the highest that was: the receiver forgets the
  * path only while its index knows no higher one, for the path may have come again meanwhile. */
@@ -81,7 +89,9 @@ struct report {
 	char *phase;               /* PROGRESS: "check", "copy", "blobs", "sync", "rename", "retention", "verify", "restore" */
 	uint64_t done, total;
 	int32_t code;              /* FAILED: enum err; DONE: 0 or -ERR_DIFFERS... as exit status asks */
-	char *text;                /* FAILED: sentence; LINE: one finding or one file; DONE: a note */
+	char *text;                /* FAILED: sentence; FINDING: what is wrong with the path; DONE: a note */
+	char *path;                /* FINDING, ENTRY: set path, or a word that is none ("catalogue") */
+	struct report_entry entry; /* ENTRY */
 	struct report_set *sets;   /* DONE of SEAL (one), SETS (all, newest last) */
 	size_t n_sets;
 	uint64_t fresh_done;       /* DONE of SEAL: rows up to here may be trimmed */

@@ -4,10 +4,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/err.h"
-#include "base/relpath.h"
 
 #define TELL_EVERY_BYTES (64u << 20)
 
@@ -38,29 +36,15 @@ task_advance(struct task *task, uint64_t more)
 }
 
 void
-task_line(struct task *task, const char *fmt, ...)
-{
-	va_list ap;
-	char *text = NULL;
-
-	if (!task->line)
-		return;
-	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) >= 0)
-		task->line(task, text);
-	va_end(ap);
-	free(text);
-}
-
-void
 task_finding(struct task *task, const char *path, const char *fmt, ...)
 {
-	char what[512], *escaped = relpath_escape(path);
+	char what[512];
 	va_list ap;
 
+	if (!task->finding)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
-	task_line(task, "%s: %s", escaped ? escaped : "(out of memory)", what);
-	free(escaped);
+	task->finding(task, path, what);
 }

@@ -14,7 +14,7 @@
 struct task {
 	atomic_bool stop;
 	void (*progress)(struct task *task, const char *phase, uint64_t done, uint64_t total); /* NULL: nobody listens */
-	void (*line)(struct task *task, const char *text);
+	void (*finding)(struct task *task, const char *path, const char *what);               /* NULL as well */
 
 	const char *phase;
 	uint64_t total;
@@ -29,8 +29,7 @@ void task_begin(struct task *task, const char *phase, uint64_t total);
 /* Told now and then only. */
 void task_advance(struct task *task, uint64_t more);
 
-void task_line(struct task *task, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* A line "path: what", the path escaped. */
+/* What is to be told of one path, as its bytes are. */
 void task_finding(struct task *task, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -6,12 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/relpath.h"
 #include "keeper/backupset.h"
 #include "keeper/manifest.h"
 #include "keeper/restore.h"
@@ -41,10 +39,10 @@ on_progress(struct task *task, const char *phase, uint64_t done, uint64_t total)
 }
 
 static void
-on_line(struct task *task, const char *text)
+on_finding(struct task *task, const char *path, const char *what)
 {
 	struct work *w = work_of(task);
-	const struct report r = {.id = w->order.id, .kind = REPORT_LINE, .text = (char *)(uintptr_t)text};
+	const struct report r = {.id = w->order.id, .kind = REPORT_FINDING, .path = (char *)(uintptr_t)path, .text = (char *)(uintptr_t)what};
 
 	keeper_outbox_post(w->outbox, &r);
 }
@@ -225,17 +223,12 @@ list_sets(struct work *w, struct vault *v)
 /* ---- what one set holds ---- */
 
 static void
-show_line(struct work *w, const char *path, const struct entry *e)
+show_entry(struct work *w, const char *path, const struct entry *e)
 {
-	static const char *const kinds[] = {"?", "file", "directory", "link", "fifo", "socket", "character-device", "block-device"};
-	time_t seconds = (time_t)(e->mtime_ns / 1000000000);
-	char when[32] = "-", *escaped = relpath_escape(path);
-	struct tm tm;
+	const struct report r = {.id = w->order.id, .kind = REPORT_ENTRY, .path = (char *)(uintptr_t)path,
+	    .entry = {.kind = e->kind, .mode = e->mode, .size = e->size, .mtime_ns = e->mtime_ns}};
 
-	if (e->mtime_ns && gmtime_r(&seconds, &tm))
-		strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	task_line(&w->task, "%s %" PRIu64 " %s %s", kinds[e->kind], e->size, when, escaped ? escaped : "?");
-	free(escaped);
+	keeper_outbox_post(w->outbox, &r);
 }
 
 static int
@@ -249,7 +242,7 @@ show_manifest(struct work *w, struct vault *v, const struct set_row *set)
 		return err;
 	while (!err && (err = manifest_next(manifest, &row)) == 0) {
 		if (!row->area)
-			show_line(w, row->path, &row->entry);
+			show_entry(w, row->path, &row->entry);
 		err = task_check(&w->task);
 	}
 	manifest_close(manifest);
@@ -269,7 +262,7 @@ show_blobs(struct work *w, struct vault *v, const struct set_row *set)
 		old = err ? NULL : rows;
 		n_old = err ? 0 : n;
 		for (size_t i = 0; !err && i < n; i++)
-			show_line(w, rows[i].path, &rows[i].entry);
+			show_entry(w, rows[i].path, &rows[i].entry);
 		if (!err)
 			err = task_check(&w->task);
 	} while (!err && n);
@@ -422,7 +415,7 @@ work_run(struct work *w)
 	int err = 0;
 
 	w->task.progress = on_progress;
-	w->task.line = on_line;
+	w->task.finding = on_finding;
 	w->scrub_due = false;
 	if (!*w->vault) {
 		err = vault_open(w->store, w->profile, w->vault);

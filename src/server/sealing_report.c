@@ -173,8 +173,10 @@ sealing_on_report(const struct report *report, void *arg)
 		sealing_tell_progress(s, report->phase ? report->phase : "", report->done, report->total);
 		s->t->changed(s->t);
 		break;
-	case REPORT_LINE:
-		log_warn("sealing.line", "profile=%s %s", tenant_name(s->t), report->text ? report->text : "");
+	case REPORT_FINDING:
+		log_warn("sealing.finding", "profile=%s %s: %s", tenant_name(s->t), report->path ? report->path : "", report->text ? report->text : "");
+		break;
+	case REPORT_ENTRY:
 		break;
 	case REPORT_GONE:
 		collect_gone(s, report);

@@ -199,8 +199,8 @@ on_scrub(const struct report *report, void *arg)
 {
 	struct server *s = arg;
 
-	if (report->kind == REPORT_LINE)
-		log_error("server.scrub", "%s", report->text ? report->text : "");
+	if (report->kind == REPORT_FINDING)
+		log_error("server.scrub", "%s: %s", report->path ? report->path : "", report->text ? report->text : "");
 	for (size_t i = 0; report->kind == REPORT_DONE && i < report->n_sets; i++) {
 		const struct report_set *set = &report->sets[i];
 

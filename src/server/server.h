@@ -20,7 +20,8 @@
 
 struct conf;
 struct event_base;
-struct report_set; /* keeper/order.h */
+struct report_entry; /* keeper/order.h */
+struct report_set;
 struct server;
 
 /* Opens the store, starts the keeper, listens.  *Takes* `conf` on success; `file` is its path, for reloads. */
@@ -98,7 +99,8 @@ int server_revoke(struct server *s, const char *profile, server_granted *done, v
 
 struct server_order_events {
 	void (*progress)(const char *phase, uint64_t done, uint64_t total, void *arg); /* may be NULL */
-	void (*line)(const char *text, void *arg);                                     /* a finding or a file; may be NULL */
+	void (*finding)(const char *path, const char *what, void *arg);                /* of verify and restore; may be NULL */
+	void (*entry)(const char *path, const struct report_entry *entry, void *arg);  /* of show; may be NULL */
 	/* Once.  err 0 or a negative code (-ERR_DIFFERS: verify found something); `text` is a sentence, "" when there is
 	 * nothing to say; `sets` (borrowed) are the answer of server_sets, and the set concerned otherwise. */
 	void (*done)(int err, const char *text, const struct report_set *sets, size_t n, void *arg);
@@ -107,7 +109,7 @@ struct server_order_events {
 /* Each gives the order's id for server_order_cancel, or 0 when it could not be given (err_text(); `done` is then not called):
  * no such profile, the keeper is down.  `events` and `arg` are borrowed until `done`; strings until the call returns. */
 uint64_t server_sets(struct server *s, const char *profile, const struct server_order_events *events, void *arg);
-/* Lines "kind size mtime path". */
+/* An `entry` for each name. */
 uint64_t server_show(struct server *s, const char *profile, const char *set, const struct server_order_events *events, void *arg);
 /* `set` "" or "latest" = the newest. */
 uint64_t server_verify(struct server *s, const char *profile, const char *set, const struct server_order_events *events, void *arg);

@@ -31,9 +31,13 @@ on_report(const struct report *report, void *arg)
 		if (a->events->progress)
 			a->events->progress(report->phase ? report->phase : "", report->done, report->total, a->arg);
 		break;
-	case REPORT_LINE:
-		if (a->events->line)
-			a->events->line(report->text ? report->text : "", a->arg);
+	case REPORT_FINDING:
+		if (a->events->finding)
+			a->events->finding(report->path ? report->path : "", report->text ? report->text : "", a->arg);
+		break;
+	case REPORT_ENTRY:
+		if (a->events->entry)
+			a->events->entry(report->path ? report->path : "", &report->entry, a->arg);
 		break;
 	case REPORT_GONE:
 		break;

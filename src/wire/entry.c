@@ -18,6 +18,14 @@
  * another way, which has none as cheap.  Nearly all entries are that short, so they are filled up with zeros. */
 #define WEIGHT_BYTES_MIN 256
 
+const char *
+entry_kind_name(uint8_t kind)
+{
+	static const char *const names[] = {"?", "file", "directory", "link", "fifo", "socket", "character-device", "block-device"};
+
+	return names[kind < sizeof names / sizeof *names ? kind : 0];
+}
+
 static bool
 kind_has_digest(uint8_t kind)
 {

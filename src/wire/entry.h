@@ -33,6 +33,9 @@ struct entry {
 	char *target;          /* links; owned */
 };
 
+/* "file", "directory", "link", "fifo", "socket", "character-device", "block-device"; "?" for what is no kind. */
+const char *entry_kind_name(uint8_t kind);
+
 /* Only what means something for the kind is in the bytes, so that equal entries have equal bytes. */
 void entry_pack(struct pack_out *o, const struct entry *e);
 /* *Gives* the target; zeros when the cursor failed.  Free with entry_fini. */

@@ -146,7 +146,7 @@ answer(uint64_t id, size_t *ret_lines)
 				*ret_lines = lines;
 			return r;
 		}
-		lines += r.id == id && r.kind == REPORT_LINE;
+		lines += r.id == id && r.kind == REPORT_ENTRY;
 		report_fini(&r);
 	}
 }

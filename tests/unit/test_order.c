@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "src/keeper/order.c"
+#include "wire/entry.h"
 
 #define S(text) ((char *)(uintptr_t)(text))
 
@@ -29,7 +30,8 @@ static struct report_set sets[] = {
 };
 static struct report_gone gone[] = {{S("offiles/fd0/a"), 3}};
 static const struct report full_report = {
-	.id = 9, .kind = REPORT_FAILED, .phase = S("copy"), .done = 1, .total = 2, .code = -ERR_DIFFERS, .text = S("text"),
+	.id = 9, .kind = REPORT_FAILED, .phase = S("copy"), .done = 1, .total = 2, .code = -ERR_DIFFERS, .text = S("text"), .path = S("ofuser/a"),
+	.entry = {.kind = ENTRY_FILE, .mode = 0640, .size = 1ull << 40, .mtime_ns = -1},
 	.sets = sets, .n_sets = 2, .fresh_done = 77, .gone = gone, .n_gone = 1, .doubtful = paths, .n_doubtful = 2,
 };
 
@@ -64,6 +66,9 @@ reports_come_back(void **state)
 	assert_int_equal(r.code, -ERR_DIFFERS);
 	assert_string_equal(r.sets[0].note, "n");
 	assert_int_equal(r.gone[0].version, 3);
+	assert_string_equal(r.path, "ofuser/a");
+	assert_int_equal(r.entry.size, 1ull << 40);
+	assert_int_equal(r.entry.mtime_ns, -1);
 	report_pack(&b, &r);
 	assert_int_equal(a.len, b.len);
 	assert_memory_equal(a.data, b.data, a.len);

@@ -22,12 +22,11 @@ struct lines {
 };
 
 static void
-on_line(struct task *task, const char *text)
+on_finding(struct task *task, const char *path, const char *what)
 {
 	struct lines *l = (struct lines *)task;
 
-	strncat(l->text, text, sizeof l->text - strlen(l->text) - 2);
-	strcat(l->text, "\n");
+	snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), "%s: %s\n", path, what);
 }
 
 static void
@@ -67,7 +66,7 @@ static int
 restore(char *const *paths, size_t n, struct lines *lines)
 {
 	memset(lines, 0, sizeof *lines);
-	lines->task.line = on_line;
+	lines->task.finding = on_finding;
 	return restore_set(st.vault, &set, to, paths, n, &lines->task);
 }
 

@@ -20,13 +20,12 @@ struct lines {
 };
 
 static void
-on_line(struct task *task, const char *text)
+on_finding(struct task *task, const char *path, const char *what)
 {
 	struct lines *l = (struct lines *)task;
 
 	l->n++;
-	strncat(l->text, text, sizeof l->text - strlen(l->text) - 2);
-	strcat(l->text, "\n");
+	snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), "%s: %s\n", path, what);
 }
 
 static struct verify_sharers sharers; /* of the last verify */
@@ -64,7 +63,7 @@ verify(enum verify_depth depth, struct lines *lines)
 	uint64_t n = 99;
 
 	memset(lines, 0, sizeof *lines);
-	lines->task.line = on_line;
+	lines->task.finding = on_finding;
 	forget_sharers();
 	good(verify_set(st.vault, &set, depth, &lines->task, &n, &sharers));
 	assert_int_equal(n, lines->n);

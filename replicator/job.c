@@ -183,7 +183,7 @@ free_seal(struct replicator *r)
 }
 
 static void
-end_seal(struct replicator *r, int err, const char *text, const char *set, const char *note)
+end_seal(struct replicator *r, int err, const char *text, const struct wire_set *set, const char *note)
 {
 	const struct replicator_seal_events *events = r->seal.events;
 	void *arg = r->seal.arg;
@@ -247,7 +247,7 @@ on_total(struct errand *e, bool cancelled)
 
 	if (!cancelled && r->seal.state == SEAL_TOTAL && r->seal.job == t->job) {
 		if (t->err < 0)
-			end_seal(r, t->err, t->text, "", "");
+			end_seal(r, t->err, t->text, NULL, "");
 		else if (t->epoch != r->epoch || r->phase != PHASE_RUN)
 			r->seal.state = SEAL_QUIET;
 		else
@@ -299,7 +299,7 @@ replicator_seal_stop(struct replicator *r)
 	stop.u.stop.origin = origin;
 	/* Not sent yet, or the link is gone: the server is told by JOB_END, now or at the next link. */
 	if (r->seal.state != SEAL_NONE && (r->seal.state != SEAL_SENT || link_send(r->link, &stop) != 0))
-		end_seal(r, -ERR_STOPPED, "stopped", "", "");
+		end_seal(r, -ERR_STOPPED, "stopped", NULL, "");
 }
 
 static void
@@ -433,7 +433,7 @@ on_sealed(struct replicator *r, const struct wire_msg *m)
 
 	remember_set(r, set->name, set->sealed_ns, set->started_ns, set->verified);
 	if (r->seal.state == SEAL_SENT && m->u.sealed.job == r->seal.job)
-		end_seal(r, 0, "", set->name, m->u.sealed.note);
+		end_seal(r, 0, "", set, m->u.sealed.note);
 }
 
 static void
@@ -444,7 +444,7 @@ on_failed(struct replicator *r, const struct wire_msg *m)
 	if (r->job.wanted && m->u.job_failed.job == r->job.job) {
 		end_begin(r, err, m->u.job_failed.text);
 	} else if (r->seal.state == SEAL_SENT && m->u.job_failed.job == r->seal.job) {
-		end_seal(r, err, m->u.job_failed.text, "", "");
+		end_seal(r, err, m->u.job_failed.text, NULL, "");
 		/* What it found wanting it no longer claims to hold.  The next link begins with an agreement: without one, no set
 		 * would be made for as long as this link lasts. */
 		if (err == -ERR_DIFFERS)
@@ -507,7 +507,7 @@ job_welcome(struct replicator *r, const struct wire_msg *msg)
 {
 	remember_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, 0); /* NEWEST tells whether it is good */
 	if (r->seal.state != SEAL_NONE && msg->u.welcome.last_started_ns == r->seal.t0_ns && *msg->u.welcome.last_set)
-		end_seal(r, 0, "", msg->u.welcome.last_set, "");
+		end_seal(r, 0, "", &(struct wire_set){.name = msg->u.welcome.last_set}, "");
 }
 
 void

@@ -121,10 +121,12 @@ void replicator_snapshot_file(struct replicator *r, const char *path, struct has
  * when all of it is durable.  `ret` figures come with status. */
 void replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg);
 
+struct wire_set;
 struct replicator_seal_events {
 	void (*progress)(const char *phase, uint64_t done, uint64_t total, void *arg);
-	/* err 0: sealed; `set` is its name and `note` its warnings.  Else failed, `text` says why. */
-	void (*done)(int err, const char *text, const char *set, const char *note, void *arg);
+	/* err 0: sealed; `set` is what was made (after a lost link its name alone) and `note` its warnings.  Else failed, `text`
+	 * says why, and `set` is NULL. */
+	void (*done)(int err, const char *text, const struct wire_set *set, const char *note, void *arg);
 };
 /* The poke: waits until nothing is in flight, sends the seal request with what the set must hold, and holds back changes
  * of mutable areas until the answer.  A link lost meanwhile is answered at the next WELCOME. */
@@ -148,7 +150,6 @@ void replicator_job_end(struct replicator *r, const struct replicator_job_end *e
 /* When the schedule has its first run after T0 of the newest set, 0 = never: by this, too, the server judges how old a set may be. */
 void replicator_set_due(struct replicator *r, int64_t due_ns);
 
-struct wire_set;
 /* The server's sets of this profile, newest last. */
 void replicator_sets(struct replicator *r, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg);
 

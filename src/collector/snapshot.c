@@ -26,6 +26,7 @@
 #include "collector/snapshot.h"
 #include "livetree.h"
 #include "replicator/replicator.h"
+#include "wire/wire.h"
 
 enum step { STEP_IDLE, STEP_PREPARE, STEP_BEGIN, STEP_COPY, STEP_STREAM, STEP_BARRIER, STEP_SEAL, STEPS };
 
@@ -240,7 +241,7 @@ stale(const struct snapshot *s, enum step step)
 /* ---- the steps, last first ---- */
 
 static void
-sealed(int err, const char *text, const char *set, const char *note, void *arg)
+sealed(int err, const char *text, const struct wire_set *set, const char *note, void *arg)
 {
 	struct snapshot *s = arg;
 
@@ -260,7 +261,9 @@ sealed(int err, const char *text, const char *set, const char *note, void *arg)
 		s->record.code = 0;
 		snprintf(s->record.text, sizeof s->record.text, "%s", "");
 	}
-	snprintf(s->record.set, sizeof s->record.set, "%s", set);
+	snprintf(s->record.set, sizeof s->record.set, "%s", set->name);
+	s->record.set_files = set->files;
+	s->record.set_bytes = set->bytes;
 	if (note && *note) {
 		s->record.text[0] = '\0';
 		warn(s, note);

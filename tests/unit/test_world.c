@@ -447,7 +447,7 @@ a_file_takes_the_name_of_a_folder_without_a_row(void **state)
 static struct { bool over; int err; char text[200]; } sealing;
 
 static void
-on_sealed(int err, const char *text, const char *set, const char *note, void *arg)
+on_sealed(int err, const char *text, const struct wire_set *set, const char *note, void *arg)
 {
 	(void)set;
 	(void)note;

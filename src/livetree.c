@@ -162,7 +162,7 @@ check_database(const struct livetree *t, const struct spelling *names, int root)
 	if (fsio_stat(root, names->database, &st) == 0 && !S_ISDIR(st.st_mode))
 		return 0;
 	return spelling_look_for(root, "", want, strlen(want), false, name) == 0
-	    ? 0 : err_set(ERR_GONE, "%s: its %s is gone", t->root, want);
+	    ? 0 : err_set(ERR_GONE, "%s: its %s is gone: nothing in it is taken for deleted; put it back, or mount the tree again", t->root, want);
 }
 
 /* A directory without which nothing may be believed about what is absent. */
@@ -219,8 +219,11 @@ names_again(const struct livetree *t, int root, dev_t root_dev, struct spelling 
 	struct spelling *names;
 	int err = spelling_read(root, root_dev, t->type, &names);
 
+	if (err == -ERR_CONFIG)
+		return err_set(ERR_GONE, "%s is no longer complete (%s): nothing in it is taken for deleted; put back what is missing, or mount it again",
+		    t->root, err_text());
 	if (err)
-		return err == -ERR_CONFIG ? err_set(ERR_GONE, "%s: no longer complete", t->root) : err;
+		return err;
 	for (size_t i = 0; i < old->n && !err; i++) {
 		const struct fixed *was = &old->fixed[i];
 		const struct fixed *is = counts(was) ? spelling_find(names, was->set, strlen(was->set)) : NULL;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * cli - the table of verbs, and what they share: parsing, asking, failing.
- *
- * Options are matched whole: an abbreviation that works today would break a script when an option is added.
+ * cli - the table of verbs, and what they share: asking, failing.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -159,7 +157,7 @@ verb_bandwidth(const struct cli *c)
 static int
 verb_enrol(const struct cli *c)
 {
-	return ask_profile(c, "POST", "enrol", json_pack("{s:s}", "token", cli_word(c, 1)), show_nothing, NULL);
+	return ask_profile(c, "POST", "enrol", json_pack("{s:s}", "token", cli_word(c, 1)), show_lines, NULL);
 }
 
 /* 30m, 1h, 2d, 90s in seconds; 0 = not a duration. */
@@ -223,7 +221,7 @@ verb_set_show(const struct cli *c)
 	int status = 1;
 
 	if (set && asprintf(&rest, "sets/%s", set) >= 0)
-		status = ask_profile(c, "GET", rest, NULL, show_lines, NULL);
+		status = ask_profile(c, "GET", rest, NULL, show_set, NULL);
 	free(rest);
 	free(set);
 	return status;
@@ -286,18 +284,7 @@ verb_version(const struct cli *c)
 	return 0;
 }
 
-static int verb_help(const struct cli *c);
-
-struct verb {
-	const char *words;      /* one or two */
-	const char *arguments;
-	enum cli_side side;
-	size_t min, max;        /* arguments */
-	int (*run)(const struct cli *c);
-	const char *help;
-};
-
-static const struct verb verbs[] = {
+const struct cli_verb cli_verbs[] = {
     {"status", "[PROFILE] [--watch]", CLI_BOTH, 0, 1, verb_status, "state, lag, last set, next run; exit status = worst state"},
     {"backup", "PROFILE [--wait]", CLI_COLLECTOR, 1, 1, verb_backup, "Standard backup now; --wait prints the set's name once it is sealed"},
     {"sync", "PROFILE [--wait]", CLI_COLLECTOR, 1, 1, verb_sync, "--wait: return when every change made before is durable on the server"},
@@ -306,7 +293,7 @@ static const struct verb verbs[] = {
     {"resume", "PROFILE", CLI_COLLECTOR, 1, 1, verb_resume, "let it flow again"},
     {"bandwidth", "PROFILE RATE", CLI_COLLECTOR, 2, 2, verb_bandwidth, "limit until the next reload: 20M, 500K, unlimited"},
     {"set list", "PROFILE", CLI_BOTH, 1, 1, verb_set_list, "sealed sets, newest last"},
-    {"set show", "PROFILE SET", CLI_BOTH, 2, 2, verb_set_show, "what a set holds"},
+    {"set show", "PROFILE SET", CLI_BOTH, 2, 2, verb_set_show, "what a set holds; each name of it on the server"},
     {"verify", "PROFILE [SET]", CLI_SERVER, 1, 2, verb_verify, "re-read a set and compare it with its manifest; names every difference"},
     {"restore", "PROFILE SET --to DIR [PATH...]", CLI_SERVER, 2, CLI_WORDS_MAX, verb_restore, "a tree equal to the set; \"latest\" is the newest"},
     {"job list", "", CLI_BOTH, 0, 0, verb_job_list, "history of backups, newest first"},
@@ -319,119 +306,26 @@ static const struct verb verbs[] = {
     {"config show", "[collector|server]", CLI_NONE, 0, 1, cli_config_show, "every value and where it comes from"},
     {"config generate", "collector|server", CLI_NONE, 1, 1, cli_config_generate, "a commented file with every key at its default"},
     {"version", "", CLI_NONE, 0, 0, verb_version, "print the version"},
-    {"help", "", CLI_NONE, 0, 0, verb_help, "this text"},
+    {"help", "[VERB]", CLI_NONE, 0, 2, cli_help, "this text, or what one verb does"},
+    {0},
 };
-#define N_VERBS (sizeof verbs / sizeof *verbs)
 
-static int
-help_json(void)
-{
-	json_t *o = api_object("help"), *list = json_array();
-
-	for (size_t i = 0; i < N_VERBS; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "verb", verbs[i].words, "arguments", verbs[i].arguments, "help", verbs[i].help));
-	json_object_set_new(o, "verbs", list);
-	json_dumpf(o, stdout, JSON_COMPACT);
-	putchar('\n');
-	json_decref(o);
-	return 0;
-}
-
-static int
-verb_help(const struct cli *c)
-{
-	if (c->json)
-		return help_json();
-	puts("tidemark status                                  is everything safe?\n"
-	     "tidemark backup po1 --wait                       a Standard backup now\n"
-	     "tidemark restore po1 latest --to /restore/po1    the newest set, whole\n"
-	     "tidemark restore po1 wedfeb13 --to /restore/u1 ofuser/userabc.db\n"
-	     "\n"
-	     "usage: tidemark [--config FILE | --socket PATH] [--json] VERB ...\n");
-	for (size_t i = 0; i < N_VERBS; i++)
-		printf("  %-15s %-31s %s\n", verbs[i].words, verbs[i].arguments, verbs[i].help);
-	puts("\nExit status: 0 good, 1 failed, 2 usage or configuration, 3 done with warnings, 4 late or degraded, 10 no such set or\n"
-	     "profile, 11 busy, 12 not authorised, 13 daemon or server unreachable, 14 data differs, 15 no space, 130 interrupted.");
-	return 0;
-}
-
-/* ---- parsing ---- */
-
-static const struct {
-	const char *name;
-	size_t value_at, flag_at; /* offset of the const char * or the bool it fills */
-} options[] = {
-    {"--config", offsetof(struct cli, config), 0}, {"--socket", offsetof(struct cli, socket), 0},
-    {"--ttl", offsetof(struct cli, ttl), 0}, {"--to", offsetof(struct cli, to), 0},
-    {"--json", 0, offsetof(struct cli, json)}, {"--wait", 0, offsetof(struct cli, wait)},
-    {"--watch", 0, offsetof(struct cli, watch)}, {"--help", 0, offsetof(struct cli, help)},
-    {"-h", 0, offsetof(struct cli, help)}, {"--version", 0, offsetof(struct cli, version)},
-};
-#define N_OPTIONS (sizeof options / sizeof *options)
-
-/* Takes one option and its value; gives how many words it used, or an error. */
-static int
-take_option(struct cli *c, char **argv)
-{
-	for (size_t i = 0; i < N_OPTIONS; i++) {
-		size_t len = strlen(options[i].name);
-
-		/* config lies at offset 0, so a flag's nonzero offset tells which kind it is */
-		if (options[i].flag_at) {
-			if (strcmp(argv[0], options[i].name) == 0) {
-				*(bool *)((char *)c + options[i].flag_at) = true;
-				return 1;
-			}
-		} else if (strncmp(argv[0], options[i].name, len) == 0 && (argv[0][len] == '=' || !argv[0][len])) {
-			const char *value = argv[0][len] ? argv[0] + len + 1 : argv[1];
-
-			if (!value)
-				return err_set(ERR_USAGE, "%s needs a value", options[i].name);
-			*(const char **)((char *)c + options[i].value_at) = value;
-			return argv[0][len] ? 1 : 2;
-		}
-	}
-	return err_set(ERR_USAGE, "unknown option %s; `tidemark help` lists them", argv[0]);
-}
-
-static int
-parse(struct cli *c, int argc, char **argv)
-{
-	bool only_words = false;
-
-	for (int i = 1; i < argc;) {
-		int used = 1;
-
-		if (!only_words && strcmp(argv[i], "--") == 0)
-			only_words = true;
-		else if (!only_words && argv[i][0] == '-' && argv[i][1])
-			used = take_option(c, argv + i);
-		else if (c->n == CLI_WORDS_MAX)
-			used = err_set(ERR_USAGE, "too many words");
-		else
-			c->words[c->n++] = argv[i];
-		if (used < 0)
-			return used;
-		i += used;
-	}
-	return 0;
-}
-
-static const struct verb *
+/* Takes the verb's words off the front of c->words. */
+static const struct cli_verb *
 find_verb(struct cli *c)
 {
 	char two[64];
 
-	for (size_t i = 0; c->n && i < N_VERBS; i++) {
-		bool pair = strchr(verbs[i].words, ' ') != NULL;
+	for (const struct cli_verb *v = cli_verbs; c->n && v->words; v++) {
+		bool pair = strchr(v->words, ' ') != NULL;
 
 		snprintf(two, sizeof two, "%s%s%s", c->words[0], pair ? " " : "", pair && c->n > 1 ? c->words[1] : "");
-		if (strcmp(two, verbs[i].words) == 0) {
+		if (strcmp(two, v->words) == 0) {
 			size_t used = pair ? 2 : 1;
 
 			memmove(c->words, c->words + used, (c->n - used) * sizeof *c->words);
 			c->n -= used;
-			return &verbs[i];
+			return v;
 		}
 	}
 	err_set(ERR_USAGE, "%s%s%s; `tidemark help` lists the verbs", c->n ? "there is no verb \"" : "what shall be done?", c->n ? c->words[0] : "",
@@ -513,6 +407,22 @@ on_tick(void *arg)
 	progress_tick();
 }
 
+/* Of some verbs the daemon goes on, or leaves something behind. */
+static void
+tell_interrupted(const struct cli *c)
+{
+	const char *profile = cli_word(c, 0);
+
+	if (c->verb->run == verb_backup)
+		err_set(ERR_INTERRUPTED, "interrupted: the backup goes on; `tidemark status %s` shows it, `tidemark stop %s` ends it", profile, profile);
+	else if (c->verb->run == verb_sync)
+		err_set(ERR_INTERRUPTED, "interrupted: changes are sent on all the same");
+	else if (c->verb->run == verb_verify)
+		err_set(ERR_INTERRUPTED, "interrupted: the set was not read to its end");
+	else if (c->verb->run == verb_restore)
+		err_set(ERR_INTERRUPTED, "interrupted: the restore is ended, and what it has made lies in %s: it is not whole, remove it", c->to);
+}
+
 int
 cli_ask_last(const struct cli *c, const char *method, const char *path, const json_t *body, void (*show)(const json_t *object),
     int (*status)(const json_t *last), json_t **ret_last)
@@ -523,6 +433,8 @@ cli_ask_last(const struct cli *c, const char *method, const char *path, const js
 	progress_begin(c->json ? PROGRESS_NONE : PROGRESS_AUTO);
 	err = client_ask(c->socket_path, method, path, body, on_line, on_tick, &a);
 	progress_end();
+	if (err == -ERR_INTERRUPTED)
+		tell_interrupted(c);
 	if (err)
 		exit_status = cli_failed(c, err);
 	else
@@ -548,12 +460,14 @@ on_interrupt(int signal_number)
 }
 
 static int
-run_verb(struct cli *c, const struct verb *verb)
+run_verb(struct cli *c, const struct cli_verb *verb)
 {
 	if (c->n < verb->min || c->n > verb->max) {
 		err_set(ERR_USAGE, "usage: tidemark %s %s", verb->words, verb->arguments);
 		return cli_failed(c, -ERR_USAGE);
 	}
+	if (cli_check_options(c, verb) != 0)
+		return cli_failed(c, -ERR_USAGE);
 	if (verb->side != CLI_NONE) {
 		int err = -ERR_NOMEM;
 
@@ -569,22 +483,23 @@ cli_run(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = on_interrupt}; /* no SA_RESTART */
 	struct cli *c = calloc(1, sizeof *c);
-	const struct verb *verb;
+	const struct cli_verb *verb;
 	int err, status;
 
 	if (!c)
 		return 1;
 	sigaction(SIGINT, &action, NULL);
-	err = parse(c, argc, argv);
+	err = cli_parse(c, argc, argv);
 	if (err) {
 		status = cli_failed(c, err);
 	} else if (c->version) {
 		status = verb_version(c);
 	} else if (c->help) {
-		status = verb_help(c);
+		status = cli_help(c);
 	} else if (!(verb = find_verb(c))) {
 		status = cli_failed(c, -ERR_USAGE);
 	} else {
+		c->verb = verb;
 		status = run_verb(c, verb);
 	}
 	free(c->socket_path);

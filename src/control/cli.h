@@ -13,6 +13,8 @@
 
 enum cli_side { CLI_NONE = 0, CLI_COLLECTOR = 1, CLI_SERVER = 2, CLI_BOTH = 3 };
 
+struct cli_verb;
+
 struct cli {
 	const char *config, *socket;          /* --config, --socket; NULL = not given */
 	bool json, wait, watch, help, version;
@@ -20,10 +22,35 @@ struct cli {
 	const char *words[CLI_WORDS_MAX];     /* verb and its arguments */
 	size_t n;
 	char *socket_path;                    /* of the daemon that is asked */
+	const struct cli_verb *verb;
 };
+
+struct cli_verb {
+	const char *words;      /* one or two */
+	const char *arguments;  /* for a reader; the options it names are those the verb takes */
+	enum cli_side side;     /* whose daemon is asked */
+	size_t min, max;        /* arguments */
+	int (*run)(const struct cli *c);
+	const char *help;
+};
+extern const struct cli_verb cli_verbs[]; /* ends with NULL words */
 
 /* Runs a command line; returns the exit status. */
 int cli_run(int argc, char **argv);
+
+/* ---- options (cli_options.c) ---- */
+
+/* Sorts a command line into options and words, which it borrows; -ERR_USAGE. */
+int cli_parse(struct cli *c, int argc, char **argv);
+/* -ERR_USAGE when an option was given that the verb does not take. */
+int cli_check_options(const struct cli *c, const struct cli_verb *verb);
+/* Prints a line about each option: those of the verb, or with NULL those that every verb takes. */
+void cli_list_options(const struct cli_verb *verb);
+
+/* ---- help (cli_help.c) ---- */
+
+/* All verbs, or those that c->words begin with. */
+int cli_help(const struct cli *c);
 
 /* ---- for the verbs ---- */
 
@@ -53,6 +80,7 @@ void show_job_detail(const json_t *object);
 void show_jobs(const json_t *object);
 void show_sets(const json_t *object);
 void show_lines(const json_t *object);     /* findings and files, progress in between */
+void show_set(const json_t *object);
 void show_verified(const json_t *object);
 void show_restored(const json_t *object);
 void show_token(const json_t *object);

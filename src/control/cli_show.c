@@ -274,6 +274,8 @@ show_sets(const json_t *object)
 
 		printf("%-14s %-16s %9lld files %12s  %-8s %s\n", text(set, "name"), moment(text(set, "started_at"), a), number(set, "files"),
 		    size(number(set, "bytes"), b), text(set, "state"), json_is_true(json_object_get(set, "verified")) ? "verified" : "not verified");
+		if (*text(set, "note"))
+			printf("%-14s -> %s\n", "", text(set, "note"));
 	}
 }
 
@@ -299,6 +301,14 @@ show_lines(const json_t *object)
 		progress_end();
 		fprintf(stderr, "%s\n", text(object, "text"));
 	}
+}
+
+void
+show_set(const json_t *object)
+{
+	show_lines(object);
+	if (strcmp(text(object, "type"), "sets") == 0)
+		fprintf(stderr, "the same on the server lists every name in it\n");
 }
 
 /* What was done, after the findings; the set's facts are the answer's last object. */

@@ -56,13 +56,13 @@ def ask(path, profile):
             closed = make(0, "probe-%s-%d" % (tag, i))
             s.sendall(request)
             answer = b""
-            while b'"type"' not in answer:
+            while b'"type":"done"' not in answer and b'"type":"error"' not in answer:
                 piece = s.recv(65536)
                 if not piece:
                     break
                 answer += piece
             times.append(time.monotonic() - closed)
-            if b'"error"' in answer or b'"done"' not in answer:
+            if b'"type":"done"' not in answer:
                 sys.exit(answer.decode())
         time.sleep(max(0.0, 1 / probe_rate - (time.monotonic() - start)))
     return times

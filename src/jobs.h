@@ -46,6 +46,12 @@ struct job_record {
 	uint64_t set_files, set_bytes;
 };
 
+/* Where a running job has got to in its phase; not kept. */
+struct job_progress {
+	char step[32];           /* of the seal, in the keeper's word ("copy", "blobs", "sync"); else "" */
+	uint64_t done, total;    /* bytes; total 0 = not known */
+};
+
 /* `pool` (NULL: write at once) is borrowed; `lane` has one thread. */
 int jobs_open(const char *file, struct workpool *pool, int lane, struct jobs **ret_jobs);
 /* Call before the pool is freed or after: a write that was cancelled is made at once.  NULL is fine. */

@@ -45,6 +45,7 @@ struct collector_profile_status {
 	bool enrolled;
 	struct replicator_status flow;
 	const struct job_record *job;  /* running, or NULL */
+	const struct job_progress *progress; /* of the running job; NULL with it */
 	const struct job_record *last_job; /* the last that ended, or NULL */
 	int64_t last_dbcopy_ns;        /* end of the last good DBCOPY */
 	int64_t next_run_s;            /* 0 = never */

@@ -56,6 +56,7 @@ struct dbcopy {
 	struct dbcopy_proof proof;  /* belongs to the lane while a job runs */
 	char *marker;
 	struct dbcopy_figures figures;
+	uint64_t total;             /* bytes of the live databases */
 	int err;                    /* of the lane's work, or of the whole */
 	char text[1024];
 
@@ -404,6 +405,16 @@ list_run(struct job *job)
 		keep_error(d, err);
 }
 
+static uint64_t
+bytes_of(const struct dblist *list)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < list->n; i++)
+		bytes += list->files[i].size;
+	return bytes;
+}
+
 static void
 list_done(struct job *job, bool cancelled)
 {
@@ -417,6 +428,7 @@ list_done(struct job *job, bool cancelled)
 		over(d);
 		return;
 	}
+	d->total = bytes_of(&d->proof.before);
 	d->step = STEP_COPYING;
 	if ((err = start_child(d)) != 0) {
 		keep_error(d, err);
@@ -426,6 +438,12 @@ list_done(struct job *job, bool cancelled)
 		if (d->reaped)
 			over(d);
 	}
+}
+
+uint64_t
+dbcopy_total(const struct dbcopy *d)
+{
+	return d->total;
 }
 
 int

@@ -60,6 +60,9 @@ struct dbcopy_events {
 	void (*done)(int err, const char *text, const struct dbcopy_figures *figures, void *arg);
 };
 
+/* Bytes of the live databases, all of which are copied or found to be there; 0 until they are listed. */
+uint64_t dbcopy_total(const struct dbcopy *d);
+
 int dbcopy_start(const struct dbcopy_setup *setup, const struct dbcopy_events *events, void *arg, struct dbcopy **ret_dbcopy);
 /* Ends the child (TERM, then KILL); `done` is called with -ERR_STOPPED. */
 void dbcopy_stop(struct dbcopy *d);

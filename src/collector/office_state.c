@@ -165,6 +165,7 @@ office_status(struct office *p, struct collector_profile_status *s)
 	if (p->replicator)
 		replicator_status(p->replicator, &s->flow);
 	s->job = p->snapshot ? snapshot_job(p->snapshot) : NULL;
+	s->progress = s->job ? snapshot_progress(p->snapshot) : NULL;
 	s->last_job = last_ended(p);
 	s->last_dbcopy_ns = memo_facts(p->memo)->last_dbcopy_ns;
 	if (schedule_next(p->schedule, p->zone, clock_wall_ns() / 1000000000, memo_facts(p->memo)->last_slot_s, &slot))

@@ -47,6 +47,7 @@ struct snapshot {
 	bool freed;                 /* the owner is gone; the lane's work frees us */
 	bool seal_over;             /* the server has answered the seal request */
 	struct job_record record;
+	struct job_progress progress; /* of the present phase */
 	int64_t phase_since_ns;
 	uint64_t sent_files, sent_bytes, sent_wire; /* of the link when the job began */
 
@@ -109,6 +110,7 @@ enter_phase(struct snapshot *s, enum job_phase phase)
 	s->record.phase_ms[s->record.phase] += (now - s->phase_since_ns) / 1000000;
 	s->phase_since_ns = now;
 	s->record.phase = phase;
+	s->progress = (struct job_progress){0};
 	count_sent(s);
 	log_info("snapshot.phase", "profile=%s job=%llu phase=%s", s->setup.profile, (unsigned long long)s->record.id, job_phase_name(phase));
 	store_record(s);
@@ -276,9 +278,12 @@ seal_progress(const char *phase, uint64_t done, uint64_t total, void *arg)
 {
 	struct snapshot *s = arg;
 
-	(void)phase, (void)done, (void)total;
-	if (!stale(s, STEP_SEAL))
-		enter_phase(s, JOB_SEAL);
+	if (stale(s, STEP_SEAL))
+		return;
+	enter_phase(s, JOB_SEAL);
+	s->progress = (struct job_progress){.done = done, .total = total};
+	snprintf(s->progress.step, sizeof s->progress.step, "%s", phase);
+	tell(s);
 }
 
 static void
@@ -412,6 +417,7 @@ copy_progress(uint64_t files, uint64_t bytes, void *arg)
 
 	s->record.files_copied = s->files_before + files;
 	s->record.bytes_copied = s->bytes_before + bytes;
+	s->progress = (struct job_progress){.done = bytes, .total = dbcopy_total(s->dbcopy)};
 	tell(s);
 }
 
@@ -572,7 +578,8 @@ snapshot_start(struct snapshot *s, const char *origin, uint32_t date, void (*don
 	snprintf(s->record.origin, sizeof s->record.origin, "%s", origin);
 	replicator_status(s->setup.replicator, &flow);
 	if (!flow.connected)
-		return err_set(ERR_UNREACHABLE, "the server is not connected (%s): no backup was started, it would not be sealed", flow.why);
+		return err_set(ERR_UNREACHABLE, "the server is not connected (%s): no backup was started, it would not be sealed",
+		    *flow.why ? flow.why : "not tried yet; ask again in a moment");
 	s->sent_files = flow.files_sent;
 	s->sent_bytes = flow.payload_bytes_sent;
 	s->sent_wire = flow.wire_bytes_sent;
@@ -612,9 +619,18 @@ snapshot_stop(struct snapshot *s, const char *who)
 }
 
 const struct job_record *
-snapshot_job(const struct snapshot *s)
+snapshot_job(struct snapshot *s)
 {
-	return s->step == STEP_IDLE ? NULL : &s->record;
+	if (s->step == STEP_IDLE)
+		return NULL;
+	count_sent(s);
+	return &s->record;
+}
+
+const struct job_progress *
+snapshot_progress(const struct snapshot *s)
+{
+	return &s->progress;
 }
 
 void

@@ -51,7 +51,9 @@ int snapshot_start(struct snapshot *s, const char *origin, uint32_t date,
 int snapshot_stop(struct snapshot *s, const char *who);
 
 /* The running job, NULL when none; its phase and figures are live. */
-const struct job_record *snapshot_job(const struct snapshot *s);
+const struct job_record *snapshot_job(struct snapshot *s);
+/* Where it has got to: known of the copy with the built-in copier, and of the seal. */
+const struct job_progress *snapshot_progress(const struct snapshot *s);
 
 /* Called on every change of phase or figures of the running job. */
 void snapshot_on_change(struct snapshot *s, void (*changed)(const struct job_record *record, void *arg), void *arg);

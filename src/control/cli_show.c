@@ -204,6 +204,42 @@ show_troubles(const json_t *object)
 
 /* ---- jobs ---- */
 
+/* "1.2 GiB of 3.4 GiB"; nothing when nothing is known. */
+static void
+tell_share(const json_t *o, char *out, size_t room)
+{
+	char a[32], b[32];
+
+	if (number(o, "total"))
+		snprintf(out, room, "%s of %s", size(number(o, "done"), a), size(number(o, "total"), b));
+	else
+		snprintf(out, room, "%s", number(o, "done") ? size(number(o, "done"), a) : "");
+}
+
+/* "1.2 GiB sent, 345 changes (2.3 MiB) wait" */
+static void
+tell_flow(const json_t *o, char *out, size_t room)
+{
+	char sent[32], waits[32];
+
+	snprintf(out, room, "%s sent, %lld changes (%s) wait%s", size(number(o, "wire_bytes"), sent), number(o, "pending_changes"),
+	    size(number(o, "pending_bytes"), waits), number(o, "rescans_open") ? ", and the tree is being compared" : "");
+}
+
+static void
+show_job_progress(const json_t *o)
+{
+	const char *phase = text(o, "phase");
+	char figures[96], what[64];
+
+	snprintf(what, sizeof what, "%s%s%s", phase, *text(o, "step") ? " " : "", text(o, "step"));
+	if (strcmp(phase, "stream") == 0 || strcmp(phase, "barrier") == 0)
+		tell_flow(o, figures, sizeof figures);
+	else
+		tell_share(o, figures, sizeof figures);
+	progress_show(what, (uint64_t)number(o, "done"), (uint64_t)number(o, "total"), figures);
+}
+
 void
 show_job(const json_t *object)
 {
@@ -212,7 +248,7 @@ show_job(const json_t *object)
 	if (strcmp(text(object, "type"), "started") == 0) {
 		printf("%lld\n", number(object, "id"));
 	} else if (strcmp(result, "running") == 0) {
-		progress_show(text(object, "phase"), (uint64_t)number(object, "bytes_copied"), 0);
+		show_job_progress(object);
 	} else {
 		progress_end();
 		if (*text(object, "set"))
@@ -294,7 +330,10 @@ show_lines(const json_t *object)
 		progress_end();
 		printf("%s: %s\n", text(object, "path"), text(object, "what"));
 	} else if (strcmp(type, "progress") == 0) {
-		progress_show(text(object, "phase"), (uint64_t)number(object, "done"), (uint64_t)number(object, "total"));
+		char figures[96];
+
+		(strcmp(text(object, "unit"), "changes") == 0 ? tell_flow : tell_share)(object, figures, sizeof figures);
+		progress_show(text(object, "phase"), (uint64_t)number(object, "done"), (uint64_t)number(object, "total"), figures);
 	} else if (strcmp(type, "sets") == 0) {
 		show_sets(object);
 	} else if (*text(object, "text")) {

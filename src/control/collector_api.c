@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* collector_api - what the collector can be asked and told, as routes. */
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "collector/collector.h"
 #include "control/api.h"
 #include "control/collector_api.h"
+#include "control/collector_doctor.h"
+#include "control/collector_progress.h"
 #include "control/tell.h"
 #include "control/watchers.h"
 #include "journal/journal.h"
@@ -22,15 +25,22 @@ struct collector_api {
 	struct collector *c;
 	struct api *api;
 	struct watchers *watchers;
+	struct event *tick;      /* while somebody is told of progress, or waits for a link */
 	LIST_HEAD(, waiter) waiters;
 };
+
+enum wait { WAIT_ANSWER, WAIT_SYNC, WAIT_JOB, WAIT_LINK };
 
 /* A request that waits for a callback of the collector.  Either may go first. */
 struct waiter {
 	struct collector_api *owner;
 	struct api_request *req; /* NULL: the client has gone */
-	uint64_t job;
+	enum wait kind;          /* WAIT_ANSWER: for nothing but the callback */
+	char profile[64];
+	uint64_t job;            /* WAIT_JOB */
+	unsigned ticks;          /* WAIT_LINK: how long it has waited */
 	char set[64];            /* the one set that is asked for, "" = all */
+	struct sync_meter meter; /* WAIT_SYNC */
 	LIST_ENTRY(waiter) link;
 };
 
@@ -136,6 +146,7 @@ wait_begin(struct collector_api *a, struct api_request *req)
 	}
 	w->owner = a;
 	w->req = req;
+	snprintf(w->profile, sizeof w->profile, "%s", api_part(req, 0));
 	LIST_INSERT_HEAD(&a->waiters, w, link);
 	api_stream_begin(req, waiter_gone, w);
 	return w;
@@ -157,10 +168,72 @@ wait_end(struct waiter *w, int err, const char *text, json_t *last)
 	free(w);
 }
 
+/* ---- what is told while it waits ---- */
+
+static const struct timeval look_every = {1, 0};
+#define LINK_TICKS 10u /* how long an enrolment waits for its first link; one that fails is told from the second on */
+
+/* The enrolment is over when its link is up, and told all the same when that takes long or cannot be. */
 static void
-done_plain(int err, const char *text, void *arg)
+look_for_link(struct waiter *w, const struct collector_profile_status *s)
 {
-	wait_end(arg, err, text, NULL);
+	const char *why = *s->trouble ? s->trouble : s->flow.why;
+	char text[512];
+	json_t *o;
+
+	if (!s->flow.connected && !*s->trouble && w->ticks < LINK_TICKS && !(*why && w->ticks > 1))
+		return;
+	snprintf(text, sizeof text, "enrolled, but not connected yet (%s): `tidemark status %s` tells when it is", *why ? why : "still trying", s->name);
+	o = api_object("done");
+	json_object_set_new(o, "text", api_text(s->flow.connected ? "" : text));
+	wait_end(w, 0, "", o);
+}
+
+/* May end the request. */
+static void
+look(struct waiter *w, const struct collector_profile_status *s)
+{
+	if (w->kind == WAIT_LINK)
+		look_for_link(w, s);
+	else if (w->kind == WAIT_SYNC && w->req)
+		api_stream_line(w->req, sync_meter_tell(&w->meter, &s->flow));
+	else if (w->kind == WAIT_JOB && w->req && s->job && w->job == s->job->id)
+		api_stream_line(w->req, tell_job_progress(s));
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct collector_api *a = arg;
+	struct collector_profile_status s;
+	int i;
+
+	(void)fd, (void)what;
+	for (struct waiter *w = LIST_FIRST(&a->waiters), *next; w; w = next) {
+		next = LIST_NEXT(w, link);
+		if (w->kind == WAIT_ANSWER)
+			continue;
+		if (!evtimer_pending(a->tick, NULL))
+			evtimer_add(a->tick, &look_every);
+		w->ticks++;
+		if ((i = collector_find(a->c, w->profile)) >= 0 && collector_status(a->c, (size_t)i, &s))
+			look(w, &s);
+	}
+}
+
+/* From now on the waiter looks at the profile, every second and at each change. */
+static void
+follow(struct waiter *w, enum wait kind)
+{
+	struct collector_profile_status s;
+	int i = collector_find(w->owner->c, w->profile);
+
+	if (i < 0 || !collector_status(w->owner->c, (size_t)i, &s))
+		return;
+	w->kind = kind;
+	w->meter = (struct sync_meter){.sent_before = s.flow.wire_bytes_sent};
+	if (!evtimer_pending(w->owner->tick, NULL))
+		evtimer_add(w->owner->tick, &look_every);
 }
 
 /* Good, but for files that could not be sent: the text names them. */
@@ -177,10 +250,12 @@ static void
 on_sync(struct api_request *req, void *arg)
 {
 	struct collector_api *a = arg;
+	char profile[64];
 	struct waiter *w;
 	int err;
 
-	if (collector_find(a->c, api_part(req, 0)) < 0) {
+	snprintf(profile, sizeof profile, "%s", api_part(req, 0));
+	if (collector_find(a->c, profile) < 0) {
 		api_fail(req, -ERR_NOTFOUND, err_text());
 		return;
 	}
@@ -188,8 +263,13 @@ on_sync(struct api_request *req, void *arg)
 		api_reply(req, api_object("done"));
 		return;
 	}
-	if ((w = wait_begin(a, req)) && (err = collector_sync(a->c, api_part(req, 0), synced, w)) != 0)
+	if (!(w = wait_begin(a, req)))
+		return;
+	err = collector_sync(a->c, profile, synced, w);
+	if (err)
 		wait_end(w, err, err_text(), NULL);
+	else
+		follow(w, WAIT_SYNC);
 }
 
 /* ---- backups ---- */
@@ -200,7 +280,7 @@ backup_over(const struct job_record *record, void *arg)
 	wait_end(arg, 0, "", tell_job(record));
 }
 
-/* With "wait" the answer is a stream: the job at each change, last as it ended. */
+/* With "wait" the answer is a stream: the job at each change and every second, last as it ended. */
 static void
 on_backup(struct api_request *req, void *arg)
 {
@@ -222,6 +302,7 @@ on_backup(struct api_request *req, void *arg)
 		api_fail(req, err, err_text());
 	} else if (w) {
 		w->job = id;
+		follow(w, WAIT_JOB);
 	} else {
 		json_t *o = api_object("started");
 
@@ -230,21 +311,22 @@ on_backup(struct api_request *req, void *arg)
 	}
 }
 
-/* Tells each waiting backup its job's present phase. */
+/* A sync is told every second alone: its figures change with every file. */
 static void
 on_change(const char *profile, void *arg)
 {
 	struct collector_api *a = arg;
 	struct collector_profile_status s;
-	struct waiter *w;
 	int i = collector_find(a->c, profile);
 
 	watchers_changed(a->watchers);
-	if (i < 0 || !collector_status(a->c, (size_t)i, &s) || !s.job)
+	if (i < 0 || !collector_status(a->c, (size_t)i, &s))
 		return;
-	LIST_FOREACH(w, &a->waiters, link)
-		if (w->req && w->job && w->job == s.job->id)
-			api_stream_line(w->req, tell_job(s.job));
+	for (struct waiter *w = LIST_FIRST(&a->waiters), *next; w; w = next) {
+		next = LIST_NEXT(w, link);
+		if ((w->kind == WAIT_JOB || w->kind == WAIT_LINK) && strcmp(w->profile, profile) == 0)
+			look(w, &s);
+	}
 }
 
 /* ---- plain orders ---- */
@@ -295,6 +377,18 @@ on_bandwidth(struct api_request *req, void *arg)
 }
 
 static void
+enrolled(int err, const char *text, void *arg)
+{
+	struct waiter *w = arg;
+
+	if (!err && w->req)
+		follow(w, WAIT_LINK);
+	if (w->kind != WAIT_LINK)
+		wait_end(w, err, text, NULL);
+}
+
+/* Over when the profile is connected: what is asked next, a backup, needs the link. */
+static void
 on_enrol(struct api_request *req, void *arg)
 {
 	struct collector_api *a = arg;
@@ -308,7 +402,7 @@ on_enrol(struct api_request *req, void *arg)
 		return;
 	}
 	snprintf(profile, sizeof profile, "%s", api_part(req, 0));
-	if ((w = wait_begin(a, req)) && (err = collector_enrol(a->c, profile, copy, done_plain, w)) != 0)
+	if ((w = wait_begin(a, req)) && (err = collector_enrol(a->c, profile, copy, enrolled, w)) != 0)
 		wait_end(w, err, err_text(), NULL);
 	free(copy);
 }
@@ -406,54 +500,12 @@ on_last_job(struct api_request *req, void *arg)
 	tell_job_reply(req, nth_jobs, arg, "");
 }
 
-/* ---- doctor ---- */
-
-static void
-check_profile(json_t *checks, const struct collector_profile_status *s)
-{
-	const struct collector_doctor_facts *d = &s->doctor;
-	char what[96];
-
-	snprintf(what, sizeof what, "%s", s->name);
-	if (!s->enrolled)
-		tell_check(checks, VERDICT_FAIL, what, "not enrolled: on the server `tidemark token create %s`, then here `tidemark enrol %s TOKEN`", s->name, s->name);
-	else if (!s->flow.connected)
-		tell_check(checks, VERDICT_FAIL, what, "the server is not connected (%s): changes are remembered and sent later", *s->flow.why ? s->flow.why : "not tried yet");
-	else
-		tell_check(checks, VERDICT_OK, what, "connected to the server");
-	tell_rights_check(checks, s->path, R_OK | X_OK, "the tree cannot be read");
-	if (s->trouble[0])
-		tell_check(checks, VERDICT_FAIL, what, "%s", s->trouble);
-	else if (s->flow.root_gone)
-		tell_check(checks, VERDICT_FAIL, what, "the live tree %s, or a file system in it, is gone or not mounted: nothing is taken for deleted; mount it again", s->path);
-	if (d->dbcopy_problem[0])
-		tell_check(checks, VERDICT_FAIL, what, "%s", d->dbcopy_problem);
-	else
-		tell_check(checks, VERDICT_OK, what, "DBCOPY can be run");
-	if (!s->watcher_up)
-		tell_check(checks, VERDICT_FAIL, what, "the watcher does not run: changes are found by scans only; see the collector's log");
-	else if (s->unwatched)
-		tell_check(checks, VERDICT_WARN, what,
-		    "%llu directories are not watched but polled: raise fs.inotify.max_user_watches (now %lld) to at least %llu, or see their rights",
-		    (unsigned long long)s->unwatched, (long long)d->watch_limit, (unsigned long long)(2 * (s->watched + s->unwatched)));
-	else
-		tell_check(checks, VERDICT_OK, what, "%llu directories watched, none missing", (unsigned long long)s->watched);
-	if (s->flow.troubled)
-		tell_check(checks, VERDICT_WARN, what, "%llu files could not be sent yet; `tidemark status %s` names them",
-		    (unsigned long long)s->flow.troubled, s->name);
-}
-
 static void
 on_doctor(struct api_request *req, void *arg)
 {
 	struct collector_api *a = arg;
-	struct collector_profile_status s;
-	json_t *checks = json_array();
 
-	tell_host_checks(checks, collector_state_dir(a->c));
-	for (size_t i = 0; collector_status(a->c, i, &s); i++)
-		check_profile(checks, &s);
-	api_reply(req, tell_doctor(checks));
+	api_reply(req, collector_doctor(a->c));
 }
 
 static const struct api_route routes[] = {
@@ -485,8 +537,11 @@ collector_api_new(struct event_base *base, struct collector *c, const char *run_
 	if (err == 0) {
 		LIST_INIT(&a->waiters);
 		a->c = c;
-		err = watchers_new(base, status_line, a, &a->watchers);
+		a->tick = evtimer_new(base, on_tick, a);
+		err = a->tick ? 0 : err_set(ERR_NOMEM, "opening the control socket");
 	}
+	if (err == 0)
+		err = watchers_new(base, status_line, a, &a->watchers);
 	if (err == 0)
 		err = api_new(base, path, routes, a, &a->api);
 	free(path);
@@ -505,6 +560,8 @@ collector_api_free(struct collector_api *a)
 	if (!a)
 		return;
 	api_free(a->api);
+	if (a->tick)
+		event_free(a->tick);
 	watchers_free(a->watchers);
 	while (!LIST_EMPTY(&a->waiters)) {
 		struct waiter *w = LIST_FIRST(&a->waiters);

@@ -15,7 +15,7 @@
 static struct {
 	bool terminal, none;
 	int64_t began_ms, drawn_ms;
-	char phase[64];
+	char phase[64], figures[128];
 	uint64_t done, total;
 	bool drawn;
 } p;
@@ -31,22 +31,22 @@ columns(void)
 static void
 draw_bar(int64_t elapsed_s)
 {
+	static const char bar[] = "################################################################################"
+	                          "################################################################################";
 	char head[160];
-	int width, filled;
+	int width, filled, percent = p.total ? (int)(100 * (double)p.done / (double)p.total) : 0;
 
 	snprintf(head, sizeof head, "%-10s %3lld:%02lld ", p.phase, (long long)(elapsed_s / 60), (long long)(elapsed_s % 60));
-	width = columns() - (int)strlen(head) - 10;
+	width = columns() - (int)strlen(head) - (int)strlen(p.figures) - 12;
+	width = width > (int)sizeof bar - 1 ? (int)sizeof bar - 1 : width;
 	fprintf(stderr, "\r%s", head);
-	if (p.total && width > 10) {
+	if (p.done && p.total && width > 10) {
 		filled = (int)((double)p.done / (double)p.total * width);
 		filled = filled > width ? width : filled;
-		fprintf(stderr, "[%.*s%*s] %3d%%", filled, "################################################################################"
-		    "################################################################################", width - filled, "",
-		    (int)(100 * (double)p.done / (double)p.total));
-	} else if (p.done) {
-		fprintf(stderr, "%llu", (unsigned long long)p.done);
+		fprintf(stderr, "[%.*s%*s] %3d%%  ", filled, bar, width - filled, "", percent > 100 ? 100 : percent);
 	}
-	fputs("\033[K", stderr);
+	/* Never into a second line, which \r would not take away. */
+	fprintf(stderr, "%.*s\033[K", columns() - (int)strlen(head) - 1, p.figures);
 	fflush(stderr);
 	p.drawn = true;
 }
@@ -61,11 +61,8 @@ draw(bool now)
 	p.drawn_ms = ms;
 	if (p.terminal)
 		draw_bar((ms - p.began_ms) / 1000);
-	else if (p.total)
-		fprintf(stderr, "%s: %llu of %llu after %lld s\n", p.phase, (unsigned long long)p.done, (unsigned long long)p.total,
-		    (long long)((ms - p.began_ms) / 1000));
 	else
-		fprintf(stderr, "%s: %llu after %lld s\n", p.phase, (unsigned long long)p.done, (long long)((ms - p.began_ms) / 1000));
+		fprintf(stderr, "%s: %s%safter %lld s\n", p.phase, p.figures, *p.figures ? " " : "", (long long)((ms - p.began_ms) / 1000));
 }
 
 void
@@ -79,11 +76,12 @@ progress_begin(enum progress_mode mode)
 }
 
 void
-progress_show(const char *phase, uint64_t done, uint64_t total)
+progress_show(const char *phase, uint64_t done, uint64_t total, const char *figures)
 {
 	bool other = strcmp(phase, p.phase) != 0;
 
 	snprintf(p.phase, sizeof p.phase, "%s", phase);
+	snprintf(p.figures, sizeof p.figures, "%s", figures);
 	p.done = done;
 	p.total = total;
 	draw(other && p.terminal);

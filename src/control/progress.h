@@ -11,8 +11,8 @@
 enum progress_mode { PROGRESS_AUTO, PROGRESS_NONE };
 
 void progress_begin(enum progress_mode mode);
-/* `total` 0 = not known: then `done` is only counted. */
-void progress_show(const char *phase, uint64_t done, uint64_t total);
+/* The bar is `done` of `total`, in any unit; none when either is 0.  `figures` says it in words ("1.2 GiB of 3.4 GiB"). */
+void progress_show(const char *phase, uint64_t done, uint64_t total, const char *figures);
 /* About once a second while nothing comes. */
 void progress_tick(void);
 void progress_end(void);

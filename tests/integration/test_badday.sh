@@ -41,6 +41,7 @@ server_start
 token=$(tms token create po1)
 expect 2 'damaged' "a damaged token is refused before it goes anywhere" tm enrol po1 "${token%??????}AAAAAA"
 check "the right one is taken" tm enrol po1 "$token"
+same "and when that is said, the collector is connected" true "$(field connected)"
 expect 12 '' "and good only once" tm enrol po1 "$token"
 check "the collector connects" wait_status 20 'p["connected"] and p["watcher"]'
 check "the first comparison ends" sync_wait
@@ -116,6 +117,10 @@ expect 2 'DBCOPY cannot be run: /nowhere/dbcopy.*no backup' "DBCOPY missing: the
 expect 1 'DBCOPY cannot be run' "DBCOPY missing: doctor finds it before the night" tm doctor
 says failed 'last backup failed' "DBCOPY missing: status stays red until a backup is good"
 PROFILE_KEYS='' && write_collector_conf collector && collector_stop && collector_start && wait_status 20 'p["connected"]'
+mv "$PO/wphost.db" "$W/wphost.away"
+expect 1 'wphost\.db.*put (it back|back what is missing)' "the root database is gone: the backup says which file, and what to do" \
+	tm backup po1 --wait
+mv "$W/wphost.away" "$PO/wphost.db"
 mv "$PO" "$W/po.away"
 says failed 'gone|not mounted' "the tree is gone: status says that nothing is taken for deleted" 60
 refuse "the tree is gone: no backup" tm backup po1 --wait

@@ -24,6 +24,15 @@ expect 2 'unknown option' "options are not abbreviated" "$T" --js status
 expect 2 'usage: tidemark backup' "a missing word is one" "$T" --socket /none backup
 expect 2 'usage: tidemark sync' "a word too many is one" "$T" --socket /none sync po1 po2
 expect 2 'needs a value' "a missing value is one" "$T" --config
+expect 2 'stop takes no --wait; usage: tidemark stop PROFILE' "an option of another verb is one" "$T" --socket /none stop po1 --wait
+expect 2 'status takes no --to' "whatever the option" "$T" --socket /none status po1 --to /r --watch
+expect 2 'takes no --ttl' "and whatever the verb" "$T" version --ttl 3h
+expect 0 '^usage: tidemark backup PROFILE \[--wait\]$' "help of a verb" "$T" help backup
+expect 0 '^  --wait .*progress' "tells its options" "$T" backup --help
+same "and no other verb's" 1 "$("$T" help backup | grep -c '^usage')"
+same "of two words, too" "usage: tidemark job show [ID]" "$("$T" help job show | head -n 1)"
+same "of a first word, all that begin with it" 2 "$("$T" job --help | grep -c '^usage')"
+expect 2 'no verb "bakcup"' "but not of one that is none" "$T" help bakcup
 expect 13 '' "no daemon: 13" tm status
 expect 13 '"exit":13' "and the same in JSON on standard output" tm --json status
 expect 2 'for the collector' "a verb of the collector with the server's configuration" tms sync po1
@@ -101,11 +110,21 @@ expect 0 '^[a-z]{6}[0-9]{2}-2$' "backup --wait prints the set's name" tm backup 
 json "backup --wait --json streams the job" "id phase origin result set t0 phase_ms.seal" tm --json backup po1 --wait
 same "the job's origin is the user" "user $(id -un)" "$(q origin <"$W/.json")"
 holds "each phase was told" "$(q --all phase <"$W/.json" | sort -u | wc -l)" -ge 5
+grep '"phase":"copy"' "$W/.json" >"$W/copy.json"
+same "a copy is told in bytes of all that has to be copied" "$(q --max total <"$W/copy.json")" "$(q --max done <"$W/copy.json")"
+holds "and there is something" "$(q --max total <"$W/copy.json")" -gt 0
+check "the steps of the seal are told" grep -q '"phase":"seal".*"step":"blobs"' "$W/.json"
 json "set list --json" "sets.0.name sets.0.started_at sets.0.sealed_at sets.0.files sets.0.bytes sets.0.verified sets.0.state" tms --json set list po1
 same "newest last" "$(q sets.-1.name <"$W/.json")" "$(field last_set.name)"
 same "times are RFC 3339 in UTC" 1 "$(q sets.0.sealed_at <"$W/.json" | grep -cE '^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-9:.]+Z$')"
 expect 10 '' "set show of an unknown set: 10" tms set show po1 never
 json "set show --json" "type" tms --json set show po1 latest
+tms --json set show po1 latest >"$W/show.json"
+entry() { grep '"path":"wphost.db"' "$W/show.json" | q "$1"; }
+same "set show --json: each name with its kind, size and mode" "entry file $(stat -c '%s 0%a' "$PO/wphost.db")" "$(entry type) $(entry kind) $(entry size) $(entry mode)"
+same "and its time" "$(date -ud "@$(stat -c %Y "$PO/wphost.db")" +%FT%T)" "$(entry mtime | cut -c 1-19)"
+expect 0 'server lists every name' "set show on the collector says where its names are listed" tm set show po1 latest
+same "a sealed job's record on the collector has its set's size" "$(tms --json set list po1 | q sets.-1.bytes)" "$(tm --json job show | q set_bytes)"
 json "job list --json" "jobs.0.id jobs.0.phase jobs.0.origin jobs.0.result" tm --json job list
 json "job list --json of the server" "jobs.0.id" tms --json job list
 same "a job has one id on both sides" "$(tm --json job list | q jobs.0.id)" "$(tms --json job list | q jobs.0.id)"
@@ -114,6 +133,9 @@ expect 10 '' "job show of an unknown job: 10" tm job show 12345
 expect 0 'databases? *copied|files copied' "job show has DBCOPY's output" tm job show
 json "verify --json" "type" tms --json verify po1
 expect 2 'needs --to' "restore without --to" tms restore po1 latest
+expect 2 "^tidemark: $W/nowhere is not there: make it first" "restore below a folder that is not there says what to do" tms restore po1 latest --to "$W/nowhere/po1"
+expect 10 'ofuser/nobody.db is not in set' "restore of a name that no set has: 10" tms restore po1 latest --to "$W/r0" ofuser/nobody.db
+refuse "and leaves nothing behind" test -e "$W/r0"
 expect 0 '' "restore into a relative folder" env -C "$W" "$T" --config "$W/server.conf" restore po1 latest --to relative
 check "it lies where the caller stood" test -f "$W/relative/wphost.db"
 json "restore --json" "type" tms --json restore po1 latest --to "$W/r2"
@@ -150,13 +172,28 @@ check "pause: outlives a restart" wait_status 20 'p["state"] == "paused"'
 expect 0 '' "resume" tm resume po1
 check "resume: what waited is sent" sync_wait
 check "resume: it is there" cmp "$PO/offiles/fd0/paused" "$STORE/po1/blobs/offiles/fd0/paused"
-expect 0 '' "bandwidth" tm bandwidth po1 200K
-head -c 1000000 /dev/urandom >"$PO/offiles/fd0/slow"
+expect 0 '' "bandwidth" tm bandwidth po1 400K
+head -c 2000000 /dev/urandom >"$PO/offiles/fd0/slow"
 start=$(date +%s%N)
-check "bandwidth: a limited sync ends" sync_wait 60
+check "bandwidth: a limited sync ends" timeout 60 "$T" --config "$W/collector.conf" --json sync po1 --wait
+cp "$W/.check" "$W/sync.json"
 took=$((($(date +%s%N) - start) / 1000000))
-holds "bandwidth: 1 MB at 200 KiB/s takes its time ($took ms)" $took -ge 2500
+holds "bandwidth: 2 MB at 400 KiB/s takes its time ($took ms)" $took -ge 2500
+holds "sync --wait tells what was sent meanwhile" "$(q --max wire_bytes <"$W/sync.json")" -gt 0
+holds "and what waits" "$(q --max total <"$W/sync.json")" -ge 1
+head -c 2000000 /dev/urandom >"$PO/offiles/fd0/slower"
+script -qec "$T --config $W/collector.conf sync po1 --wait" /dev/null >"$W/tty" 2>&1
+check "on a terminal it is one line that is drawn again" grep -Eq $'\rsync +0:0[0-9] .*KiB sent, [0-9]+ changes \([^)]*\) wait' "$W/tty"
+head -c 2000000 /dev/urandom >"$PO/offiles/fd0/slowest"
+"$T" --config "$W/collector.conf" backup po1 --wait >"$W/out" 2>"$W/err" & asked=$!
+check "a backup waits for the flow" wait_status 20 'j.get("phase") == "barrier"'
+kill -INT $asked
+wait $asked
+same "an interrupt ends the asking" 130 $?
+check "and says that the backup goes on, and what ends it" grep -q 'the backup goes on.*tidemark stop po1' "$W/err"
 expect 0 '' "bandwidth: unlimited" tm bandwidth po1 unlimited
+check "it does go on, to its end" wait_status 30 'p["job"] is None and p["last_job"]["result"] == "good"'
+SET=$(field last_set.name)
 expect 2 'not a rate' "bandwidth: a wrong rate" tm bandwidth po1 fast
 
 # --- reload --------------------------------------------------------------------------------------------------------------------
@@ -170,6 +207,8 @@ check "SIGHUP: a wrong configuration changes nothing" wait_log collector 'old co
 PROFILE_KEYS='' write_collector_conf collector
 chmod u+w "$STORE/po1/backups/weeknow/$SET/wphost.db"
 printf 'X' | dd of="$STORE/po1/backups/weeknow/$SET/wphost.db" bs=1 seek=9000 conv=notrunc status=none
+expect 14 '"type":"difference","path":"wphost.db","what":"its content' "verify --json names the path, and what differs" tms --json verify po1
+expect 14 '^wphost.db: its content' "verify names it to a reader" tms verify po1
 expect 14 'look at the disk' "verify of a damaged set says what to do" tms verify po1
 expect 1 'differs from its manifest' "and the server's status is red from then on" tms status po1
 expect 0 '' "revoke" tms revoke po1

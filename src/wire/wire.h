@@ -126,7 +126,7 @@ struct wire_msg {
 			struct treemap_sum total; /* what the server must hold now, every directory */
 			char *note;              /* warnings to carry in the set, "" = none */
 		} seal;
-		struct { uint64_t job; char *phase; uint64_t done, total; } progress; /* phase "hold" answers JOB_BEGIN */
+		struct { uint64_t job; char *phase; uint64_t done, total; } progress; /* phase "begin" answers JOB_BEGIN */
 		struct { uint64_t job; struct wire_set set; char *note; } sealed;
 		struct { uint64_t job; int32_t code; char *text; } job_failed;
 		struct { uint64_t job; } job_end;

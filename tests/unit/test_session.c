@@ -1028,7 +1028,7 @@ sets_that_nobody_adds_to_grow_old(void **state)
 static void
 a_name_that_was_only_given_a_token_is_not_green(void **state)
 {
-	struct server_profile_status st;
+	struct server_profile_status st = {0};
 	struct grant g = {0};
 	int i;
 

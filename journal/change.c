@@ -6,6 +6,12 @@
 #include "base/relpath.h"
 #include "journal/change.h"
 
+bool
+change_is_scan(enum change_kind kind)
+{
+	return kind == CHANGE_RESCAN || kind == CHANGE_BLIND;
+}
+
 void
 change_pack(struct pack_out *o, const struct change *c)
 {
@@ -15,11 +21,11 @@ change_pack(struct pack_out *o, const struct change *c)
 	pack_str(o, c->path);
 }
 
-/* Only a rescan may mean the whole tree. */
+/* Only a scan may mean the whole tree. */
 static bool
 path_fits(uint8_t kind, const char *path)
 {
-	return relpath_valid(path) || (kind == CHANGE_RESCAN && !*path);
+	return relpath_valid(path) || (change_is_scan((enum change_kind)kind) && !*path);
 }
 
 int
@@ -49,6 +55,8 @@ change_fini(struct change *c)
 enum change_kind
 change_fold(enum change_kind a, enum change_kind b)
 {
+	if (a == CHANGE_BLIND || b == CHANGE_BLIND)
+		return CHANGE_BLIND;
 	if (a == CHANGE_RESCAN || b == CHANGE_RESCAN)
 		return CHANGE_RESCAN;
 	return b == CHANGE_DELETED ? b : a;

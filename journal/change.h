@@ -8,6 +8,7 @@
 #ifndef JOURNAL_CHANGE_H
 #define JOURNAL_CHANGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/pack.h"
@@ -17,6 +18,7 @@ enum change_kind {
 	CHANGE_RESCAN = 2,  /* this directory and all below: names and stat must be compared ("" = everything) */
 	CHANGE_COOKIE = 3,  /* the cookie file of this name came back through the event queue */
 	CHANGE_DELETED = 4, /* as TOUCHED, of a file whose content is no more: it was deleted, not renamed */
+	CHANGE_BLIND = 5,   /* as RESCAN, where changes raise no event: every file, whatever its directory's times tell */
 	CHANGE_KINDS
 };
 
@@ -35,7 +37,10 @@ void change_pack(struct pack_out *o, const struct change *c);
 int change_unpack(const void *data, size_t len, struct change *ret_change);
 void change_fini(struct change *c);
 
-/* What one path needs when both happened: RESCAN is more than DELETED, and that more than TOUCHED. */
+/* True for a kind that names a directory and all below. */
+bool change_is_scan(enum change_kind kind);
+
+/* What one path needs when both happened: BLIND is more than RESCAN, that more than DELETED, and that more than TOUCHED. */
 enum change_kind change_fold(enum change_kind a, enum change_kind b);
 
 #endif

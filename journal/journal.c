@@ -97,7 +97,7 @@ journal_row_del(struct store_txn *txn, const struct change *row, struct journal_
 	err = store_del(txn, LOG, key, sizeof key);
 	if (err >= 0)
 		err = store_del(txn, SEEN, seen, sizeof seen);
-	if (err >= 0 && row->kind == CHANGE_RESCAN && state->rescans)
+	if (err >= 0 && change_is_scan(row->kind) && state->rescans)
 		state->rescans--;
 	return err < 0 ? err : 0;
 }
@@ -396,7 +396,7 @@ recount_rescans(struct store_txn *txn, struct journal_state *state)
 	state->rescans = 0;
 	while ((err = store_cursor_next(cursor, &key, &value)) == 0)
 		if (store_unseal(key, &value) == 0 && change_unpack(value.data, value.len, &c) == 0) {
-			state->rescans += c.kind == CHANGE_RESCAN;
+			state->rescans += change_is_scan(c.kind);
 			change_fini(&c);
 		}
 	store_cursor_close(cursor);

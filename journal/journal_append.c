@@ -175,7 +175,7 @@ append_row(struct store_txn *txn, struct batch *b, const struct row *row, struct
 	if (!err)
 		err = store_put(txn, SEEN, seen, sizeof seen, "", 0);
 	state->head = row->seq;
-	state->rescans += c.kind == CHANGE_RESCAN;
+	state->rescans += change_is_scan(c.kind);
 	if (is_cookie(c.kind))
 		state->cookie = row->seq;
 	return err;

@@ -163,7 +163,7 @@ take_rescan(struct replicator *r, const struct change *c)
 	sw->row = true;
 	sw->seq = c->seq;
 	sw->since = journal_is_flag(c->seq) ? 1 : c->seq;
-	sw->slow = c->seq == r->slow_seq;
+	sw->how = c->seq == r->slow_seq ? SCAN_SLOW : c->kind == CHANGE_BLIND ? SCAN_FILES : SCAN_STAMPS;
 	return true;
 }
 
@@ -222,6 +222,7 @@ take(struct replicator *r, const struct change *c)
 {
 	switch (c->kind) {
 	case CHANGE_RESCAN:
+	case CHANGE_BLIND:
 		return take_rescan(r, c);
 	case CHANGE_COOKIE:
 		return take_cookie(r, c);

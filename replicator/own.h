@@ -75,7 +75,8 @@ struct sweep {
 	TAILQ_ENTRY(sweep) link;
 	char *dir;
 	uint64_t seq, since;      /* of its row, or of the raising of the flag that it answers */
-	bool row, slow;
+	bool row;
+	enum scan_how how;
 	unsigned epoch;           /* of the connection it began under */
 	struct replicator *replicator;
 	struct work *parent;      /* waits for it: a directory to be removed */

@@ -27,6 +27,7 @@
 
 #define PAGE 128                        /* rows of the map taken at once */
 #define SETTLED_NS 2000000000           /* a stamp younger than this may still cover a later change */
+#define RACY_NS (10 * 60 * 1000000000ll) /* a file younger than this may still be written to */
 #define DRIFT_NS (60 * 1000000000ll)    /* a change this old should have been reported by the watcher */
 
 enum phase { LIST, MISSING, SUBDIRS, GONE };
@@ -265,7 +266,7 @@ read_page(struct scan *s)
 static void
 count_drift(struct scan *s, int64_t changed_ns)
 {
-	if (s->slow && changed_ns < clock_wall_ns() - DRIFT_NS)
+	if (s->how == SCAN_SLOW && changed_ns < s->clock_ns() - DRIFT_NS)
 		s->drift++;
 }
 
@@ -297,8 +298,8 @@ compare_file(struct scan *s, char *path, const struct stat *st)
 	struct scan_level *l = top(s);
 	bool was_dir;
 
-	/* One that changed a moment ago may still be being written, which its directory's mtime would not tell. */
-	if (look_stat(st).ctime_ns > clock_wall_ns() - SETTLED_NS)
+	/* What is still written into it, its directory's times would not tell: after a gap it is looked at once more. */
+	if (look_stat(st).ctime_ns > s->clock_ns() - RACY_NS && !PLANTED(young_stamp_recorded))
 		l->dir->stamp_ns = 0;
 	if (!differs(s, path, st, &was_dir)) {
 		free(path);
@@ -320,7 +321,7 @@ may_skip(struct scan *s, const char *path, const struct stat *st)
 {
 	int64_t recorded = 0;
 
-	return !s->slow && s->origin->tree && layout_watch(s->origin->type, path) == LAYOUT_WATCH_BLOB &&
+	return s->how == SCAN_STAMPS && s->origin->tree && layout_watch(s->origin->type, path) == LAYOUT_WATCH_BLOB &&
 	    blockmap_dir_get(s->map, path, &recorded) == 0 && recorded && recorded == stamp_of(st);
 }
 
@@ -338,7 +339,7 @@ list(struct scan *s, int fd, const char *path, const struct stat *st)
 		return;
 	}
 	l->stamp_ns = stamp_of(st);
-	if (blob && (l->stamp_ns < clock_wall_ns() - SETTLED_NS || PLANTED(young_stamp_recorded)))
+	if (blob && (l->stamp_ns < s->clock_ns() - SETTLED_NS || PLANTED(young_stamp_recorded)))
 		l->dir->stamp_ns = l->stamp_ns;
 }
 
@@ -545,7 +546,7 @@ scan_slice(struct scan *s)
 }
 
 struct scan *
-scan_new(const struct origin *origin, struct blockmap *map, const struct block_key *key, const char *dir, bool slow)
+scan_new(const struct origin *origin, struct blockmap *map, const struct block_key *key, const char *dir, enum scan_how how)
 {
 	struct scan *s = calloc(1, sizeof *s);
 
@@ -554,7 +555,8 @@ scan_new(const struct origin *origin, struct blockmap *map, const struct block_k
 	s->origin = origin;
 	s->map = map;
 	s->key = key;
-	s->slow = slow;
+	s->how = how;
+	s->clock_ns = clock_wall_ns;
 	TAILQ_INIT(&s->closed);
 	if (!(s->start = strdup(dir))) {
 		scan_free(s);

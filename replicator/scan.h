@@ -24,6 +24,13 @@
 
 struct origin;
 
+/* What a scan may believe, from most to least. */
+enum scan_how {
+	SCAN_STAMPS, /* a directory that looks as at its last complete scan is not listed */
+	SCAN_FILES,  /* changes raised no event there: every file is compared */
+	SCAN_SLOW,   /* the same, where events should have told of every change: what it finds is counted as drift */
+};
+
 #define SCAN_FOUND 256  /* names given by one slice at most */
 #define SCAN_SLICE 4096 /* names compared in one slice */
 
@@ -53,7 +60,8 @@ struct scan {
 	const struct origin *origin;
 	struct blockmap *map;
 	const struct block_key *key;
-	bool slow;                 /* compare everything, believe no stamp, count drift */
+	enum scan_how how;
+	int64_t (*clock_ns)(void); /* wall clock; a test may put another */
 
 	char *start;
 	bool entered;
@@ -74,7 +82,7 @@ struct scan {
 };
 
 /* Borrows origin, map and key.  NULL when out of memory. */
-struct scan *scan_new(const struct origin *origin, struct blockmap *map, const struct block_key *key, const char *dir, bool slow);
+struct scan *scan_new(const struct origin *origin, struct blockmap *map, const struct block_key *key, const char *dir, enum scan_how how);
 /* Frees what was not taken; directories that were given belong to whom they were given. */
 void scan_free(struct scan *s);
 

@@ -220,7 +220,7 @@ static void
 start_slice(struct replicator *r, struct sweep *sw)
 {
 	if (!sw->scan)
-		sw->scan = scan_new(sw->snapshot ? &sw->snapshot->origin : &r->live, r->setup.map, &r->key, sw->dir, sw->slow);
+		sw->scan = scan_new(sw->snapshot ? &sw->snapshot->origin : &r->live, r->setup.map, &r->key, sw->dir, sw->how);
 	if (!sw->scan) {
 		sw->failed = true;
 		return;

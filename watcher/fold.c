@@ -170,6 +170,12 @@ fold_rescan(struct fold *f, const char *dir, int64_t now_ns)
 }
 
 int
+fold_blind(struct fold *f, const char *dir, int64_t now_ns)
+{
+	return note(f, PLANTED(blind_change_overlooked) ? CHANGE_RESCAN : CHANGE_BLIND, dir, false, now_ns);
+}
+
+int
 fold_cookie(struct fold *f, const char *name, int64_t now_ns)
 {
 	if (PLANTED(young_file_behind_cookie))

@@ -28,6 +28,8 @@ void fold_free(struct fold *f); /* NULL is fine */
 int fold_event(struct fold *f, enum source_what what, bool is_dir, const char *path, int64_t now_ns);
 /* This directory and all below must be compared. */
 int fold_rescan(struct fold *f, const char *dir, int64_t now_ns);
+/* The same, where changes raise no event. */
+int fold_blind(struct fold *f, const char *dir, int64_t now_ns);
 /* A cookie came back: everything before it comes first. */
 int fold_cookie(struct fold *f, const char *name, int64_t now_ns);
 

@@ -87,6 +87,14 @@ rescan(struct watcher *w, const char *dir)
 	return fold_rescan(w->fold, dir, w->now_ns);
 }
 
+/* As rescan, where changes raised no event: times of directories tell nothing of what was written into their files. */
+static int
+rescan_blind(struct watcher *w, const char *dir)
+{
+	w->figures.rescans++;
+	return fold_blind(w->fold, dir, w->now_ns);
+}
+
 static void
 drop_watch(int watch, void *arg)
 {
@@ -95,11 +103,12 @@ drop_watch(int watch, void *arg)
 	w->source->remove(w->source, watch);
 }
 
-/* Drops what is watched and what is polled on `dir` and below. */
-static void
+/* Drops what is watched and what is polled on `dir` and below.  True: there was something to poll. */
+static bool
 forget_tree(struct watcher *w, const char *dir)
 {
 	size_t kept = 0;
+	bool blind;
 
 	watchmap_kill(w->map, dir, drop_watch, w);
 	for (size_t i = 0; i < w->n_unwatched; i++) {
@@ -108,7 +117,9 @@ forget_tree(struct watcher *w, const char *dir)
 		else
 			w->unwatched[kept++] = w->unwatched[i];
 	}
+	blind = kept < w->n_unwatched;
 	w->n_unwatched = kept;
+	return blind;
 }
 
 static int
@@ -135,17 +146,20 @@ static int
 walk_all(struct watcher *w)
 {
 	int err = livetree_refresh(w->tree);
+	bool blind;
 
 	if (err == -ERR_NOMEM)
 		return err;
 	if (err < 0)
 		return lose_root(w);
 	w->figures.root_gone = false;
-	forget_tree(w, "");
+	blind = forget_tree(w, "");
 	err = walk_tree(w->tree, w->source, "", &walk_events, w);
 	if (err == -ERR_GONE)
 		return lose_root(w);
-	return err ? err : rescan(w, "");
+	if (err)
+		return err;
+	return blind ? rescan_blind(w, "") : rescan(w, "");
 }
 
 /* ---- events ---- */
@@ -155,7 +169,7 @@ static int
 on_directory(struct watcher *w, enum source_what what, enum layout_watch above, const char *path)
 {
 	enum layout_watch interest = layout_watch(livetree_type(w->tree), path);
-	bool came = what == SOURCE_CREATED || what == SOURCE_MOVED_TO;
+	bool came = what == SOURCE_CREATED || what == SOURCE_MOVED_TO, blind;
 	int err = 0;
 
 	if (interest == LAYOUT_WATCH_NONE || what == SOURCE_ATTRIBUTES)
@@ -163,10 +177,12 @@ on_directory(struct watcher *w, enum source_what what, enum layout_watch above, 
 	/* A fixed directory may have come under another case, or gone: the tree must know before it is walked. */
 	if (above == LAYOUT_WATCH_NAMES && livetree_refresh(w->tree) == -ERR_GONE)
 		return lose_root(w);
-	forget_tree(w, path);
+	blind = forget_tree(w, path);
 	if (came)
 		err = walk_tree(w->tree, w->source, path, &walk_events, w);
-	return err ? err : rescan(w, path);
+	if (err)
+		return err;
+	return blind ? rescan_blind(w, path) : rescan(w, path);
 }
 
 static int
@@ -220,9 +236,9 @@ rescan_unwatched(struct watcher *w)
 	int err = 0;
 
 	if (w->n_unwatched > UNWATCHED_EACH)
-		return rescan(w, "");
+		return rescan_blind(w, "");
 	for (size_t i = 0; err == 0 && i < w->n_unwatched; i++)
-		err = rescan(w, w->unwatched[i]);
+		err = rescan_blind(w, w->unwatched[i]);
 	return err;
 }
 
@@ -379,7 +395,7 @@ poll_unwatched(struct watcher *w)
 		if (err == 0)
 			err = walk_tree(w->tree, w->source, dirs[i], &poll_events, w);
 		if (err == 0)
-			err = rescan(w, dirs[i]);
+			err = rescan_blind(w, dirs[i]);
 		free(dirs[i]);
 	}
 	free(dirs);

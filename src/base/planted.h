@@ -23,6 +23,7 @@
 	X(listing_before_watch) \
 	X(newer_change_lost) \
 	X(young_file_behind_cookie) \
+	X(blind_change_overlooked) \
 	/* remembers */ \
 	X(row_checksum_ignored) \
 	X(failed_commit_forgiven) \

@@ -12,7 +12,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (change_unpack(data, len, &c) != 0)
 		return 0;
-	MUST(relpath_valid(c.path) || (c.kind == CHANGE_RESCAN && !*c.path));
+	MUST(relpath_valid(c.path) || (change_is_scan(c.kind) && !*c.path));
 	change_pack(&o, &c);
 	MUST(!o.failed && o.len == len && memcmp(o.data, data, len) == 0);
 	pack_out_fini(&o);

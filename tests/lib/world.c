@@ -302,27 +302,6 @@ world_edit(struct world *w)
 }
 
 void
-world_edit_names(struct world *w)
-{
-	char path[64];
-
-	switch (world_random(w, 6)) {
-	case 0:
-		edit_directory(w);
-		break;
-	case 1:
-		random_blob(w, path);
-		world_remove(w, path);
-		break;
-	case 2:
-		edit_index(w);
-		break;
-	default:
-		edit_blob(w, false);
-	}
-}
-
-void
 world_edit_staging(struct world *w)
 {
 	char path[64], full[1024];

@@ -74,8 +74,6 @@ void world_make_dir(struct world *w, const char *path);
 void world_remove(struct world *w, const char *path);
 /* One random change to the live tree. */
 void world_edit(struct world *w);
-/* The same of what may happen unseen: write-once files come, go and are replaced, but are not changed in their place. */
-void world_edit_names(struct world *w);
 void world_edit_staging(struct world *w);
 
 /* Runs the loop until `*flag`; ends the program after a minute. */

@@ -13,7 +13,7 @@
 
 #define PIECE 4096
 
-static const char *const kinds[] = {"?", "TOUCHED", "RESCAN", "COOKIE", "DELETED"};
+static const char *const kinds[] = {"?", "TOUCHED", "RESCAN", "COOKIE", "DELETED", "BLIND"};
 
 static uint64_t
 print(const struct change *changes, size_t n)

@@ -106,6 +106,8 @@ a_rescan_is_more_than_a_touch(void **state)
 	assert_int_equal(change_fold(CHANGE_TOUCHED, CHANGE_DELETED), CHANGE_DELETED);
 	assert_int_equal(change_fold(CHANGE_DELETED, CHANGE_TOUCHED), CHANGE_DELETED);
 	assert_int_equal(change_fold(CHANGE_DELETED, CHANGE_RESCAN), CHANGE_RESCAN);
+	assert_int_equal(change_fold(CHANGE_BLIND, CHANGE_RESCAN), CHANGE_BLIND);
+	assert_int_equal(change_fold(CHANGE_RESCAN, CHANGE_BLIND), CHANGE_BLIND);
 }
 
 int

@@ -51,7 +51,7 @@ take(int64_t now_ns)
 	text[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(changes[i].seq, 0);
-		len += (size_t)snprintf(text + len, sizeof text - len, "%c %s@%lld\n", "?TRCD"[changes[i].kind], changes[i].path,
+		len += (size_t)snprintf(text + len, sizeof text - len, "%c %s@%lld\n", "?TRCDB"[changes[i].kind], changes[i].path,
 		    (long long)(changes[i].seen_ns / S));
 		assert_true(len < sizeof text);
 	}
@@ -180,6 +180,16 @@ a_directory_is_a_rescan_and_stays_one(void **state)
 }
 
 static void
+a_blind_directory_is_more_than_a_rescan_of_it(void **state)
+{
+	(void)state;
+	assert_int_equal(fold_rescan(f, "d", S), 0);
+	assert_int_equal(fold_blind(f, "d", 2 * S), 0);
+	assert_int_equal(fold_rescan(f, "d", 3 * S), 0);
+	assert_string_equal(take(3 * S), "B d@1\n");
+}
+
+static void
 a_full_queue_folds_like_a_model(void **state)
 {
 	enum { PATHS = 3000, EVENTS = 60000 };
@@ -250,6 +260,7 @@ main(void)
 	    T(young_files_go_before_the_cookie),
 	    T(a_cookie_is_not_a_file_of_the_same_name),
 	    T(a_directory_is_a_rescan_and_stays_one),
+	    T(a_blind_directory_is_more_than_a_rescan_of_it),
 	    T(a_full_queue_folds_like_a_model),
 	};
 

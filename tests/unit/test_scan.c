@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "replicator/scan.h"
 #include "tests/lib/mapped.h"
@@ -21,11 +22,13 @@ static char gone[1024];
 static unsigned recorded;  /* directories whose mtime may be recorded */
 static int error;
 static bool held;
+static int64_t later_ns;   /* the scan looks so long after the files were made */
 
 static int
 begin(void **state)
 {
 	(void)state;
+	later_ns = 0;
 	mapped_open(&m);
 	mapped_dir(&m, "offiles/fd0");
 	mapped_dir(&m, "offiles/fd1");
@@ -65,14 +68,22 @@ take_slice(struct scan *s, unsigned *slices)
 	}
 }
 
-static unsigned
-scan(const char *dir, bool slow)
+static int64_t
+later(void)
 {
-	struct scan *s = scan_new(&m.live, m.map, &m.key, dir, slow);
+	return clock_wall_ns() + later_ns;
+}
+
+static unsigned
+scan(const char *dir, enum scan_how how)
+{
+	struct scan *s = scan_new(&m.live, m.map, &m.key, dir, how);
 	char *names[8];
 	unsigned slices = 0;
 	size_t n;
 
+	if (later_ns)
+		s->clock_ns = later;
 	found[0] = gone[0] = '\0';
 	recorded = 0;
 	do
@@ -111,7 +122,7 @@ static void
 everything_new_is_found(void **state)
 {
 	(void)state;
-	scan("", false);
+	scan("", SCAN_STAMPS);
 	assert_true(has(found, "offiles") && has(found, "offiles/fd0") && has(found, "offiles/fd0/a") && has(found, "offiles/fd0/b"));
 	assert_false(has(found, "wphost.db")); /* a snapshot's: the live tree says nothing about it */
 	assert_int_equal(error, 0);
@@ -122,7 +133,7 @@ what_the_map_knows_is_not_found_again(void **state)
 {
 	(void)state;
 	believe_all();
-	scan("", false);
+	scan("", SCAN_STAMPS);
 	assert_string_equal(found, "");
 	assert_string_equal(gone, "");
 }
@@ -137,11 +148,11 @@ rows_that_no_row_leads_to_are_found(void **state)
 	mapped_file(&m, "offiles/fd2/sub/c", 3, 100);
 	mapped_believe(&m, "offiles/fd2/sub/c");
 	mapped_remove(&m, "offiles/fd2");
-	scan("offiles/fd1", false);
+	scan("offiles/fd1", SCAN_STAMPS);
 	assert_string_equal(found, "");
-	scan("offiles/fd2", false);
+	scan("offiles/fd2", SCAN_STAMPS);
 	assert_string_equal(found, "offiles/fd2/sub/c ");
-	scan("", false);
+	scan("", SCAN_STAMPS);
 	assert_string_equal(found, "offiles/fd2/sub/c ");
 	assert_string_equal(gone, "offiles/fd2/sub ");
 	assert_int_equal(error, 0);
@@ -155,7 +166,7 @@ a_directory_whose_own_row_is_on_its_way_is_no_stray(void **state)
 	mapped_dir(&m, "offiles/fd2");
 	mapped_file(&m, "offiles/fd2/c", 3, 100);
 	mapped_believe(&m, "offiles/fd2/c");
-	scan("", false);
+	scan("", SCAN_STAMPS);
 	assert_string_equal(found, "offiles/fd2 ");
 	assert_string_equal(gone, "");
 }
@@ -186,7 +197,7 @@ a_directory_moved_away_and_back_is_listed(void **state)
 	assert_int_equal(rename(here, away), 0);
 	mapped_file(&m, "offiles/fd7/a", 9, 200);
 	assert_int_equal(rename(away, here), 0);
-	scan("offiles/fd0", false);
+	scan("offiles/fd0", SCAN_STAMPS);
 	assert_true(has(found, "offiles/fd0/a"));
 }
 
@@ -197,10 +208,21 @@ a_directory_whose_stamp_stands_still_is_not_listed(void **state)
 	believe_all();
 	remember_stamp("offiles/fd0");
 	mapped_file(&m, "offiles/fd0/a", 9, 200); /* in its place: no name came or went */
-	scan("offiles", false);
+	scan("offiles", SCAN_STAMPS);
 	assert_false(has(found, "offiles/fd0/a"));
-	scan("offiles", true); /* the slow scan believes no stamp */
+	scan("offiles", SCAN_SLOW); /* the slow scan believes no stamp */
 	assert_true(has(found, "offiles/fd0/a"));
+}
+
+static void
+where_no_event_tells_of_a_change_no_stamp_is_believed(void **state)
+{
+	(void)state;
+	believe_all();
+	remember_stamp("offiles/fd0");
+	mapped_file(&m, "offiles/fd0/a", 9, 200);
+	scan("offiles/fd0", SCAN_FILES);
+	assert_string_equal(found, "offiles/fd0/a ");
 }
 
 static void
@@ -208,8 +230,24 @@ a_young_directory_is_not_recorded(void **state)
 {
 	(void)state;
 	believe_all();
-	scan("offiles", false);
+	scan("offiles", SCAN_STAMPS);
 	assert_int_equal(recorded, 0);
+}
+
+/* Who wrote it some minutes ago may have it open still, and writes on while nobody sees. */
+static void
+a_directory_with_a_young_file_is_not_recorded(void **state)
+{
+	(void)state;
+	believe_all();
+	later_ns = INT64_C(300000000000);
+	scan("offiles/fd1", SCAN_STAMPS); /* an empty one */
+	assert_int_equal(recorded, 1);
+	scan("offiles/fd0", SCAN_STAMPS);
+	assert_int_equal(recorded, 0);
+	later_ns = INT64_C(900000000000);
+	scan("offiles/fd0", SCAN_STAMPS);
+	assert_int_equal(recorded, 1);
 }
 
 static void
@@ -218,7 +256,7 @@ a_removed_file_is_found(void **state)
 	(void)state;
 	believe_all();
 	mapped_remove(&m, "offiles/fd0/a");
-	scan("offiles/fd0", false);
+	scan("offiles/fd0", SCAN_STAMPS);
 	assert_true(has(found, "offiles/fd0/a"));
 	assert_false(has(found, "offiles/fd0/b"));
 }
@@ -229,7 +267,7 @@ a_removed_directory_goes_after_what_lay_in_it(void **state)
 	(void)state;
 	believe_all();
 	mapped_remove(&m, "offiles/fd0");
-	scan("", false);
+	scan("", SCAN_STAMPS);
 	assert_true(has(found, "offiles/fd0/a") && has(found, "offiles/fd0/b"));
 	assert_false(has(found, "offiles/fd0"));
 	assert_string_equal(gone, "offiles/fd0 ");
@@ -241,7 +279,7 @@ a_rescan_of_a_vanished_directory_empties_it(void **state)
 	(void)state;
 	believe_all();
 	mapped_remove(&m, "offiles/fd0");
-	scan("offiles/fd0", false);
+	scan("offiles/fd0", SCAN_STAMPS);
 	assert_true(has(found, "offiles/fd0/a"));
 	assert_string_equal(gone, "offiles/fd0 ");
 }
@@ -252,7 +290,7 @@ a_vanished_area_is_held(void **state)
 	(void)state;
 	believe_all();
 	mapped_remove(&m, "offiles");
-	scan("", false);
+	scan("", SCAN_STAMPS);
 	assert_string_equal(found, "");
 	assert_string_equal(gone, "");
 	assert_true(held);
@@ -266,10 +304,10 @@ a_flight_mark_on_a_large_file_is_found(void **state)
 	believe_all();
 	mapped_file(&m, "offiles/fd1/large", 5, 400000);
 	mapped_believe(&m, "offiles/fd1/large");
-	scan("offiles/fd1", true);
+	scan("offiles/fd1", SCAN_SLOW);
 	assert_string_equal(found, "");
 	mapped_apply(&m, (struct blockmap_op){.kind = BLOCKMAP_FLIGHT, .path = "offiles/fd1/large"});
-	scan("offiles/fd1", true);
+	scan("offiles/fd1", SCAN_SLOW);
 	assert_true(has(found, "offiles/fd1/large"));
 }
 
@@ -285,7 +323,7 @@ a_changed_stat_and_a_link_are_found(void **state)
 	assert_int_equal(mkfifoat(dir, "pipe", 0600), 0);
 	close(dir);
 	mapped_file(&m, "offiles/fd0/b", 2, 101);
-	scan("", true);
+	scan("", SCAN_SLOW);
 	assert_true(has(found, "offiles/fd0/b") && has(found, "offiles/fd1/link") && has(found, "offiles/fd1/pipe"));
 	assert_false(has(found, "offiles/fd0/a"));
 }
@@ -307,7 +345,7 @@ a_change_that_keeps_size_and_time_is_found(void **state)
 		assert_int_equal(fstat(fd, &after), 0);
 	} while (after.st_ctim.tv_sec == st.st_ctim.tv_sec && after.st_ctim.tv_nsec == st.st_ctim.tv_nsec);
 	close(fd);
-	scan("", true);
+	scan("", SCAN_SLOW);
 	assert_string_equal(found, "offiles/fd0/a ");
 }
 
@@ -321,7 +359,7 @@ a_wide_directory_takes_several_bounded_slices(void **state)
 		snprintf(name, sizeof name, "offiles/fd1/%u", i);
 		mapped_file(&m, name, 1, 1);
 	}
-	assert_true(scan("offiles/fd1", false) >= 1000 / SCAN_FOUND);
+	assert_true(scan("offiles/fd1", SCAN_STAMPS) >= 1000 / SCAN_FOUND);
 }
 
 int
@@ -332,6 +370,8 @@ main(void)
 		TEST(everything_new_is_found),
 		TEST(what_the_map_knows_is_not_found_again),
 		TEST(a_directory_whose_stamp_stands_still_is_not_listed),
+		TEST(where_no_event_tells_of_a_change_no_stamp_is_believed),
+		TEST(a_directory_with_a_young_file_is_not_recorded),
 		TEST(a_directory_moved_away_and_back_is_listed),
 		TEST(a_young_directory_is_not_recorded),
 		TEST(a_removed_file_is_found),

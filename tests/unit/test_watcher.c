@@ -195,7 +195,7 @@ text_of(struct change *changes, size_t n)
 
 	text[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
-		len += (size_t)snprintf(text + len, sizeof text - len, "%s%c %s", i ? ", " : "", "?TRC"[changes[i].kind], changes[i].path);
+		len += (size_t)snprintf(text + len, sizeof text - len, "%s%c %s", i ? ", " : "", "?TRCDB"[changes[i].kind], changes[i].path);
 		assert_true(len < sizeof text);
 		assert_true(changes[i].seen_ns > 0);
 		free(changes[i].path);
@@ -444,11 +444,11 @@ directories_beyond_the_watch_limit_are_polled_until_they_can_be_watched(void **s
 	assert_int_equal(figures().unwatched, 2);
 	assert_int_equal(figures().directories, 4);
 	const char *first = poll_now(60 * S);
-	assert_int_equal(strncmp(first, "R ", 2), 0);
-	assert_non_null(strstr(first, ", R "));
+	assert_int_equal(strncmp(first, "B ", 2), 0);
+	assert_non_null(strstr(first, ", B "));
 	assert_int_equal(figures().unwatched, 2);
 	kernel.limit = 1000;
-	assert_non_null(strstr(poll_now(120 * S), ", R "));
+	assert_non_null(strstr(poll_now(120 * S), ", B "));
 	assert_int_equal(figures().unwatched, 0);
 	assert_int_equal(figures().directories, 6);
 	assert_string_equal(poll_now(180 * S), "");
@@ -465,13 +465,13 @@ a_cookie_has_what_is_not_watched_compared_before_it(void **state)
 	kernel.refused = refused;
 	start();
 	event(SOURCE_WRITTEN, false, watch_on(cookies), "c1");
-	assert_string_equal(turn(2 * S), "R offiles/fd1, C c1");
+	assert_string_equal(turn(2 * S), "B offiles/fd1, C c1");
 	sh("cd OFFILES/fd2 && for i in $(seq 70); do mkdir d$i; done");
 	kernel.limit = living();
 	event(SOURCE_CREATED, true, watch_on("OFFILES"), "fd2");
 	assert_string_equal(turn(3 * S), "R offiles/fd2");
 	event(SOURCE_WRITTEN, false, watch_on(cookies), "c2");
-	assert_string_equal(turn(4 * S), "R , C c2"); /* more than it would be worth to name */
+	assert_string_equal(turn(4 * S), "B , C c2"); /* more than it would be worth to name */
 }
 
 static void
@@ -485,11 +485,11 @@ an_unreadable_directory_is_polled_until_it_can_be_read(void **state)
 	start();
 	assert_int_equal(figures().unwatched, 1);
 	assert_true(watch_on("OFFILES/fd1")); /* what lies below could be watched all the same */
-	assert_string_equal(poll_now(60 * S), "R offiles");
-	assert_string_equal(poll_now(120 * S), "R offiles");
+	assert_string_equal(poll_now(60 * S), "B offiles");
+	assert_string_equal(poll_now(120 * S), "B offiles");
 	sh("mkdir OFFILES/fd5");
 	kernel.refused = NULL;
-	assert_string_equal(poll_now(180 * S), "R offiles");
+	assert_string_equal(poll_now(180 * S), "B offiles");
 	assert_true(watch_on("OFFILES") && watch_on("OFFILES/fd5"));
 	assert_string_equal(poll_now(240 * S), "");
 }

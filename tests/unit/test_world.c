@@ -116,12 +116,12 @@ every_start_is_a_recovery(void **state)
 		}
 		/* The watcher dies with us here, with what it had not handed over. */
 		for (int i = 0; i < 30; i++) {
-			world_edit_names(&w);
+			world_edit(&w);
 			world_turns(&w, (unsigned)world_random(&w, 6));
 		}
 		world_stop(&w);
 		for (int i = 0; i < 10; i++)
-			world_edit_names(&w);
+			world_edit(&w);
 	}
 	world_start(&w);
 	agree_and_compare();

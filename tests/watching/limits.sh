@@ -19,8 +19,17 @@ limits_told() {
 limits_race() {	# limits_race SEED
 	local seed
 	for seed in $1 $(($1 + 1)); do
-		"$TOOLDIR/racer" -w "$OUTSIDE" "$seed" "$BLOBS" && "$TOOLDIR/racer" "$OUTSIDE" "$seed" "$INDEX" && watching_check || return 1
+		"$TOOLDIR/racer" "$OUTSIDE" "$seed" "$BLOBS" && "$TOOLDIR/racer" "$OUTSIDE" "$seed" "$INDEX" && watching_check || return 1
 	done
+}
+
+# Who writes a blob in pieces, in a directory that is not watched: between them it looks as if it were whole.
+limits_pieces() {
+	local dir=$BLOBS/pieces.$1
+	mkdir "$dir" && exec 7>"$dir/blob" && head -c 2000 /dev/urandom >&7 || return 1
+	# Its age is what matters, and nothing tells of that: old enough for the directory to be taken for quiet.
+	until [ "$(date +%s)" -gt "$(($(stat -c %Z "$dir/blob") + 3))" ]; do sleep 0.5; done
+	sync_wait && head -c 2000 /dev/urandom >&7 && exec 7>&- && watching_check
 }
 
 # limits_one SEED LIMIT WORDS
@@ -28,6 +37,7 @@ limits_one() {
 	limits_restart "$2" || { not_ok "limits: the collector starts with $3" "$W/collector.log"; return; }
 	check "limits: $3: status and doctor say what to do" limits_told
 	check "barrier_before_seal: $3: a sync that ends has all that was changed before" limits_race "$1"
+	check "barrier_before_seal: $3: and all of a blob that is written in pieces" limits_pieces "$1"
 }
 
 # Without even the cookie folder's watch no barrier can pass, and none does.

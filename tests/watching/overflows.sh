@@ -2,18 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Overflows: the watcher sleeps while more happens than the kernel's queue holds.  What came before the flood is still queued,
 # what came after it is lost; every one must be a rescan that finds all of it.
-#
-# Blobs come, go and are replaced, but are not changed in place: what changes a write-once file while nobody sees is left to the
-# slow scan (replicator/DESIGN.md, Scan).
 
 # One part of what happens lies before the flood and one after it.
 overflows_flood() {	# overflows_flood SEED
 	local watcher
 	watcher=$(watcher_pid) || { echo "there is no watcher"; return 1; }
 	kill -STOP "$watcher"
-	"$TOOLDIR/racer" -w -n 60 "$OUTSIDE" "$1" "$BLOBS" && "$TOOLDIR/racer" -n 60 "$OUTSIDE" "$1" "$INDEX" &&
+	"$TOOLDIR/racer" -n 60 "$OUTSIDE" "$1" "$BLOBS" && "$TOOLDIR/racer" -n 60 "$OUTSIDE" "$1" "$INDEX" &&
 		"$PYTHON" "$TESTS/tools/flood.py" "$INDEX" &&
-		"$TOOLDIR/racer" -w -n 100 "$OUTSIDE" $(($1 + 1)) "$BLOBS" && "$TOOLDIR/racer" -n 100 "$OUTSIDE" $(($1 + 1)) "$INDEX" || return 1
+		"$TOOLDIR/racer" -n 100 "$OUTSIDE" $(($1 + 1)) "$BLOBS" && "$TOOLDIR/racer" -n 100 "$OUTSIDE" $(($1 + 1)) "$INDEX" || return 1
 	rm -rf "$BLOBS/s$1" "$INDEX/s$(($1 - 3))"
 	kill -CONT "$watcher"
 }

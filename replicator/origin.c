@@ -194,8 +194,9 @@ origin_complete(const struct origin *o)
 {
 	size_t n;
 	const struct layout_row *rows = layout_rows(o->type, &n);
-	int err = check_root(o);
+	int err = o->tree ? livetree_refresh(o->tree) : check_root(o); /* what was mounted since the last time is known from now on */
 
+	err = err > 0 ? 0 : err;
 	for (size_t i = 0; i < n && !err; i++)
 		if (rows[i].required && *rows[i].dir)
 			err = check_area(o, rows[i].dir);

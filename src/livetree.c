@@ -24,6 +24,7 @@
 #include "base/planted.h"
 #include "base/relpath.h"
 #include "livetree.h"
+#include "mounts.h"
 #include "spelling.h"
 
 /* What changes behind a tree that is const to its users. */
@@ -186,6 +187,8 @@ check_place(const struct livetree *t, const struct spelling *names, int root, de
 		return err_set(ERR_GONE, "%s/%s: no directory", t->root, live);
 	if (PLANTED(unmounted_volume_believed))
 		return 0;
+	if (was->mount && !mounts_at(root, live))
+		return err_set(ERR_GONE, "%s/%s: something was mounted there, and no longer is", t->root, live);
 	if (st.st_dev == (was->dev == names->root_dev ? root_dev : was->dev) || (was->fsid && spelling_fsid(root, live) == was->fsid))
 		return 0;
 	return err_set(ERR_GONE, "%s/%s: not on the file system it lay on; is it mounted?", t->root, live);

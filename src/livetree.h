@@ -30,17 +30,18 @@ const char *livetree_root(const struct livetree *t);
 enum layout_type livetree_type(const struct livetree *t);
 struct livetree_id livetree_id(const struct livetree *t);
 
-/* 0 when the path of the root still leads to the same root, its root database is there, and every fixed directory that is
- * required, or that lay on a file system of its own, still lies on the file system it lay on; -ERR_GONE when the root or
+/* 0 when the path of the root still leads to the same root, its root database is there, every fixed directory that is required still
+ * lies on the file system it lay on, and so does every directory of an area on which something was mounted; -ERR_GONE when the root or
  * such a directory vanished, was unmounted, emptied or replaced.  Nothing below may then be taken for deleted. */
 int livetree_check(const struct livetree *t);
 
 /* Looks at the names of the fixed directories again; call when one came or went.  A look-up that finds nothing does so by
- * itself when the fixed directory is not where it was.  1: a name, or the device a directory lies on, is another than before;
+ * itself when the fixed directory is not where it was.  It alone sees what was mounted below a fixed directory meanwhile.  1: a name, or what
+ * a directory lies on, is another than before;
  * 0: none is; -ERR_GONE: as livetree_check, nothing was changed. */
 int livetree_refresh(const struct livetree *t);
 
-/* A fixed directory that lies on a file system of its own. */
+/* A directory of an area on which something is mounted, or a fixed one that lies on another device than its parent. */
 struct livetree_volume {
 	const char *dir; /* set path; lives as long as the tree */
 	uint64_t fsid;   /* survives a reboot; 0 = its file system has no identity */

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/relpath.h"
+#include "mounts.h"
 #include "spelling.h"
 
 #define FIXED_DEPTH 3 /* components of the deepest row */
@@ -276,6 +277,49 @@ spelling_fsid(int root, const char *live)
 	return fsid;
 }
 
+struct mounting {
+	int root;
+	struct spelling *names;
+	enum layout_type type;
+};
+
+static int
+note_mount(struct spelling *names, const char *set, const char *live, dev_t dev)
+{
+	int err = add(names, set, live, dev, false);
+
+	for (size_t i = 0; i < names->n && !err; i++)
+		if (strcmp(names->fixed[i].set, set) == 0)
+			names->fixed[i].mount = true;
+	if (!err)
+		qsort(names->fixed, names->n, sizeof *names->fixed, by_set_path);
+	return err;
+}
+
+/* A mount point anywhere in an area counts as a fixed directory does: unmounted, it is an empty directory that proves nothing. */
+static int
+add_mount(const char *live, void *arg)
+{
+	struct mounting *m = arg;
+	char *set = strdup(live), *ours = NULL;
+	struct stat st;
+	int err = 0;
+
+	if (set) {
+		layout_canonical(m->type, set);
+		ours = spelling_live_path(m->names, set);
+	}
+	if (!ours)
+		err = err_set(ERR_NOMEM, "mount points in the tree");
+	/* Another spelling may hide it, or what was mounted above it later. */
+	else if ((layout_of(m->type, set, true) || layout_watch(m->type, set) != LAYOUT_WATCH_NONE) && strcmp(ours, live) == 0 &&
+	    fsio_stat(m->root, live, &st) == 0 && S_ISDIR(st.st_mode) && mounts_at(m->root, live))
+		err = note_mount(m->names, set, live, st.st_dev);
+	free(set);
+	free(ours);
+	return err;
+}
+
 /* The table is sorted: a parent comes before what lies in it. */
 static void
 find_volumes(int root, struct spelling *names)
@@ -285,7 +329,7 @@ find_volumes(int root, struct spelling *names)
 		size_t len = relpath_dir_len(f->set);
 		const struct fixed *parent = len ? spelling_find(names, f->set, len) : NULL;
 
-		f->volume = f->dev != (parent ? parent->dev : names->root_dev);
+		f->volume = f->mount || f->dev != (parent ? parent->dev : names->root_dev);
 		f->fsid = f->volume ? spelling_fsid(root, f->live) : 0;
 	}
 }
@@ -311,6 +355,11 @@ spelling_read(int root, dev_t root_dev, enum layout_type type, struct spelling *
 		err = collect(root, names, "", "", rows[i].dir, rows[i].required);
 	if (names->n)
 		qsort(names->fixed, names->n, sizeof *names->fixed, by_set_path);
+	if (err >= 0) {
+		struct mounting m = {.root = root, .names = names, .type = type};
+
+		err = mounts_below(root, add_mount, &m);
+	}
 	if (err >= 0)
 		err = check_complete(names, type);
 	if (err) {
@@ -329,7 +378,7 @@ spelling_same(const struct spelling *a, const struct spelling *b)
 		return false;
 	for (size_t i = 0; i < a->n; i++)
 		if (strcmp(a->fixed[i].set, b->fixed[i].set) != 0 || strcmp(a->fixed[i].live, b->fixed[i].live) != 0 ||
-		    a->fixed[i].dev != b->fixed[i].dev)
+		    a->fixed[i].dev != b->fixed[i].dev || a->fixed[i].mount != b->fixed[i].mount)
 			return false;
 	return true;
 }

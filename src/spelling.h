@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * spelling - the names and places of the fixed directories of one live tree, as they were read at one moment: a sorted table
- * from set path to live path.  For livetree.c only.
+ * spelling - the names and places of the fixed directories of one live tree, and of what is mounted in its areas, as they were read
+ * at one moment: a sorted table from set path to live path.  For livetree.c only.
  *
  * Threads: a table that was read does not change; any thread may look up.
  */
@@ -20,7 +20,8 @@ struct fixed {
 	char *set, *live;
 	dev_t dev;
 	bool required;
-	bool volume;         /* mounted here: it lies on another device than its parent */
+	bool mount;          /* a mount point, be it of the same device as its parent's */
+	bool volume;         /* that, or on another device than its parent (a subvolume) */
 	uint64_t fsid;       /* of a volume; 0 = its file system has none */
 };
 

@@ -17,7 +17,7 @@
 struct memo;
 struct workpool;
 
-#define MEMO_VOLUMES_MAX 16u
+#define MEMO_VOLUMES_MAX 64u
 #define MEMO_DIR_MAX 300u
 
 /* A directory of the tree that has a file system of its own. */

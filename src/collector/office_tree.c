@@ -71,6 +71,8 @@ office_learn_volumes(struct office *p)
 			continue;
 		snprintf(memo->volumes[memo->n_volumes].dir, MEMO_DIR_MAX, "%s", volumes[i].dir);
 		memo->volumes[memo->n_volumes++].fsid = volumes[i].fsid;
+		log_info("profile.mount", "profile=%s: something is mounted at %s/%s: when it is not, nothing is taken for deleted", p->name, p->config->path,
+		    volumes[i].dir);
 	}
 	if (memo->n_volumes != known)
 		memo_store(p->memo);

@@ -61,6 +61,31 @@ refuse "accepted: the library is not in the next set" in_set fourth
 same "which is a good one" ok "$(field state)"
 collector_stop && collector_start
 check "and stays accepted" wait_status 30 'p["connected"] and p["state"] == "ok"'
+
+# --- below an area: blobs on a disk of their own, and a directory of the same disk that is bound there -----------------------------
+mounted_below() {	# mounted_below FROM DIR WORDS
+	local live=$PO/offiles/$2 kept=$STORE/po1/blobs/offiles/$2/blob
+	mkdir -p "$1" "$live" && echo "$2" >"$1/blob"
+	mount --bind "$1" "$live" && MOUNTS+=("$live")
+	check "$3, mounted below an area while all runs: it is noticed" wait_log collector "profile.mount.*offiles/$2:"
+	watcher_kill # its next life compares everything, so that nobody waits for its minute
+	check "$3: is replicated" sync_wait
+	check "$3: with its blob" cmp "$1/blob" "$kept"
+	umount "$live"
+	check "$3, unmounted beneath us: status is red and says to mount it" held
+	refuse "$3: no backup is made" tm backup po1 --wait
+	check "$3: nothing was taken for deleted" cmp "$1/blob" "$kept"
+	collector_stop
+	watcher_kill
+	collector_start
+	check "$3, not mounted at the start: status names it" wait_status 30 "p['state'] == 'failed' and '/offiles/$2 was a file system' in p['reason']"
+	mount --bind "$1" "$live"
+	check "$3, mounted again: it goes on by itself" wait_status 90 'p["connected"] and p["watcher"] and "gone or not mounted" not in p["reason"] and p["rescans_open"] == 0'
+	check "$3: its blob is in the next set" blob_in_set "$2"
+}
+blob_in_set() { backup && restore po1 "$SET" "$W/set-$1" "offiles/$1" && cmp "$PO/offiles/$1/blob" "$W/set-$1/offiles/$1/blob"; }
+mounted_below "$W/disk/fd70" fd70 "a disk"
+mounted_below "$W/same" fd71 "a directory of the same disk"
 collector_stop
 server_stop
 

@@ -24,7 +24,7 @@ own() {
 SHARED='base/|layout\.h|jobs\.h'
 check src/base    'base/'
 check src/wire    'base/|wire/'
-check src         "$SHARED|livetree\.h|spelling\.h"
+check src         "$SHARED|livetree\.h|spelling\.h|mounts\.h"
 check journal     'base/|journal/|wire/entry\.h'
 check watcher     "base/|layout\.h|livetree\.h|watcher/|journal/change\.h"
 check replicator  "base/|wire/|layout\.h|livetree\.h|journal/|replicator/"

@@ -335,6 +335,73 @@ an_unmounted_library_is_not_a_deleted_one(void **state)
 	assert_int_equal(livetree_volumes(tree, volumes, 4), 0);
 }
 
+/* As an empty directory it would be many deleted blobs. */
+static void
+what_was_mounted_below_an_area_is_missed(void **state)
+{
+	struct livetree_volume volumes[4];
+	char deep[300];
+	(void)state;
+
+	make_tree();
+	shell("mkdir -p 'po/OFFILES/fd1/a b' && rm -rf po/offiles");
+	assert_int_equal(open_po(), 0);
+	snprintf(deep, sizeof deep, "%s/OFFILES/fd1/a b", root);
+	if (!mount_at(deep))
+		skip();
+	assert_int_equal(livetree_refresh(tree), 1);
+	assert_int_equal(livetree_check(tree), 0);
+	assert_int_equal(livetree_volumes(tree, volumes, 4), 1);
+	assert_string_equal(volumes[0].dir, "offiles/fd1/a b");
+	assert_int_equal(umount(deep), 0);
+	assert_int_equal(livetree_check(tree), -ERR_GONE);
+	assert_non_null(strstr(err_text(), "a b"));
+	assert_int_equal(livetree_refresh(tree), -ERR_GONE);
+}
+
+/* The same directory of the same disk, and yet other files. */
+static void
+so_is_a_directory_of_the_same_disk_that_was_bound_there(void **state)
+{
+	struct livetree_volume volumes[4];
+	char bound[300], from[300];
+	(void)state;
+
+	make_tree();
+	shell("mkdir -p po/offiles/fd1 elsewhere");
+	snprintf(bound, sizeof bound, "%s/offiles/fd1", root);
+	scratch_path(&scratch, "elsewhere", from);
+	if (mount(from, bound, NULL, MS_BIND, NULL) != 0)
+		skip();
+	assert_int_equal(open_po(), 0);
+	assert_int_equal(livetree_volumes(tree, volumes, 4), 1);
+	assert_int_equal(livetree_check(tree), 0);
+	assert_int_equal(umount(bound), 0);
+	assert_int_equal(livetree_check(tree), -ERR_GONE);
+	assert_int_equal(livetree_refresh(tree), -ERR_GONE);
+	assert_int_equal(mount(from, bound, NULL, MS_BIND, NULL), 0);
+	assert_int_equal(livetree_check(tree), 0);
+	assert_int_equal(umount(bound), 0);
+}
+
+static void
+what_is_mounted_where_nothing_is_backed_up_may_come_and_go(void **state)
+{
+	struct livetree_volume volumes[4];
+	char queue[300];
+	(void)state;
+
+	make_tree();
+	shell("mkdir -p po/wpcsout");
+	snprintf(queue, sizeof queue, "%s/wpcsout", root);
+	if (!mount_at(queue))
+		skip();
+	assert_int_equal(open_po(), 0);
+	assert_int_equal(livetree_volumes(tree, volumes, 4), 0);
+	assert_int_equal(umount(queue), 0);
+	assert_int_equal(livetree_check(tree), 0);
+}
+
 static void
 a_library_on_the_disk_of_the_post_office_may_be_deleted(void **state)
 {
@@ -393,6 +460,9 @@ main(void)
 		TEST(the_identity_survives_opening_again),
 		TEST(an_unmounted_volume_below_the_root_is_not_an_empty_directory),
 		TEST(an_unmounted_library_is_not_a_deleted_one),
+		TEST(what_was_mounted_below_an_area_is_missed),
+		TEST(so_is_a_directory_of_the_same_disk_that_was_bound_there),
+		TEST(what_is_mounted_where_nothing_is_backed_up_may_come_and_go),
 		TEST(a_library_on_the_disk_of_the_post_office_may_be_deleted),
 		TEST(a_root_that_is_mounted_again_is_back),
 	};

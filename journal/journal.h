@@ -81,9 +81,10 @@ struct journal_trouble {
 	uint32_t attempts;
 	int64_t first_ns, next_ns; /* wall clock */
 };
-/* Notes one more failed attempt; gives the number of attempts so far. */
-int journal_note_trouble(struct journal *j, const char *path, enum err code, const char *text, int64_t now_ns, int64_t next_ns,
-    uint32_t *ret_attempts);
+/* Notes one more failed attempt.  `attempts`: how often it has failed by the caller's count, which begins anew when the caller does; what is
+ * recorded goes on rising. */
+int journal_note_trouble(struct journal *j, const char *path, enum err code, const char *text, uint32_t attempts, int64_t now_ns,
+    int64_t next_ns);
 int journal_troubles(struct journal *j, size_t max, struct journal_trouble **ret_troubles, size_t *ret_n);
 void journal_troubles_free(struct journal_trouble *troubles, size_t n);
 

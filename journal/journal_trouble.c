@@ -45,6 +45,7 @@ pack_trouble(struct pack_out *o, const struct journal_trouble *t)
 struct note {
 	struct pathkey key;
 	struct journal_trouble trouble; /* borrowed strings */
+	uint32_t attempts;
 	int64_t now_ns;
 };
 
@@ -57,10 +58,11 @@ note_trouble(struct store_txn *txn, void *arg)
 	struct pack_out o = {0};
 	int err = store_sealed_get(txn, TROUBLE, note->key.bytes, note->key.len, &value);
 
-	t->attempts = 1;
+	t->attempts = note->attempts;
 	t->first_ns = note->now_ns;
 	if (err == 0 && unpack_trouble(value, &old) == 0) {
-		t->attempts = old.attempts + (old.attempts < UINT32_MAX);
+		if (t->attempts <= old.attempts)
+			t->attempts = old.attempts + (old.attempts < UINT32_MAX);
 		t->first_ns = old.first_ns;
 		free(old.path);
 		free(old.text);
@@ -81,18 +83,14 @@ borrowed(const char *s)
 }
 
 int
-journal_note_trouble(struct journal *j, const char *path, enum err code, const char *text, int64_t now_ns, int64_t next_ns,
-    uint32_t *ret_attempts)
+journal_note_trouble(struct journal *j, const char *path, enum err code, const char *text, uint32_t attempts, int64_t now_ns,
+    int64_t next_ns)
 {
-	struct note note = {.now_ns = now_ns,
+	struct note note = {.attempts = attempts, .now_ns = now_ns,
 	    .trouble = {.path = borrowed(path), .code = code, .text = borrowed(text), .next_ns = next_ns}};
-	int err;
 
 	pathkey_init(&note.key, 't', path, 0);
-	err = store_write(j->store, note_trouble, &note);
-	if (!err)
-		*ret_attempts = note.trouble.attempts;
-	return err;
+	return store_write(j->store, note_trouble, &note);
 }
 
 int

@@ -32,7 +32,8 @@ end_barrier(struct replicator *r, struct barrier *b, int err)
 	if (err < 0)
 		snprintf(text, sizeof text, "%s", err_text());
 	else if (b->stale)
-		snprintf(text, sizeof text, "%u files could not be sent and are stale, such as %s", b->stale, b->text);
+		snprintf(text, sizeof text, "%u %s could not be sent and %s stale, such as %s", b->stale,
+		    b->stale == 1 ? "file" : "files", b->stale == 1 ? "is" : "are", b->text);
 	TAILQ_REMOVE(&r->barriers, b, link);
 	promise_keep(r, b->done, b->arg, err, text);
 	free(b);

@@ -257,6 +257,7 @@ note_trouble(struct replicator *r, struct work *w, int64_t delay_ms)
 	n->code = (enum err)(w->err < 0 ? -w->err : w->err);
 	n->now_ns = clock_wall_ns();
 	n->next_ns = n->now_ns + delay_ms * 1000000;
+	n->attempts = w->attempts;
 	if (!w->row) {
 		n->append = true;
 		n->change = (struct change){.kind = CHANGE_TOUCHED, .seen_ns = n->now_ns, .path = w->path};

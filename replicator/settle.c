@@ -202,7 +202,7 @@ write_troubles(struct settle *s)
 
 	TAILQ_FOREACH(n, &s->group, link)
 		if (n->trouble)
-			journal_note_trouble(s->journal, n->path, n->code, n->text, n->now_ns, n->next_ns, &n->attempts);
+			journal_note_trouble(s->journal, n->path, n->code, n->text, n->attempts, n->now_ns, n->next_ns);
 }
 
 static void

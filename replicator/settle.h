@@ -43,7 +43,7 @@ struct note {
 	const char *path, *text;
 	enum err code;
 	int64_t now_ns, next_ns;
-	uint32_t attempts;     /* given */
+	uint32_t attempts;     /* so far */
 	int err;
 };
 

@@ -302,6 +302,7 @@ note_sweep_trouble(struct replicator *r, struct sweep *sw, int code)
 	sw->note.code = (enum err)(code < 0 ? -code : code);
 	sw->note.now_ns = clock_wall_ns();
 	sw->note.next_ns = sw->note.now_ns + (sw->due_ms - now_ms(r)) * 1000000;
+	sw->note.attempts = sw->attempts;
 	sw->busy = true;
 	settle_add(r->settle, &sw->note);
 }

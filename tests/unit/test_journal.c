@@ -595,15 +595,12 @@ a_trouble_is_counted_and_goes_with_its_row(void **state)
 {
 	struct journal_trouble *troubles;
 	uint64_t seq;
-	uint32_t attempts;
 	size_t n;
 	(void)state;
 
 	APPEND(1, &seq, "t a");
-	assert_int_equal(journal_note_trouble(journal, "a", ERR_ACCESS, "not allowed", 100, 200, &attempts), 0);
-	assert_int_equal(attempts, 1);
-	assert_int_equal(journal_note_trouble(journal, "a", ERR_TORN, "changes all the time", 300, 400, &attempts), 0);
-	assert_int_equal(attempts, 2);
+	assert_int_equal(journal_note_trouble(journal, "a", ERR_ACCESS, "not allowed", 5, 100, 200), 0);
+	assert_int_equal(journal_note_trouble(journal, "a", ERR_TORN, "changes all the time", 6, 300, 400), 0);
 	assert_int_equal(lag().troubled, 1);
 	reopen();
 	assert_int_equal(journal_troubles(journal, 10, &troubles, &n), 0);
@@ -611,7 +608,7 @@ a_trouble_is_counted_and_goes_with_its_row(void **state)
 	assert_string_equal(troubles[0].path, "a");
 	assert_string_equal(troubles[0].text, "changes all the time");
 	assert_int_equal(troubles[0].code, ERR_TORN);
-	assert_int_equal(troubles[0].attempts, 2);
+	assert_int_equal(troubles[0].attempts, 6);
 	assert_int_equal(troubles[0].first_ns, 100);
 	assert_int_equal(troubles[0].next_ns, 400);
 	journal_troubles_free(troubles, n);
@@ -623,15 +620,30 @@ a_trouble_is_counted_and_goes_with_its_row(void **state)
 }
 
 static void
+the_count_of_a_trouble_goes_on_when_its_counter_begins_anew(void **state)
+{
+	struct journal_trouble *troubles;
+	uint64_t seq;
+	size_t n;
+	(void)state;
+
+	APPEND(1, &seq, "t a");
+	assert_int_equal(journal_note_trouble(journal, "a", ERR_IO, "read", 9, 1, 2), 0);
+	assert_int_equal(journal_note_trouble(journal, "a", ERR_IO, "read", 5, 3, 4), 0);
+	assert_int_equal(journal_troubles(journal, 10, &troubles, &n), 0);
+	assert_int_equal(troubles[0].attempts, 10);
+	journal_troubles_free(troubles, n);
+}
+
+static void
 the_trouble_of_one_path_leaves_another_alone(void **state)
 {
 	uint64_t seqs[2];
-	uint32_t attempts;
 	(void)state;
 
 	APPEND(1, seqs, "t a", "r ");
-	assert_int_equal(journal_note_trouble(journal, "a", ERR_IO, "read", 1, 2, &attempts), 0);
-	assert_int_equal(journal_note_trouble(journal, "", ERR_IO, "scan", 1, 2, &attempts), 0);
+	assert_int_equal(journal_note_trouble(journal, "a", ERR_IO, "read", 1, 1, 2), 0);
+	assert_int_equal(journal_note_trouble(journal, "", ERR_IO, "scan", 1, 1, 2), 0);
 	ack(seqs[0]);
 	assert_int_equal(lag().troubled, 1);
 	ack(seqs[1]);
@@ -746,6 +758,7 @@ main(void)
 		TEST(a_flag_that_cannot_be_read_is_up),
 		TEST(a_full_disk_raises_the_flag_and_loses_nothing),
 		TEST(a_trouble_is_counted_and_goes_with_its_row),
+		TEST(the_count_of_a_trouble_goes_on_when_its_counter_begins_anew),
 		TEST(the_trouble_of_one_path_leaves_another_alone),
 		TEST(one_process_appends_while_another_acknowledges),
 	};

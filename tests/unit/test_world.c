@@ -945,7 +945,7 @@ a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go(void **state
 			world_turns(&w, 20);
 		}
 		assert_int_equal(world_barrier(&w), 0); /* its cookie splits the rows */
-		if (strncmp(w.text, "1 files", 7) != 0)
+		if (strncmp(w.text, "1 file ", 7) != 0)
 			fail_msg("%s", w.text);
 	}
 	close(fd);

@@ -336,6 +336,26 @@ journal_read(struct journal *j, uint64_t after, size_t max, struct change **ret_
 	return 0;
 }
 
+int
+journal_peek(struct journal *j, size_t max, struct change **ret_changes, size_t *ret_n)
+{
+	struct list list = {0};
+	struct store_txn *txn;
+	int err = store_read_begin(j->store, &txn);
+
+	if (err)
+		return err;
+	err = read_log(txn, 0, max, &list);
+	store_read_end(txn);
+	if (err) {
+		journal_changes_free(list.changes, list.n);
+		return err;
+	}
+	*ret_changes = list.changes;
+	*ret_n = list.n;
+	return 0;
+}
+
 void
 journal_changes_free(struct change *changes, size_t n)
 {

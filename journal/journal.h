@@ -55,6 +55,8 @@ int journal_append(struct journal *j, struct change *changes, size_t n);
  * (JOURNAL_FLAG) comes first when `after` is 0, and else once after each time it was raised.  A row that fails its checksum is
  * shown as a RESCAN of "" under its number. */
 int journal_read(struct journal *j, uint64_t after, size_t max, struct change **ret_changes, size_t *ret_n);
+/* The first `max` rows, for whoever only wants to know what is there: no flag, and what journal_read shows is as before. */
+int journal_peek(struct journal *j, size_t max, struct change **ret_changes, size_t *ret_n);
 void journal_changes_free(struct change *changes, size_t n);
 
 /* Forgets the rows with these numbers; one whose path was changed again since has a newer number and stays.  In bounded

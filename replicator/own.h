@@ -6,6 +6,7 @@
  *   agree.c       HELLO, WELCOME, agreement                  flow.c     looks, what is sent and what became of it
  *   convoy.c      transfers of large files                   sweep.c    scans and what they found
  *   barrier.c     cookies                                    job.c      the day's functions
+ *   backlog.c     how much waits
  */
 #ifndef REPLICATOR_OWN_H
 #define REPLICATOR_OWN_H
@@ -265,6 +266,9 @@ int convoy_answer(struct replicator *r, const struct wire_msg *msg); /* BLOCKS; 
 void convoy_settled(struct replicator *r, struct work *w, int err, const char *text);
 void convoy_cut(struct replicator *r); /* the connection went */
 void convoy_fini(struct replicator *r);
+
+/* ---- backlog.c ---- */
+void backlog_ask(struct replicator *r); /* figures of what waits, into the status, when they are known */
 
 /* ---- feed.c ---- */
 void feed_pump(struct replicator *r);

@@ -146,52 +146,6 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 		pump(r);
 }
 
-/* ---- lag, for status ---- */
-
-struct lagging {
-	struct errand errand;
-	struct journal_lag lag;
-	int err;
-};
-
-static void
-run_lag(struct errand *e)
-{
-	struct lagging *l = (struct lagging *)e;
-
-	l->err = journal_lag(e->r->setup.journal, &l->lag);
-}
-
-static void
-on_lag(struct errand *e, bool cancelled)
-{
-	struct lagging *l = (struct lagging *)e;
-	struct replicator_status *s = &e->r->status;
-
-	if (!cancelled && l->err == 0) {
-		s->pending_changes = l->lag.rows;
-		s->rescans_open = l->lag.rescans;
-		s->oldest_pending_ns = l->lag.oldest_ns;
-		s->troubled = l->lag.troubled;
-	}
-	e->r->lag_busy = false;
-	free(l);
-}
-
-static void
-ask_lag(struct replicator *r)
-{
-	struct lagging *l;
-
-	/* The quiet before a HELLO needs empty lanes, and must not wait for figures. */
-	if (r->lag_busy || r->phase == PHASE_QUIET || !(l = calloc(1, sizeof *l)))
-		return;
-	r->lag_busy = true;
-	l->errand.run = run_lag;
-	l->errand.done = on_lag;
-	errand_start(r, r->setup.lane_journal, &l->errand);
-}
-
 /* ---- is the tree still there? ---- */
 
 struct rooting {
@@ -258,7 +212,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	r->news = true;
 	ask_root(r);
 	sweep_timers(r);
-	ask_lag(r);
+	backlog_ask(r);
 	pump(r);
 }
 
@@ -479,7 +433,9 @@ replicator_status(const struct replicator *r, struct replicator_status *ret_stat
 		snprintf(s.why, sizeof s.why, "%s", link_why(r->link));
 	else if (s.root_gone)
 		snprintf(s.why, sizeof s.why, "the post office or one of its areas is gone: deletions are held");
-	s.pending_bytes = outbox_bytes(r->outbox);
+	if (s.pending_bytes < outbox_bytes(r->outbox)) /* of a snapshot's files nobody wrote a row */
+		s.pending_bytes = outbox_bytes(r->outbox);
+	s.bytes_unknown &= !s.pending_bytes && (!s.connected || s.paused);
 	s.wire_bytes_sent = link_bytes_sent(r->link);
 	*ret_status = s;
 }

@@ -74,7 +74,10 @@ void replicator_set_bandwidth(struct replicator *r, uint64_t bytes_per_s);
 struct replicator_status {
 	bool connected, paused, root_gone, refused; /* refused: server knows us no more, or another collector is active */
 	char why[256];             /* why not connected, or what is wrong; "" = all well */
-	uint64_t pending_changes, pending_bytes; /* journal rows; bytes known of what is queued and in flight */
+	/* Journal rows, and how large the files are that they name, at most: of a known file only what differs will be sent.  Of many rows it is
+	 * an estimate; what scans will find is not in it. */
+	uint64_t pending_changes, pending_bytes;
+	bool bytes_unknown;        /* only scans wait, and none can run now */
 	uint64_t rescans_open, troubled;
 	/* Blobs that were never sent, are no more, and did not come after the last copy of the databases: names in all, which may have been
 	 * renamed; of these, those known to be deleted. */

@@ -136,7 +136,8 @@ show_flow(const json_t *p)
 		    number(p, "staged_files"), size(number(p, "staged_bytes"), bytes));
 	else
 		printf("lag %s  pending %lld (%s)  %s", age(number(p, "oldest_pending_seconds"), lag), number(p, "pending_changes"),
-		    size(number(p, "pending_bytes"), bytes), json_is_true(json_object_get(p, "connected")) ? "connected" : "not connected");
+		    json_is_null(json_object_get(p, "pending_bytes")) ? "size not known" : size(number(p, "pending_bytes"), bytes),
+		    json_is_true(json_object_get(p, "connected")) ? "connected" : "not connected");
 }
 
 /* When DBCOPY last ended well, and what space there is: of local staging, or of the store. */

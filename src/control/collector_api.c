@@ -65,7 +65,7 @@ tell_profile(json_t *o, const struct collector_profile_status *s)
 	json_object_set_new(o, "enrolled", json_boolean(s->enrolled));
 	json_object_set_new(o, "connected", json_boolean(f->connected));
 	json_object_set_new(o, "pending_changes", json_integer((json_int_t)f->pending_changes));
-	json_object_set_new(o, "pending_bytes", json_integer((json_int_t)f->pending_bytes));
+	json_object_set_new(o, "pending_bytes", f->bytes_unknown ? json_null() : json_integer((json_int_t)f->pending_bytes));
 	json_object_set_new(o, "oldest_pending_seconds", seconds_since(f->oldest_pending_ns));
 	json_object_set_new(o, "rescans_open", json_integer((json_int_t)f->rescans_open));
 	json_object_set_new(o, "troubled", json_integer((json_int_t)f->troubled));

@@ -165,12 +165,19 @@ check "pause: status says so" wait_status 10 'p["state"] == "paused"'
 expect 4 'paused' "pause: exit status 4" tm status po1
 echo paused >"$PO/offiles/fd0/paused"
 check "pause: changes are remembered" wait_status 10 'p["pending_changes"] >= 1'
+head -c 3000000 /dev/urandom >"$PO/offiles/fd0/paused.large"
+check "pause: status tells how much waits" wait_status 10 'p["pending_changes"] >= 2 and (p["pending_bytes"] or 0) >= 3000000'
+expect 4 'pending [0-9]+ \(2\.9 MiB\)' "pause: in words, too" tm status po1
 refuse "pause: but not sent" test -e "$STORE/po1/blobs/offiles/fd0/paused"
 expect 11 'paused' "pause: no backup" tm backup po1 --wait
 collector_stop; collector_start
 check "pause: outlives a restart" wait_status 20 'p["state"] == "paused"'
+server_stop
+check "pause: and without a server what waits has its size" wait_status 20 'not p["connected"] and (p["pending_bytes"] or 0) >= 3000000'
+server_start
 expect 0 '' "resume" tm resume po1
 check "resume: what waited is sent" sync_wait
+check "resume: nothing of it waits any more" wait_status 10 'p["pending_bytes"] == 0'
 check "resume: it is there" cmp "$PO/offiles/fd0/paused" "$STORE/po1/blobs/offiles/fd0/paused"
 expect 0 '' "bandwidth" tm bandwidth po1 400K
 head -c 2000000 /dev/urandom >"$PO/offiles/fd0/slow"

@@ -20,6 +20,7 @@ struct fold {
 	uint32_t *slots;    /* index + 1 into items; 0 = free */
 	size_t n_slots;     /* a power of two, at most half full */
 	size_t young;
+	uint64_t overflows;
 };
 
 int
@@ -103,10 +104,41 @@ make_room(struct fold *f)
 	return (f->n + 1) * 2 > f->n_slots ? rebuild(f, f->n_slots ? f->n_slots * 2 : 512) : 0;
 }
 
+/* All but the cookies become one change, in the place of the oldest.  It asks for every file: one that was changed in its place is among
+ * them, whose directory looks as before. */
+static int
+fold_up(struct fold *f)
+{
+	char *everything = strdup("");
+	size_t kept = 0;
+
+	if (!everything)
+		return err_set(ERR_NOMEM, "folding events");
+	for (size_t i = 0; i < f->n; i++) {
+		struct item item = f->items[i];
+
+		if (item.kind != CHANGE_COOKIE) {
+			free(item.path);
+			if (!everything)
+				continue;
+			item = (struct item){.path = everything, .kind = CHANGE_BLIND, .seen_ns = item.seen_ns};
+			everything = NULL;
+		}
+		f->items[kept++] = item;
+	}
+	free(everything);
+	f->n = kept;
+	f->young = 0;
+	f->overflows++;
+	return rebuild(f, f->n_slots);
+}
+
 static int
 add(struct fold *f, enum change_kind kind, const char *path, bool young, int64_t now_ns)
 {
-	int err = make_room(f);
+	int err = f->n >= FOLD_MAX ? fold_up(f) : 0;
+
+	err = err ? err : make_room(f);
 	char *copy = err ? NULL : strdup(path);
 
 	if (err)
@@ -184,6 +216,12 @@ fold_cookie(struct fold *f, const char *name, int64_t now_ns)
 		f->items[i].young = false;
 	f->young = 0;
 	return add(f, CHANGE_COOKIE, name, false, now_ns);
+}
+
+uint64_t
+fold_overflows(const struct fold *f)
+{
+	return f->overflows;
 }
 
 int64_t

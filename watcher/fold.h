@@ -6,6 +6,8 @@
  * A file that was created but not yet closed is *young*: looking at it would send half a file.  It is given when it is
  * written and closed, moved or deleted, when it has been open for a second, and at the latest before a cookie - so that
  * a barrier never overtakes it.
+ *
+ * While the caller cannot take what is ripe (a disk that hangs) changes gather here, up to FOLD_MAX.
  */
 #ifndef WATCHER_FOLD_H
 #define WATCHER_FOLD_H
@@ -18,6 +20,7 @@
 #include "watcher/source.h"
 
 #define FOLD_YOUNG_NS 1000000000
+#define FOLD_MAX 262144u /* paths: some 40 MB; of more, everything is compared */
 
 struct fold;
 
@@ -35,6 +38,9 @@ int fold_cookie(struct fold *f, const char *name, int64_t now_ns);
 
 /* *Gives* what is ripe, in the order in which each was first seen, and keeps what is young. */
 int fold_take(struct fold *f, int64_t now_ns, struct change **ret_changes, size_t *ret_n);
+
+/* How often there were too many paths to be remembered one by one: all of them became one BLIND of "". */
+uint64_t fold_overflows(const struct fold *f);
 
 /* When the oldest young one becomes ripe; 0 = there is none. */
 int64_t fold_ripe_ns(const struct fold *f);

@@ -429,6 +429,7 @@ void
 watcher_figures(const struct watcher *w, struct watcher_figures *ret_figures)
 {
 	*ret_figures = w->figures;
+	ret_figures->overflows += fold_overflows(w->fold); /* of our memory: they end in the same way */
 	ret_figures->directories = watchmap_count(w->map);
 	ret_figures->unwatched = w->n_unwatched;
 }

@@ -189,6 +189,27 @@ a_blind_directory_is_more_than_a_rescan_of_it(void **state)
 	assert_string_equal(take(3 * S), "B d@1\n");
 }
 
+/* A commit that hangs must not cost more memory than this. */
+static void
+more_paths_than_are_remembered_become_one_look_at_everything(void **state)
+{
+	char path[32];
+
+	(void)state;
+	file(SOURCE_WRITTEN, "first", 5 * S);
+	assert_int_equal(fold_cookie(f, "c", 6 * S), 0);
+	for (unsigned i = 2; i < FOLD_MAX; i++) {
+		snprintf(path, sizeof path, "offiles/%u", i);
+		file(SOURCE_CREATED, path, 7 * S);
+	}
+	assert_int_equal(fold_overflows(f), 0);
+	file(SOURCE_WRITTEN, "last", 8 * S);
+	assert_int_equal(fold_overflows(f), 1);
+	assert_int_equal(fold_ripe_ns(f), 0);
+	file(SOURCE_WRITTEN, "offiles/2", 8 * S);
+	assert_string_equal(take(8 * S), "B @5\nC c@6\nT last@8\nT offiles/2@8\n");
+}
+
 static void
 a_full_queue_folds_like_a_model(void **state)
 {
@@ -261,6 +282,7 @@ main(void)
 	    T(a_cookie_is_not_a_file_of_the_same_name),
 	    T(a_directory_is_a_rescan_and_stays_one),
 	    T(a_blind_directory_is_more_than_a_rescan_of_it),
+	    T(more_paths_than_are_remembered_become_one_look_at_everything),
 	    T(a_full_queue_folds_like_a_model),
 	};
 

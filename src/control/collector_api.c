@@ -191,12 +191,23 @@ look_for_link(struct waiter *w, const struct collector_profile_status *s)
 
 /* May end the request. */
 static void
+look_at_sync(struct waiter *w, const struct collector_profile_status *s)
+{
+	json_t *cause = sync_meter_cause(&w->meter, s);
+
+	if (cause)
+		api_stream_line(w->req, cause);
+	if (w->req)
+		api_stream_line(w->req, sync_meter_tell(&w->meter, &s->flow));
+}
+
+static void
 look(struct waiter *w, const struct collector_profile_status *s)
 {
 	if (w->kind == WAIT_LINK)
 		look_for_link(w, s);
 	else if (w->kind == WAIT_SYNC && w->req)
-		api_stream_line(w->req, sync_meter_tell(&w->meter, &s->flow));
+		look_at_sync(w, s);
 	else if (w->kind == WAIT_JOB && w->req && s->job && w->job == s->job->id)
 		api_stream_line(w->req, tell_job_progress(s));
 }

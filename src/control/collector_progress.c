@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* collector_progress - what can be counted of work whose end is found out only while it is done. */
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "collector/collector.h"
 #include "control/api.h"
@@ -29,6 +30,30 @@ sync_meter_tell(struct sync_meter *m, const struct replicator_status *flow)
 	json_object_set_new(o, "unit", json_string("changes"));
 	json_object_set_new(o, "wire_bytes", json_integer((json_int_t)(flow->wire_bytes_sent - m->sent_before)));
 	tell_flow(o, flow);
+	return o;
+}
+
+json_t *
+sync_meter_cause(struct sync_meter *m, const struct collector_profile_status *s)
+{
+	const struct replicator_status *f = &s->flow;
+	unsigned cause = f->paused ? SYNC_PAUSED : !f->connected && *f->why ? SYNC_LINK : !s->watcher_up ? SYNC_WATCHER : SYNC_RUNS;
+	char text[512];
+	json_t *o;
+
+	m->looks = cause == m->cause ? m->looks + 1 : 1;
+	m->cause = cause;
+	if (cause == SYNC_RUNS || m->looks != 2)
+		return NULL;
+	if (cause == SYNC_PAUSED)
+		snprintf(text, sizeof text, "%s is paused: the sync waits for `tidemark resume %s`", s->name, s->name);
+	else if (cause == SYNC_LINK)
+		snprintf(text, sizeof text, "the server is not connected (%s): the sync waits until it is; %llu changes are remembered", f->why,
+		    (unsigned long long)f->pending_changes);
+	else
+		snprintf(text, sizeof text, "the watcher does not answer: the sync waits until it is back; see the collector's log");
+	o = api_object("waits");
+	json_object_set_new(o, "text", api_text(text));
 	return o;
 }
 

@@ -177,6 +177,10 @@ check "pause: and without a server what waits has its size" wait_status 20 'not 
 server_start
 expect 0 '' "resume" tm resume po1
 check "resume: what waited is sent" sync_wait
+server_stop
+expect 124 'the server is not connected .*the sync waits until it is' "a sync without a server says why it waits" timeout 6 "$T" --config "$W/collector.conf" sync po1 --wait
+server_start
+check "and the next one ends" sync_wait
 check "resume: nothing of it waits any more" wait_status 10 'p["pending_bytes"] == 0'
 check "resume: it is there" cmp "$PO/offiles/fd0/paused" "$STORE/po1/blobs/offiles/fd0/paused"
 expect 0 '' "bandwidth" tm bandwidth po1 400K

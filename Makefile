@@ -167,6 +167,7 @@ $(B)/tools/%: $(B)/tests/tools/%.o $(LIBS)
 	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
 $(B)/tools/crashpoint: $(call objs,$(wildcard tests/tools/crashpoint/*.c))
 $(B)/tools/%.so: $(B)/tests/tools/preload/%.o
+	@mkdir -p $(@D)
 	@echo '  LD $@'
 	@$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -o $@ $<
 $(B)/tests/tools/preload/%.o: CFLAGS += -fPIC -fno-builtin

@@ -495,6 +495,15 @@ is_held(const char *path)
 }
 
 static void
+make_dir(const char *path)
+{
+	char full[512];
+
+	snprintf(full, sizeof full, "%s/%s", w.live, path);
+	assert_int_equal(mkdir(full, 0750), 0);
+}
+
+static void
 until_held(const char *path)
 {
 	while (!is_held(path))
@@ -513,8 +522,9 @@ a_seal_says_what_the_server_holds_and_index_waits(void **state)
 	while (!w.peer.messages[WIRE_SEAL])
 		world_turns(&w, 1);
 	world_write_random(&w, false, "ofuser/index/late.idx", 5000);
-	world_write_random(&w, false, "offiles/fd0/late", 5000);
-	until_held("offiles/fd0/late"); /* before an edit takes it away again */
+	make_dir("offiles/late"); /* a folder that no edit takes away before or after */
+	world_write_random(&w, false, "offiles/late/blob", 5000);
+	until_held("offiles/late/blob");
 	assert_false(is_held("ofuser/index/late.idx"));
 	for (int i = 0; i < 50; i++)
 		live_through(1);
@@ -775,15 +785,6 @@ stoppable_clock(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return stopped_ms ? stopped_ms : ((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000) * 100;
-}
-
-static void
-make_dir(const char *path)
-{
-	char full[512];
-
-	snprintf(full, sizeof full, "%s/%s", w.live, path);
-	assert_int_equal(mkdir(full, 0750), 0);
 }
 
 static void

@@ -293,10 +293,15 @@ compare_tree() {
 # The replica of the continuous flow itself, without a set: every live blob lies in the server's store, whole.  Blobs that
 # were deleted may still lie there: the keeper removes them when no set names them.
 compare_replica() {
-	local differences
-	differences=$(rsync -rcn --itemize-changes --no-links "$PO/offiles/" "$STORE/po1/blobs/offiles/" 2>&1 | grep '^[<>]')
-	[ -z "$differences" ] || { echo "rsync finds differences:"; echo "$differences" | head -n 15; return 1; }
-	trees compare --plain --content --files --subset "$PO/offiles" "$STORE/po1/blobs/offiles"
+	local line version differences=
+	while IFS= read -r line; do
+		for version in "$STORE"/po1/blobs/versions/*; do
+			[ ! -e "$version/offiles/${line#* }" ] || continue 2	# sent again: the newest version lies there
+		done
+		differences+=$line$'\n'
+	done < <(rsync -rcn --itemize-changes --no-links "$PO/offiles/" "$STORE/po1/blobs/offiles/" 2>&1 | grep '^[<>]')
+	[ -z "$differences" ] || { echo "rsync finds differences:"; head -n 15 <<<"$differences"; return 1; }
+	trees replica "$PO" "$STORE/po1/blobs" offiles
 }
 
 # Loop-mounted or in memory, for root only: mount_tmpfs DIR SIZE; mount_image DIR TYPE SIZE.

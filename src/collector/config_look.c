@@ -44,25 +44,42 @@ look_at_dbcopy(const struct look *l, const struct conf_section *s)
 	free(problem);
 }
 
+/* Whether `path` is `dir` or lies below it, links followed as far as both exist. */
 static bool
-same_place(const char *a, const char *b)
+lies_in(const char *path, const char *dir)
 {
-	char real_a[PATH_MAX], real_b[PATH_MAX];
+	char real_path[PATH_MAX], real_dir[PATH_MAX];
+	size_t len;
 
-	return strcmp(realpath(a, real_a) ? real_a : a, realpath(b, real_b) ? real_b : b) == 0;
+	path = realpath(path, real_path) ? real_path : path;
+	dir = realpath(dir, real_dir) ? real_dir : dir;
+	len = strlen(dir);
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
 static void
 look_at_others(const struct look *l, const struct conf_section *s)
 {
 	const struct conf_section *other;
+	const char *ours = ((const struct profile_config *)s->values)->path;
 	char text[512];
 
-	for (size_t i = 0; (other = conf_nth(l->conf, "profile", i)) && other != s; i++)
-		if (same_place(((const struct profile_config *)s->values)->path, ((const struct profile_config *)other->values)->path)) {
-			snprintf(text, sizeof text, "profile \"%s\" has the same tree: it is copied and kept twice", other->name);
-			tell(l, s, "path", text);
-		}
+	for (size_t i = 0; (other = conf_nth(l->conf, "profile", i)); i++) {
+		const char *path = ((const struct profile_config *)other->values)->path;
+
+		if (other == s || !lies_in(ours, path) || (lies_in(path, ours) && conf_line(l->conf, other, "path") > conf_line(l->conf, s, "path")))
+			continue;
+		snprintf(text, sizeof text, "the tree of profile \"%s\" %s: it is copied and kept twice", other->name, lies_in(path, ours) ? "is the same" : "has this one in it");
+		tell(l, s, "path", text);
+	}
+}
+
+/* The configuration's own check compares the names only. */
+static void
+look_at_state(const struct look *l, const struct conf_section *s)
+{
+	if (lies_in(collector_config_main(l->conf)->state, ((const struct profile_config *)s->values)->path))
+		tell(l, s, "path", "the collector's state lies inside this tree, behind a link: our own writes would be backed up; put it elsewhere");
 }
 
 void
@@ -75,5 +92,6 @@ collector_config_look(const struct conf *c, collector_config_found *found, void 
 		look_at_tree(&l, s);
 		look_at_dbcopy(&l, s);
 		look_at_others(&l, s);
+		look_at_state(&l, s);
 	}
 }

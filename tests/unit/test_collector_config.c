@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "collector/config.h"
@@ -165,7 +167,27 @@ a_look_at_the_host_tells_what_the_file_cannot(void **state)
 	assert_non_null(strstr(found, "5 dbcopy DBCOPY cannot be run"));
 	assert_non_null(strstr(found, "7 path "));
 	assert_non_null(strstr(found, "wphost.db"));
-	assert_non_null(strstr(found, "10 path profile \"b\" has the same tree"));
+	assert_non_null(strstr(found, "10 path the tree of profile \"b\" is the same"));
+	assert_null(strstr(found, "7 path the tree"));
+}
+
+static void
+trees_in_trees_and_a_state_behind_a_link_are_told(void **state)
+{
+	char text[2048], tree[256], inner[256], link[256];
+
+	(void)state;
+	scratch_path(&scratch, "", tree);
+	scratch_path(&scratch, "offiles", inner);
+	scratch_path(&scratch, "link", link);
+	assert_int_equal(mkdir(inner, 0700), 0);
+	assert_int_equal(symlink(".", link), 0);
+	snprintf(text, sizeof text, HEAD "state = %s/offiles\n[profile \"b\"]\npath = %s\n[profile \"a\"]\npath = %s/offiles\n", tree, link, link);
+	assert_int_equal(load(text), 0);
+	found[0] = '\0';
+	collector_config_look(conf, note_found, NULL);
+	assert_non_null(strstr(found, "5 path the collector's state lies inside this tree"));
+	assert_non_null(strstr(found, "7 path the tree of profile \"b\" has this one in it"));
 }
 
 static void
@@ -274,6 +296,7 @@ main(void)
 	    T(what_cannot_be_is_refused_with_its_place),
 	    T(mistakes_between_keys_are_told_beside_all_others),
 	    T(a_look_at_the_host_tells_what_the_file_cannot),
+	    T(trees_in_trees_and_a_state_behind_a_link_are_told),
 	    T(state_inside_a_watched_tree_is_refused),
 	    T(names_that_may_be_folders_and_certificates),
 	    T(the_collectors_file_is_its_defaults),

@@ -9,6 +9,7 @@ po_tiny 61
 mkdir -p "$PO/gwdms/lib1/docs/fd0" && echo one >"$PO/gwdms/lib1/docs/fd0/doc1"
 LIVE=$W/volume/PO
 mkdir "$W/volume" && mv "$PO" "$LIVE" && ln -s volume/PO "$PO"
+mv "$LIVE/wphost.db" "$LIVE/WPHOST.DB"
 capitals() {	# capitals DIR: the fixed names in capitals, the deepest first
 	local dir parent
 	for dir in ofuser/index gwdms/lib1/docs ofuser ofmsg offiles gwdms; do

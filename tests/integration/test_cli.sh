@@ -111,7 +111,7 @@ json "backup --wait --json streams the job" "id phase origin result set t0 phase
 same "the job's origin is the user" "user $(id -un)" "$(q origin <"$W/.json")"
 holds "each phase was told" "$(q --all phase <"$W/.json" | sort -u | wc -l)" -ge 5
 grep '"phase":"copy"' "$W/.json" >"$W/copy.json"
-same "a copy is told in bytes of all that has to be copied" "$(q --max total <"$W/copy.json")" "$(q --max done <"$W/copy.json")"
+same "a copy is told in bytes of all that has to be copied" "$(q --max total <"$W/copy.json")" "$(q --max "done" <"$W/copy.json")"
 holds "and there is something" "$(q --max total <"$W/copy.json")" -gt 0
 check "the steps of the seal are told" grep -q '"phase":"seal".*"step":"blobs"' "$W/.json"
 json "set list --json" "sets.0.name sets.0.started_at sets.0.sealed_at sets.0.files sets.0.bytes sets.0.verified sets.0.state" tms --json set list po1

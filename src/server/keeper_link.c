@@ -346,16 +346,26 @@ wait_for_end(struct keeper_link *k)
 }
 
 void
-keeper_link_free(struct keeper_link *k)
+keeper_link_end(struct keeper_link *k)
 {
 	if (!k)
 		return;
 	close_socket(k);
 	if (k->pid > 0)
 		wait_for_end(k);
+	k->pid = 0;
 	fail_all(k, ERR_STOPPED, "the server ends");
 	if (k->start_timer)
 		event_free(k->start_timer);
+	k->start_timer = NULL;
+}
+
+void
+keeper_link_free(struct keeper_link *k)
+{
+	if (!k)
+		return;
+	keeper_link_end(k);
 	free(k->program);
 	free(k);
 }

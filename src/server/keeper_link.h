@@ -28,9 +28,10 @@ struct keeper_events {
  * free.  The first start happens on the loop. */
 int keeper_link_new(struct event_base *base, const char *program, const char *config, const struct keeper_events *events, void *arg,
     struct keeper_link **ret_link);
-/* Closes the socket, which ends the keeper, and waits for it.  Open orders then fail with STOPPED; the link takes no new ones.
- * NULL is fine. */
-void keeper_link_free(struct keeper_link *k);
+/* Closes the socket, which ends the keeper, and waits for it.  Open orders then fail with STOPPED; the link takes no new ones: it is down
+ * for good.  NULL is fine. */
+void keeper_link_end(struct keeper_link *k);
+void keeper_link_free(struct keeper_link *k); /* after its end, which it makes if need be; NULL is fine */
 
 typedef void keeper_report(const struct report *report, void *arg);
 

@@ -347,7 +347,8 @@ server_new(struct event_base *base, struct conf *conf, const char *file, struct 
 	return 0;
 }
 
-/* Sessions first, so that nobody is told; then the keeper, whose last words settle jobs; then the lanes; then what they used. */
+/* Sessions first, so that nobody is told; then the keeper, whose last words settle jobs; then the lanes, whose last words may ask whether the
+ * keeper is up; then what they used. */
 void
 server_free(struct server *s)
 {
@@ -357,8 +358,9 @@ server_free(struct server *s)
 	if (s->tick)
 		event_free(s->tick);
 	server_guests_end(s);
-	keeper_link_free(s->keeper);
+	keeper_link_end(s->keeper);
 	workpool_free(s->pool);
+	keeper_link_free(s->keeper);
 	for (size_t i = 0; i < s->n_seats; i++)
 		tenant_free(s->seats[i].t);
 	free(s->seats);

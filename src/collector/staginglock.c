@@ -4,7 +4,6 @@
  *
  * Killed between DBCOPY's start and the text: what runs is in no session that is known; the next job names it and does not begin.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +18,21 @@
 #include "collector/staginglock.h"
 
 #define LOCK_NAME "dbcopy.lock"
+#define NOTE_BYTES 16 /* the session's number and spaces; written when the lock is taken, so that a full disk keeps nobody from noting it */
 #define TRIES 3 /* a holder may end while we look for it */
 /* Scripts use the low descriptors for themselves, and bash what is just below 256. */
 #define DESCRIPTOR_MIN 100
 
+static int
+note_session(int lock, pid_t session)
+{
+	char text[NOTE_BYTES + 1];
+
+	snprintf(text, sizeof text, "%-*d\n", NOTE_BYTES - 1, (int)session);
+	return fsio_pwrite(lock, text, NOTE_BYTES, 0);
+}
+
+/* 0: DBCOPY was not started, or its collector was killed before it could note that. */
 static pid_t
 known_session(int dir)
 {
@@ -43,11 +53,14 @@ free_lock(int dir)
 	struct procsession_one holder;
 	struct stat st;
 	size_t ended;
+	pid_t known;
 	int err = fsio_stat(dir, LOCK_NAME, &st);
 
 	if (err || !procsession_holder(&st, LOCK_NAME, &holder))
 		return err;
-	if (holder.session == known_session(dir)) {
+	known = known_session(dir);
+	/* With nothing noted it can only be what was started that very moment. */
+	if (!known || holder.session == known) {
 		err = procsession_end(holder.session, 0, &ended);
 		return err ? err_prefix(err, "DBCOPY of an earlier backup still runs") : 0;
 	}
@@ -70,8 +83,7 @@ take_beneath(int dir)
 	if (lock < 0)
 		return lock == -ERR_BUSY ? err_set(ERR_BUSY, "a process that we may not look at holds the lock of local staging") : lock;
 	moved = fcntl(lock, F_DUPFD_CLOEXEC, DESCRIPTOR_MIN);
-	if (moved < 0 || ftruncate(moved, 0) != 0)
-		err = err_sys("taking the lock of local staging");
+	err = moved < 0 ? err_sys("taking the lock of local staging") : note_session(moved, 0);
 	close(lock);
 	if (err && moved >= 0)
 		close(moved);
@@ -95,12 +107,7 @@ staginglock_take(const char *profile_dir)
 void
 staginglock_lead(int lock, pid_t session)
 {
-	char text[32];
-	int n = snprintf(text, sizeof text, "%d\n", (int)session);
-
-	/* Where it cannot be written the next job names what is left instead of ending it. */
-	if (pwrite(lock, text, (size_t)n, 0) != n)
-		errno = 0;
+	(void)note_session(lock, session);
 }
 
 void

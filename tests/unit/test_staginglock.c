@@ -95,6 +95,23 @@ a_copy_that_outlived_its_collector_is_ended(void **state)
 }
 
 static void
+a_copy_whose_collector_died_before_it_could_note_it_is_ended(void **state)
+{
+	int lock = staginglock_take(scratch.path), status;
+
+	(void)state;
+	assert_true(lock >= 0);
+	begin_copy(lock);
+	close(lock); /* the collector died */
+	lock = staginglock_take(scratch.path);
+	assert_true(lock >= 0);
+	assert_int_equal(waitpid(child, &status, WNOHANG), child);
+	assert_true(WIFSIGNALED(status));
+	child = 0;
+	staginglock_end(lock, true);
+}
+
+static void
 what_left_its_session_is_named_and_not_ended(void **state)
 {
 	int lock = staginglock_take(scratch.path);
@@ -133,6 +150,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_lock_is_free_when_its_job_is_over, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_copy_that_outlived_its_collector_is_ended, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_copy_whose_collector_died_before_it_could_note_it_is_ended, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_left_its_session_is_named_and_not_ended, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_a_good_copy_left_behind_holds_nobody_up, setup, teardown),
 	};

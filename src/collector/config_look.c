@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/relpath.h"
 #include "collector/config.h"
 #include "collector/dbcopy.h"
 #include "livetree.h"
@@ -49,12 +50,8 @@ static bool
 lies_in(const char *path, const char *dir)
 {
 	char real_path[PATH_MAX], real_dir[PATH_MAX];
-	size_t len;
 
-	path = realpath(path, real_path) ? real_path : path;
-	dir = realpath(dir, real_dir) ? real_dir : dir;
-	len = strlen(dir);
-	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+	return relpath_within(realpath(path, real_path) ? real_path : path, realpath(dir, real_dir) ? real_dir : dir);
 }
 
 static void

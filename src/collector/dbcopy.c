@@ -434,7 +434,7 @@ list_done(struct job *job, bool cancelled)
 		keep_error(d, err);
 		d->reaped = d->pid == 0;
 		signal_group(d, SIGKILL);
-			close_event(&d->report, &d->report_fd);
+		close_event(&d->report, &d->report_fd);
 		if (d->reaped)
 			over(d);
 	}

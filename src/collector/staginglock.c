@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * staginglock - one lock file; while it is locked its text is the session of DBCOPY.
+ * staginglock - one lock file; while it is locked its text is the session of DBCOPY, 0 before that is known.
  *
- * Killed between DBCOPY's start and the text: what runs is in no session that is known; the next job names it and does not begin.
+ * Killed between DBCOPY's start and the text: whoever holds the lock then is what had just been started, and the next job ends it.
  */
 #include <fcntl.h>
 #include <stdio.h>

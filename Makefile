@@ -82,7 +82,7 @@ crash:			## every program killed at every call that changes something, and again
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/crash.sh
 power:			## the disks of either side lose power at seeded writes; STATES=1000 SEED=7, ONLY=xfs
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/power.sh
-watching:		## races, overflows, watch limits, odd names and mounts: the replica is the live tree after each; SEED=7 ONLY=races
+watching:		## races, overflows, watch limits, odd names and mounts: the replica is the live tree after each; SEED=7 ONLY=races|minute
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/watching.sh
 hostile:		## a hostile collector, a hostile server, hostile users; PART=collector ONLY=C7 SEED=3: some of it, with another seed
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin ONLY='$(ONLY)' tests/hostile.sh $(PART)

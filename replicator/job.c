@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/verified.h"
 #include "replicator/own.h"
 
 /* An older server ends the connection at a message that it does not know. */
@@ -505,7 +506,7 @@ job_message(struct replicator *r, struct wire_msg *msg)
 void
 job_welcome(struct replicator *r, const struct wire_msg *msg)
 {
-	remember_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, 0); /* NEWEST tells whether it is good */
+	remember_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, SET_UNKNOWN); /* NEWEST tells whether it is good */
 	if (r->seal.state != SEAL_NONE && msg->u.welcome.last_started_ns == r->seal.t0_ns && *msg->u.welcome.last_set)
 		end_seal(r, 0, "", &(struct wire_set){.name = msg->u.welcome.last_set}, "");
 }

@@ -89,7 +89,7 @@ struct replicator_status {
 	uint64_t scanned, drift;   /* names compared by scans; differences found by the slow scan: should stay 0 */
 	char last_set[64];
 	int64_t last_sealed_ns, last_started_ns;
-	uint8_t last_verified;     /* 0 not yet re-read from its disk, 1 good, 2 it differs from its manifest */
+	uint8_t last_verified;     /* enum set_verified */
 };
 void replicator_status(const struct replicator *r, struct replicator_status *ret_status);
 

@@ -3,7 +3,7 @@
 # Attacks on seeing: races, overflows, watch limits, and what raises no event.
 #
 #   tests/watching.sh                              all of them
-#   ONLY=races tests/watching.sh                   one part: races, overflows, limits, silent, names, mounts
+#   ONLY=races tests/watching.sh                   one part: races, overflows, minute, limits, silent, names, mounts
 #   SEED=4711 ONLY=races tests/watching.sh         one seed of the races alone; SEEDS=10: and the nine after it
 #
 # The last line counts: `watching: N cases, N overflows, N race seeds, N violations`.
@@ -28,6 +28,7 @@ part() {	# part NAME [ARGUMENT...]
 }
 part races "$SEED" "$SEEDS"
 part overflows "$SEED" "$OVERFLOWS"
+part minute "${MINUTE:-60}"
 part limits "$SEED"
 part silent
 part names "$SEED"

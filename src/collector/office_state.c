@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fsio.h"
 #include "base/overdue.h"
+#include "base/verified.h"
 #include "collector/config.h"
 #include "collector/dbcopy.h"
 #include "collector/memo.h"
@@ -111,7 +112,7 @@ judge_all(const struct office *p, struct collector_profile_status *s)
 		    "was it removed on purpose, restart the collector)", p->config->path);
 	if (f->refused)
 		judge(s, PROFILE_FAILED, "%s", f->why);
-	if (f->last_verified == 2)
+	if (f->last_verified == SET_DIFFERS)
 		judge(s, PROFILE_FAILED, "the server found its newest set, %s, damaged: run a backup; `tidemark verify %s` there names what differs",
 		    f->last_set, p->name);
 	if (s->last_job && s->last_job->result == JOB_FAILED && s->last_job->started_ns > f->last_sealed_ns)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/verified.h"
 #include "collector/collector.h"
 #include "control/api.h"
 #include "control/collector_api.h"
@@ -74,7 +75,7 @@ tell_profile(json_t *o, const struct collector_profile_status *s)
 	json_object_set_new(o, "files_sent", json_integer((json_int_t)f->files_sent));
 	json_object_set_new(o, "removals_sent", json_integer((json_int_t)f->removals_sent));
 	json_object_set_new(o, "drift", json_integer((json_int_t)f->drift));
-	json_object_set_new(o, "last_set", tell_last_set(f->last_set, f->last_started_ns, f->last_sealed_ns, f->last_verified == 1));
+	json_object_set_new(o, "last_set", tell_last_set(f->last_set, f->last_started_ns, f->last_sealed_ns, f->last_verified == SET_GOOD));
 	json_object_set_new(o, "job", tell_job(s->job));
 	json_object_set_new(o, "last_job", tell_job(s->last_job));
 	json_object_set_new(o, "last_dbcopy", api_time_ns(s->last_dbcopy_ns));

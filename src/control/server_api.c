@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/relpath.h"
+#include "base/verified.h"
 #include "control/api.h"
 #include "control/server_api.h"
 #include "control/tell.h"
@@ -60,7 +61,7 @@ tell_profile(json_t *o, const struct server_profile_status *s)
 	json_object_set_new(o, "staged_files", json_integer((json_int_t)s->staged.count));
 	json_object_set_new(o, "staged_bytes", json_integer((json_int_t)s->staged.bytes));
 	json_object_set_new(o, "last_durable", api_time_ns(s->last_durable_ns));
-	json_object_set_new(o, "last_set", tell_last_set(s->last_set, s->last_started_ns, s->last_sealed_ns, s->last_verified == 1));
+	json_object_set_new(o, "last_set", tell_last_set(s->last_set, s->last_started_ns, s->last_sealed_ns, s->last_verified == SET_GOOD));
 	json_object_set_new(o, "sets", json_integer((json_int_t)s->sets));
 	json_object_set_new(o, "job", tell_job(s->job));
 	json_object_set_new(o, "job_done", json_integer((json_int_t)s->job_done));

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/verified.h"
 #include "control/api.h"
 #include "control/tell.h"
 #include "jobs.h"
@@ -66,8 +67,8 @@ tell_set(const char *name, int64_t started_ns, int64_t sealed_ns, uint64_t files
 	json_object_set_new(o, "sealed_at", api_time_ns(sealed_ns));
 	json_object_set_new(o, "files", json_integer((json_int_t)files));
 	json_object_set_new(o, "bytes", json_integer((json_int_t)bytes));
-	json_object_set_new(o, "verified", json_boolean(verified == 1));
-	json_object_set_new(o, "state", json_string(verified == 2 ? "differs" : warnings ? "warnings" : "good"));
+	json_object_set_new(o, "verified", json_boolean(verified == SET_GOOD));
+	json_object_set_new(o, "state", json_string(verified == SET_DIFFERS ? "differs" : warnings ? "warnings" : "good"));
 	return o;
 }
 

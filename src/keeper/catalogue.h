@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/digest.h"
+#include "base/verified.h"
 #include "server/index.h"
 
 #define CATALOGUE_OPEN UINT32_MAX
@@ -31,7 +32,6 @@
 struct catalogue;
 
 enum set_state { SET_PENDING = 1, SET_SEALED, SET_DROPPING };
-enum set_verified { SET_UNKNOWN, SET_GOOD, SET_DIFFERS };
 
 /* What the rows of a set add up to, in any order: the sum of their SHA-256 modulo 2^256. */
 struct blob_sum {

@@ -78,7 +78,7 @@ struct report_set {
 	int64_t started_ns, sealed_ns, scrubbed_ns; /* 0 = not yet */
 	uint64_t files, bytes;     /* all of it, blobs included */
 	uint64_t new_bytes;        /* copied for this set */
-	uint8_t verified;          /* 0 unknown, 1 good, 2 differs */
+	uint8_t verified;          /* enum set_verified */
 	bool warnings;
 	char *note;
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* server - puts the parts together: which profiles are served, who is told what, and in which order it all begins and ends. */
+#include "base/verified.h"
 #include "server/server.h"
 
 #include <dirent.h>
@@ -189,7 +190,7 @@ server_note_verified(struct server *s, const char *profile, const struct report_
 
 	if (!t)
 		return;
-	if (set->verified == 2)
+	if (set->verified == SET_DIFFERS)
 		tenant_trouble(t, "failed", "a set differs from its manifest");
 	tenant_note_set(t, set);
 }

@@ -58,7 +58,7 @@ struct server_profile_status {
 	char last_set[64];             /* the newest; "" = none */
 	int64_t last_started_ns, last_sealed_ns;
 	uint64_t last_files, last_bytes;
-	uint8_t last_verified;         /* 0 not yet re-read, 1 good, 2 differs */
+	uint8_t last_verified;         /* enum set_verified */
 	bool last_warnings;
 	uint64_t free_bytes, total_bytes; /* of the store's file system */
 	uint64_t index_bytes;

@@ -9,6 +9,7 @@
 #include "base/conf.h"
 #include "base/fsio.h"
 #include "base/overdue.h"
+#include "base/verified.h"
 #include "keeper/order.h"
 #include "server/config.h"
 #include "server/index.h"
@@ -147,7 +148,7 @@ judge(struct server *s, struct server_profile_status *st, const struct tenant *t
 	st->state = SERVER_FAILED;
 	if (*profile_trouble(t->profile))
 		snprintf(st->reason, sizeof st->reason, "cannot be opened: %s", profile_trouble(t->profile));
-	else if (st->last_verified == 2)
+	else if (st->last_verified == SET_DIFFERS)
 		snprintf(st->reason, sizeof st->reason, "the newest set, %s, differs from its manifest: verify it, then back up again", st->last_set);
 	else if (st->last_job && st->last_job->result == JOB_FAILED && st->last_job->started_ns > st->last_sealed_ns)
 		snprintf(st->reason, sizeof st->reason, "the last backup failed: %.400s", st->last_job->text);

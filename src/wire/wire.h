@@ -74,7 +74,7 @@ struct wire_set {
 	int64_t started_ns;    /* T0 */
 	int64_t sealed_ns;
 	uint64_t files, bytes;
-	uint8_t verified;      /* 0 not yet re-read from disk, 1 good, 2 differs */
+	uint8_t verified;      /* enum set_verified */
 	uint8_t state;         /* 0 good, 1 with warnings */
 };
 

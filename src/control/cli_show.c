@@ -224,7 +224,7 @@ tell_flow(const json_t *o, char *out, size_t room)
 	char sent[32], waits[32];
 
 	snprintf(out, room, "%s sent, %lld changes (%s) wait%s", size(number(o, "wire_bytes"), sent), number(o, "pending_changes"),
-	    size(number(o, "pending_bytes"), waits), number(o, "rescans_open") ? ", and the tree is being compared" : "");
+	    size(number(o, "pending_bytes"), waits), number(o, "rescans_open") ? ", tree compared" : "");
 }
 
 static void

@@ -193,7 +193,7 @@ holds "bandwidth: 2 MB at 400 KiB/s takes its time ($took ms)" $took -ge 2500
 holds "sync --wait tells what was sent meanwhile" "$(q --max wire_bytes <"$W/sync.json")" -gt 0
 head -c 2000000 /dev/urandom >"$PO/offiles/fd0/slower"
 script -qec "$T --config $W/collector.conf sync po1 --wait" /dev/null >"$W/tty" 2>&1
-check "on a terminal it is one line that is drawn again" grep -Eq $'\rsync +0:0[0-9] .*KiB sent' "$W/tty"	# what waits is told while no scan is open
+check "on a terminal it is one line that is drawn again" grep -Eq $'\rsync +0:0[0-9] .*[KM]iB sent' "$W/tty"	# what waits is told while no scan is open
 head -c 2000000 /dev/urandom >"$PO/offiles/fd0/slowest"
 "$T" --config "$W/collector.conf" backup po1 --wait >"$W/out" 2>"$W/err" & asked=$!
 check "a backup waits for the flow" wait_status 20 'j.get("phase") == "barrier"'

@@ -13,9 +13,8 @@
 #include "base/verified.h"
 #include "replicator/own.h"
 
-/* An older server ends the connection at a message that it does not know. */
-static bool
-knows(const struct replicator *r, enum wire_type type)
+bool
+job_knows(const struct replicator *r, enum wire_type type)
 {
 	return link_version(r->link) >= wire_type_since(type);
 }
@@ -43,7 +42,7 @@ send_begin(struct replicator *r)
 
 	from.u.origin.job = r->job.job;
 	from.u.origin.origin = r->job.origin;
-	if (knows(r, WIRE_ORIGIN))
+	if (job_knows(r, WIRE_ORIGIN))
 		(void)link_send(r->link, &from); /* a link that breaks here tells it again with JOB_BEGIN */
 	m.u.job_begin.job = r->job.job;
 	m.u.job_begin.date = r->job.date;
@@ -318,7 +317,7 @@ tell_end(struct replicator *r)
 	over.u.job_over.origin = e->origin;
 	over.u.job_over.code = e->code;
 	over.u.job_over.text = e->text;
-	if (link_send(r->link, knows(r, WIRE_JOB_OVER) ? &over : &end) == 0)
+	if (link_send(r->link, job_knows(r, WIRE_JOB_OVER) ? &over : &end) == 0)
 		e->job = 0;
 }
 
@@ -362,54 +361,16 @@ pump_due(struct replicator *r)
 {
 	struct wire_msg m = {.type = WIRE_DUE};
 
-	if (r->due_told || r->phase != PHASE_RUN || !knows(r, WIRE_DUE))
+	if (r->due_told || r->phase != PHASE_RUN || !job_knows(r, WIRE_DUE))
 		return;
 	m.u.due.at_ns = r->due_ns;
 	r->due_told = link_send(r->link, &m) == 0;
 }
 
-/* ---- the server's sets ---- */
-
-void
-replicator_sets(struct replicator *r, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
-{
-	if (r->sets.done)
-		r->sets.done(-ERR_BUSY, NULL, 0, r->sets.arg);
-	r->sets.done = done;
-	r->sets.arg = arg;
-	r->sets.sent = false;
-	pump_wake(r);
-}
-
-static void
-end_sets(struct replicator *r, int err, const struct wire_set *sets, size_t n)
-{
-	void (*done)(int, const struct wire_set *, size_t, void *) = r->sets.done;
-
-	r->sets.done = NULL;
-	if (done)
-		done(err, sets, n, r->sets.arg);
-}
-
-static void
-pump_sets(struct replicator *r)
-{
-	struct wire_msg m = {.type = WIRE_SETS_REQ};
-
-	if (!r->sets.done || r->sets.sent)
-		return;
-	if (r->phase == PHASE_DOWN) {
-		end_sets(r, -ERR_UNREACHABLE, NULL, 0);
-	} else if (r->phase == PHASE_RUN && link_send(r->link, &m) == 0) {
-		r->sets.sent = true;
-		r->sets.open++;
-	}
-}
-
 /* ---- what the server says ---- */
 
-static void
-remember_set(struct replicator *r, const char *name, int64_t sealed_ns, int64_t started_ns, uint8_t verified)
+void
+job_newest_set(struct replicator *r, const char *name, int64_t sealed_ns, int64_t started_ns, uint8_t verified)
 {
 	snprintf(r->status.last_set, sizeof r->status.last_set, "%s", name ? name : "");
 	r->status.last_sealed_ns = sealed_ns;
@@ -432,7 +393,7 @@ on_sealed(struct replicator *r, const struct wire_msg *m)
 {
 	const struct wire_set *set = &m->u.sealed.set;
 
-	remember_set(r, set->name, set->sealed_ns, set->started_ns, set->verified);
+	job_newest_set(r, set->name, set->sealed_ns, set->started_ns, set->verified);
 	if (r->seal.state == SEAL_SENT && m->u.sealed.job == r->seal.job)
 		end_seal(r, 0, "", set, m->u.sealed.note);
 }
@@ -453,22 +414,6 @@ on_failed(struct replicator *r, const struct wire_msg *m)
 	}
 }
 
-/* A server that is still at the answer to one request gives it for the next as well: there may be fewer answers, and never more. */
-static bool
-on_sets(struct replicator *r, const struct wire_msg *m)
-{
-	if (!r->sets.open)
-		return false;
-	r->sets.open--;
-	if (m->u.sets.n) {
-		const struct wire_set *last = &m->u.sets.v[m->u.sets.n - 1];
-
-		remember_set(r, last->name, last->sealed_ns, last->started_ns, last->verified);
-	}
-	end_sets(r, 0, m->u.sets.v, m->u.sets.n);
-	return true;
-}
-
 bool
 job_message(struct replicator *r, struct wire_msg *msg)
 {
@@ -482,14 +427,10 @@ job_message(struct replicator *r, struct wire_msg *msg)
 	case WIRE_JOB_FAILED:
 		on_failed(r, msg);
 		break;
-	case WIRE_SETS:
-		if (!on_sets(r, msg))
-			return false;
-		break;
 	case WIRE_NEWEST:
-		if (!knows(r, WIRE_NEWEST))
+		if (!job_knows(r, WIRE_NEWEST))
 			return false;
-		remember_set(r, msg->u.newest.set.name, msg->u.newest.set.sealed_ns, msg->u.newest.set.started_ns, msg->u.newest.set.verified);
+		job_newest_set(r, msg->u.newest.set.name, msg->u.newest.set.sealed_ns, msg->u.newest.set.started_ns, msg->u.newest.set.verified);
 		break;
 	case WIRE_STOP:
 		if (r->events->stop)
@@ -506,7 +447,7 @@ job_message(struct replicator *r, struct wire_msg *msg)
 void
 job_welcome(struct replicator *r, const struct wire_msg *msg)
 {
-	remember_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, SET_UNKNOWN); /* NEWEST tells whether it is good */
+	job_newest_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, SET_UNKNOWN); /* NEWEST tells whether it is good */
 	if (r->seal.state != SEAL_NONE && msg->u.welcome.last_started_ns == r->seal.t0_ns && *msg->u.welcome.last_set)
 		end_seal(r, 0, "", &(struct wire_set){.name = msg->u.welcome.last_set}, "");
 }
@@ -518,14 +459,11 @@ job_closed(struct replicator *r)
 		r->seal.state = SEAL_QUIET;
 	r->job.sent = false;
 	r->due_told = false;
-	r->sets.sent = false;
-	r->sets.open = 0;
 }
 
 void
 job_pump(struct replicator *r)
 {
-	pump_sets(r);
 	pump_snapshot(r);
 	pump_seal(r);
 	pump_due(r);

@@ -221,7 +221,8 @@ struct replicator {
 	struct seal seal;
 	int64_t due_ns;
 	bool due_told;            /* on this connection */
-	struct { void (*done)(int err, const struct wire_set *sets, size_t n, void *arg); void *arg; bool sent; unsigned open; } sets; /* `open`: requests of this connection without an answer */
+	TAILQ_HEAD(, ask) asks;   /* first = the one that is asked */
+	bool asked;               /* on this connection */
 
 	struct replicator_status status;
 };
@@ -302,7 +303,15 @@ void job_closed(struct replicator *r);
 bool job_holds(const struct replicator *r, const struct work *w); /* a seal is under way and this must wait */
 bool job_stops_flow(const struct replicator *r);                  /* a seal waits until nothing is in flight */
 void job_fini(struct replicator *r);
+bool job_knows(const struct replicator *r, enum wire_type type); /* an older server ends the connection at a message that it does not know */
+void job_newest_set(struct replicator *r, const char *name, int64_t sealed_ns, int64_t started_ns, uint8_t verified);
 void snapshot_ref(struct snapshot *sn);
 void snapshot_unref(struct snapshot *sn);
+
+/* ---- ask.c ---- */
+void ask_pump(struct replicator *r);
+bool ask_message(struct replicator *r, struct wire_msg *msg); /* false: not the server's to say now */
+void ask_closed(struct replicator *r);
+void ask_fini(struct replicator *r);
 
 #endif

@@ -131,6 +131,7 @@ pump(struct replicator *r)
 	feed_pump(r);
 	barrier_pump(r);
 	job_pump(r);
+	ask_pump(r);
 	settle_flush(r->settle);
 	keep_promises(r);
 }
@@ -247,7 +248,7 @@ on_message(struct wire_msg *msg, void *arg)
 		err = outbox_nak(r->outbox, msg->u.nak.op, msg->u.nak.code > 0 ? -msg->u.nak.code : msg->u.nak.code, msg->u.nak.text);
 	else if (msg->type == WIRE_BLOCKS)
 		err = convoy_answer(r, msg);
-	else if (!agree_message(r, msg) && !job_message(r, msg))
+	else if (!agree_message(r, msg) && !job_message(r, msg) && !ask_message(r, msg))
 		err = err_set(ERR_PEER, "the server says %s, which it was not asked for", wire_type_name(msg->type));
 	if (err < 0)
 		link_drop(r->link, err, err_text());
@@ -269,6 +270,7 @@ on_closed(void *arg)
 	outbox_reset(r->outbox);
 	agree_closed(r);
 	job_closed(r);
+	ask_closed(r);
 	if (r->events->link)
 		r->events->link(false, link_why(r->link), r->arg);
 }
@@ -305,6 +307,7 @@ init_lists(struct replicator *r)
 	TAILQ_INIT(&r->sweeps);
 	TAILQ_INIT(&r->barriers);
 	TAILQ_INIT(&r->promises);
+	TAILQ_INIT(&r->asks);
 }
 
 static int
@@ -371,6 +374,7 @@ replicator_free(struct replicator *r)
 	feed_fini(r);
 	barrier_fini(r);
 	job_fini(r);
+	ask_fini(r);
 	flow_fini(r);
 	outbox_free(r->outbox);
 	settle_free(r->settle);

@@ -124,6 +124,7 @@ void replicator_snapshot_file(struct replicator *r, const char *path, struct has
  * when all of it is durable.  `ret` figures come with status. */
 void replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg);
 
+struct wire_name;
 struct wire_set;
 struct replicator_seal_events {
 	void (*progress)(const char *phase, uint64_t done, uint64_t total, void *arg);
@@ -153,7 +154,17 @@ void replicator_job_end(struct replicator *r, const struct replicator_job_end *e
 /* When the schedule has its first run after T0 of the newest set, 0 = never: by this, too, the server judges how old a set may be. */
 void replicator_set_due(struct replicator *r, int64_t due_ns);
 
-/* The server's sets of this profile, newest last. */
-void replicator_sets(struct replicator *r, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg);
+/* ---- what the server keeps of this profile; answered in the order asked, UNREACHABLE at once while there is no link ---- */
+
+/* All lent until it returns.  `err` 0 or negative, with a sentence. */
+typedef void replicator_sets_done(int err, const char *text, const struct wire_set *sets, size_t n, void *arg);
+/* A page: `next` is `after` of the one that follows, "" when there is none. */
+typedef void replicator_names_done(int err, const char *text, const struct wire_set *set, const struct wire_name *names, size_t n,
+    const char *next, void *arg);
+
+/* The sets, newest last. */
+void replicator_sets(struct replicator *r, replicator_sets_done *done, void *arg);
+/* The names of a set ("latest": the newest), a page of them; `after` "" = the first.  Both are borrowed until it returns. */
+void replicator_names(struct replicator *r, const char *set, const char *after, replicator_names_done *done, void *arg);
 
 #endif

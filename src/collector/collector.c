@@ -276,11 +276,19 @@ collector_set_bandwidth(struct collector *c, const char *profile, uint64_t bytes
 }
 
 int
-collector_sets(struct collector *c, const char *profile, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
+collector_sets(struct collector *c, const char *profile, replicator_sets_done *done, void *arg)
 {
 	struct office *p = find(c, profile);
 
 	return p ? office_sets(p, done, arg) : -ERR_NOTFOUND;
+}
+
+int
+collector_names(struct collector *c, const char *profile, const char *set, const char *after, replicator_names_done *done, void *arg)
+{
+	struct office *p = find(c, profile);
+
+	return p ? office_names(p, set, after, done, arg) : -ERR_NOTFOUND;
 }
 
 const struct jobs *

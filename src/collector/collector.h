@@ -17,7 +17,6 @@
 
 struct event_base;
 struct conf;
-struct wire_set;
 struct collector;
 
 /* *Takes* `conf`; `file` is its path, for reloads. */
@@ -73,8 +72,9 @@ int collector_backup(struct collector *c, const char *profile, const char *origi
 int collector_stop(struct collector *c, const char *profile, const char *who);
 int collector_pause(struct collector *c, const char *profile, bool paused); /* survives a restart */
 int collector_set_bandwidth(struct collector *c, const char *profile, uint64_t bytes_per_s); /* until the next reload */
-int collector_sets(struct collector *c, const char *profile,
-    void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg);
+/* What the server keeps, as replicator.h says. */
+int collector_sets(struct collector *c, const char *profile, replicator_sets_done *done, void *arg);
+int collector_names(struct collector *c, const char *profile, const char *set, const char *after, replicator_names_done *done, void *arg);
 const struct jobs *collector_jobs(const struct collector *c, const char *profile);
 
 /* Rows that wait with a cause; *gives* with journal_troubles_free, asked off the loop. */

@@ -479,11 +479,20 @@ office_bandwidth(struct office *p, uint64_t bytes_per_s)
 }
 
 int
-office_sets(struct office *p, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg)
+office_sets(struct office *p, replicator_sets_done *done, void *arg)
 {
 	if (!p->replicator)
 		return not_running(p);
 	replicator_sets(p->replicator, done, arg);
+	return 0;
+}
+
+int
+office_names(struct office *p, const char *set, const char *after, replicator_names_done *done, void *arg)
+{
+	if (!p->replicator)
+		return not_running(p);
+	replicator_names(p->replicator, set, after, done, arg);
 	return 0;
 }
 

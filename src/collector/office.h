@@ -48,7 +48,8 @@ int office_backup(struct office *p, const char *origin, void (*done)(const struc
 int office_stop(struct office *p, const char *who);
 int office_pause(struct office *p, bool paused);
 int office_bandwidth(struct office *p, uint64_t bytes_per_s);
-int office_sets(struct office *p, void (*done)(int err, const struct wire_set *sets, size_t n, void *arg), void *arg);
+int office_sets(struct office *p, replicator_sets_done *done, void *arg);
+int office_names(struct office *p, const char *set, const char *after, replicator_names_done *done, void *arg);
 int office_troubles(struct office *p, void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg), void *arg);
 const struct jobs *office_jobs(const struct office *p);
 

@@ -51,7 +51,8 @@ struct api_request {
 	char who[96];
 	bool streaming;
 	void (*gone)(void *arg);
-	void *gone_arg;
+	void (*taken)(void *arg);
+	void *stream_arg;
 };
 
 /* ---- the end of a request ---- */
@@ -76,7 +77,7 @@ on_closed(struct evhttp_connection *conn, void *arg)
 {
 	struct api_request *req = arg;
 	void (*gone)(void *) = req->gone;
-	void *gone_arg = req->gone_arg;
+	void *stream_arg = req->stream_arg;
 
 	(void)conn;
 	/* One that still hangs on the connection (evhttp_free) goes with it. */
@@ -87,7 +88,7 @@ on_closed(struct evhttp_connection *conn, void *arg)
 		return; /* the handler still holds it; its reply will find no connection */
 	request_free(req);
 	if (gone)
-		gone(gone_arg);
+		gone(stream_arg);
 }
 
 /* ---- answers ---- */
@@ -159,7 +160,7 @@ api_stream_begin(struct api_request *req, void (*gone)(void *arg), void *arg)
 {
 	req->streaming = true;
 	req->gone = gone;
-	req->gone_arg = arg;
+	req->stream_arg = arg;
 	if (req->http) {
 		evhttp_add_header(evhttp_request_get_output_headers(req->http), "Content-Type", "application/x-ndjson");
 		evhttp_send_reply_start(req->http, 200, NULL);
@@ -180,6 +181,41 @@ api_stream_line(struct api_request *req, json_t *line)
 		evbuffer_free(out);
 	free(text);
 	json_decref(line);
+}
+
+static void
+on_written(struct evhttp_connection *conn, void *arg)
+{
+	struct api_request *req = arg;
+
+	(void)conn;
+	req->taken(req->stream_arg);
+}
+
+/* evhttp forgets the callback with the next chunk, and calls none for an empty one. */
+void
+api_stream_lines(struct api_request *req, json_t *lines, void (*taken)(void *arg))
+{
+	struct evbuffer *out = evbuffer_new();
+	json_t *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line)
+	{
+		char *text = json_dumps(line, JSON_COMPACT);
+
+		if (out && text)
+			evbuffer_add_printf(out, "%s\n", text);
+		free(text);
+	}
+	req->taken = taken;
+	if (req->http && out && taken)
+		evhttp_send_reply_chunk_with_cb(req->http, out, on_written, req);
+	else if (req->http && out)
+		evhttp_send_reply_chunk(req->http, out);
+	if (out)
+		evbuffer_free(out);
+	json_decref(lines);
 }
 
 void

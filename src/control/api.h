@@ -45,6 +45,9 @@ void api_fail(struct api_request *req, int err, const char *text);
 /* A stream: begin, any number of lines (*taken*), end.  When the client goes, `gone` is called once and the request is over. */
 void api_stream_begin(struct api_request *req, void (*gone)(void *arg), void *arg);
 void api_stream_line(struct api_request *req, json_t *line);
+/* The lines of an array (*taken*), at once.  `taken`, when not NULL, is called from the loop with the stream's `arg` when the client
+ * has taken all that it was told: whoever has much to tell goes on only then. */
+void api_stream_lines(struct api_request *req, json_t *lines, void (*taken)(void *arg));
 void api_stream_end(struct api_request *req);
 
 /* ---- JSON as CONTRACT.md wants it ---- */

@@ -221,7 +221,7 @@ verb_set_show(const struct cli *c)
 	int status = 1;
 
 	if (set && asprintf(&rest, "sets/%s", set) >= 0)
-		status = ask_profile(c, "GET", rest, NULL, show_set, NULL);
+		status = ask_profile(c, "GET", rest, NULL, show_lines, NULL);
 	free(rest);
 	free(set);
 	return status;
@@ -293,7 +293,7 @@ const struct cli_verb cli_verbs[] = {
     {"resume", "PROFILE", CLI_COLLECTOR, 1, 1, verb_resume, "let it flow again"},
     {"bandwidth", "PROFILE RATE", CLI_COLLECTOR, 2, 2, verb_bandwidth, "limit until the next reload: 20M, 500K, unlimited"},
     {"set list", "PROFILE", CLI_BOTH, 1, 1, verb_set_list, "sealed sets, newest last"},
-    {"set show", "PROFILE SET", CLI_BOTH, 2, 2, verb_set_show, "what a set holds; each name of it on the server"},
+    {"set show", "PROFILE SET", CLI_BOTH, 2, 2, verb_set_show, "what a set holds, name by name"},
     {"verify", "PROFILE [SET]", CLI_SERVER, 1, 2, verb_verify, "re-read a set and compare it with its manifest; names every difference"},
     {"restore", "PROFILE SET --to DIR [PATH...]", CLI_SERVER, 2, CLI_WORDS_MAX, verb_restore, "a tree equal to the set; \"latest\" is the newest"},
     {"job list", "", CLI_BOTH, 0, 0, verb_job_list, "history of backups, newest first"},

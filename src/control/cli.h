@@ -80,7 +80,6 @@ void show_job_detail(const json_t *object);
 void show_jobs(const json_t *object);
 void show_sets(const json_t *object);
 void show_lines(const json_t *object);     /* findings and files, progress in between */
-void show_set(const json_t *object);
 void show_verified(const json_t *object);
 void show_restored(const json_t *object);
 void show_token(const json_t *object);

@@ -343,14 +343,6 @@ show_lines(const json_t *object)
 	}
 }
 
-void
-show_set(const json_t *object)
-{
-	show_lines(object);
-	if (strcmp(text(object, "type"), "sets") == 0)
-		fprintf(stderr, "the same on the server lists every name in it\n");
-}
-
 /* What was done, after the findings; the set's facts are the answer's last object. */
 static void
 show_done(const json_t *object, const char *what)

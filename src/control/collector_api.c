@@ -5,16 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/verified.h"
 #include "collector/collector.h"
 #include "control/api.h"
 #include "control/collector_api.h"
 #include "control/collector_doctor.h"
 #include "control/collector_progress.h"
+#include "control/collector_status.h"
+#include "control/listings.h"
 #include "control/tell.h"
 #include "control/watchers.h"
 #include "journal/journal.h"
@@ -26,6 +26,7 @@ struct collector_api {
 	struct collector *c;
 	struct api *api;
 	struct watchers *watchers;
+	struct listings *listings;
 	struct event *tick;      /* while somebody is told of progress, or waits for a link */
 	LIST_HEAD(, waiter) waiters;
 };
@@ -40,7 +41,6 @@ struct waiter {
 	char profile[64];
 	uint64_t job;            /* WAIT_JOB */
 	unsigned ticks;          /* WAIT_LINK: how long it has waited */
-	char set[64];            /* the one set that is asked for, "" = all */
 	struct sync_meter meter; /* WAIT_SYNC */
 	LIST_ENTRY(waiter) link;
 };
@@ -48,68 +48,11 @@ struct waiter {
 /* ---- status ---- */
 
 static json_t *
-seconds_since(int64_t ns)
-{
-	return ns ? json_integer((json_int_t)(time(NULL) - ns / 1000000000)) : json_integer(0);
-}
-
-static void
-tell_profile(json_t *o, const struct collector_profile_status *s)
-{
-	const struct replicator_status *f = &s->flow;
-
-	json_object_set_new(o, "profile", json_string(s->name));
-	json_object_set_new(o, "type", json_string(s->type));
-	json_object_set_new(o, "path", api_name(s->path));
-	json_object_set_new(o, "state", json_string(profile_state_name(s->state)));
-	json_object_set_new(o, "reason", api_text(s->reason));
-	json_object_set_new(o, "enrolled", json_boolean(s->enrolled));
-	json_object_set_new(o, "connected", json_boolean(f->connected));
-	json_object_set_new(o, "pending_changes", json_integer((json_int_t)f->pending_changes));
-	json_object_set_new(o, "pending_bytes", f->bytes_unknown ? json_null() : json_integer((json_int_t)f->pending_bytes));
-	json_object_set_new(o, "oldest_pending_seconds", seconds_since(f->oldest_pending_ns));
-	json_object_set_new(o, "rescans_open", json_integer((json_int_t)f->rescans_open));
-	json_object_set_new(o, "troubled", json_integer((json_int_t)f->troubled));
-	json_object_set_new(o, "wire_bytes_sent", json_integer((json_int_t)f->wire_bytes_sent));
-	json_object_set_new(o, "payload_bytes_sent", json_integer((json_int_t)f->payload_bytes_sent));
-	json_object_set_new(o, "files_sent", json_integer((json_int_t)f->files_sent));
-	json_object_set_new(o, "removals_sent", json_integer((json_int_t)f->removals_sent));
-	json_object_set_new(o, "drift", json_integer((json_int_t)f->drift));
-	json_object_set_new(o, "last_set", tell_last_set(f->last_set, f->last_started_ns, f->last_sealed_ns, f->last_verified == SET_GOOD));
-	json_object_set_new(o, "job", tell_job(s->job));
-	json_object_set_new(o, "last_job", tell_job(s->last_job));
-	json_object_set_new(o, "last_dbcopy", api_time_ns(s->last_dbcopy_ns));
-	json_object_set_new(o, "next_run", api_time_ns(s->next_run_s * 1000000000));
-	json_object_set_new(o, "watcher", json_boolean(s->watcher_up));
-	json_object_set_new(o, "watched_directories", json_integer((json_int_t)s->watched));
-	json_object_set_new(o, "unwatched_directories", json_integer((json_int_t)s->unwatched));
-	json_object_set_new(o, "queue_overflows", json_integer((json_int_t)s->overflows));
-	json_object_set_new(o, "staging_free_bytes", json_integer((json_int_t)s->staging_free_bytes));
-	json_object_set_new(o, "journal_bytes", json_integer((json_int_t)s->journal_bytes));
-}
-
-/* One profile: its facts beside "v" and "type"; "" = all of them in "profiles". */
-static json_t *
 status_line(const char *profile, void *arg)
 {
 	struct collector_api *a = arg;
-	struct collector_profile_status s;
-	json_t *o = api_object("status"), *list = json_array();
 
-	json_object_set_new(o, "side", json_string("collector"));
-	for (size_t i = 0; collector_status(a->c, i, &s); i++) {
-		json_t *p;
-
-		if (*profile && strcmp(profile, s.name) != 0)
-			continue;
-		if (*profile)
-			tell_profile(o, &s);
-		p = json_object();
-		tell_profile(p, &s);
-		json_array_append_new(list, p);
-	}
-	json_object_set_new(o, "profiles", list);
-	return o;
+	return collector_status_tell(a->c, profile);
 }
 
 static void
@@ -421,20 +364,21 @@ on_enrol(struct api_request *req, void *arg)
 
 /* ---- sets, jobs, troubles ---- */
 
-static void
-sets_known(int err, const struct wire_set *sets, size_t n, void *arg)
+static json_t *
+tell_wire_set(const struct wire_set *set)
 {
-	struct waiter *w = arg;
+	return tell_set(set->name, set->started_ns, set->sealed_ns, set->files, set->bytes, set->verified, set->state == 1);
+}
+
+static void
+sets_known(int err, const char *text, const struct wire_set *sets, size_t n, void *arg)
+{
 	json_t *o = api_object("sets"), *list = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		if (!*w->set || strcmp(w->set, sets[i].name) == 0 || (strcmp(w->set, "latest") == 0 && i + 1 == n))
-			json_array_append_new(list, tell_set(sets[i].name, sets[i].started_ns, sets[i].sealed_ns, sets[i].files, sets[i].bytes,
-			    sets[i].verified, sets[i].state == 1));
-	if (err == 0 && *w->set && json_array_size(list) == 0)
-		err = err_set(ERR_NOTFOUND, "the server has no set %s of this profile", w->set);
+		json_array_append_new(list, tell_wire_set(&sets[i]));
 	json_object_set_new(o, "sets", list);
-	wait_end(w, err, err_text(), o);
+	wait_end(arg, err, text, o);
 }
 
 static void
@@ -446,10 +390,34 @@ on_sets(struct api_request *req, void *arg)
 	int err;
 
 	snprintf(profile, sizeof profile, "%s", api_part(req, 0));
-	if ((w = wait_begin(a, req)))
-		snprintf(w->set, sizeof w->set, "%s", api_part(req, 1));
-	if (w && (err = collector_sets(a->c, profile, sets_known, w)) != 0)
+	if ((w = wait_begin(a, req)) && (err = collector_sets(a->c, profile, sets_known, w)) != 0)
 		wait_end(w, err, err_text(), NULL);
+}
+
+static void
+page_known(int err, const char *text, const struct wire_set *set, const struct wire_name *names, size_t n, const char *next, void *arg)
+{
+	for (size_t i = 0; i < n; i++)
+		listings_name(arg, names[i].path, names[i].kind, names[i].mode, names[i].size, names[i].mtime_ns);
+	listings_page(arg, err, text, err ? NULL : tell_wire_set(set), next);
+}
+
+static void
+ask_names(const char *profile, const char *set, const char *after, struct listing_stream *l, void *arg)
+{
+	struct collector_api *a = arg;
+	int err = collector_names(a->c, profile, set, after, page_known, l);
+
+	if (err)
+		listings_page(l, err, err_text(), NULL, "");
+}
+
+static void
+on_show(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+
+	listings_begin(a->listings, req);
 }
 
 static void
@@ -527,7 +495,7 @@ static const struct api_route routes[] = {
     {"GET", "/v1/jobs/last", on_last_job},
     {"GET", "/v1/jobs/{}", on_job},
     {"GET", "/v1/profiles/{}/sets", on_sets},
-    {"GET", "/v1/profiles/{}/sets/{}", on_sets},
+    {"GET", "/v1/profiles/{}/sets/{}", on_show},
     {"GET", "/v1/profiles/{}/troubles", on_troubles},
     {"POST", "/v1/profiles/{}/sync", on_sync},
     {"POST", "/v1/profiles/{}/backup", on_backup},
@@ -555,6 +523,8 @@ collector_api_new(struct event_base *base, struct collector *c, const char *run_
 	if (err == 0)
 		err = watchers_new(base, status_line, a, &a->watchers);
 	if (err == 0)
+		err = listings_new(ask_names, a, &a->listings);
+	if (err == 0)
 		err = api_new(base, path, routes, a, &a->api);
 	free(path);
 	if (err) {
@@ -575,6 +545,7 @@ collector_api_free(struct collector_api *a)
 	if (a->tick)
 		event_free(a->tick);
 	watchers_free(a->watchers);
+	listings_free(a->listings);
 	while (!LIST_EMPTY(&a->waiters)) {
 		struct waiter *w = LIST_FIRST(&a->waiters);
 

@@ -11,13 +11,13 @@
 #include "base/relpath.h"
 #include "base/verified.h"
 #include "control/api.h"
+#include "control/listings.h"
 #include "control/server_api.h"
 #include "control/tell.h"
 #include "control/watchers.h"
 #include "keeper/order.h"
 #include "server/config.h"
 #include "server/server.h"
-#include "wire/entry.h"
 
 #define JOBS_SHOWN 100u
 #define PATHS_MAX 4096u
@@ -26,6 +26,7 @@ struct server_api {
 	struct server *s;
 	struct api *api;
 	struct watchers *watchers;
+	struct listings *listings;
 	LIST_HEAD(, asking) askings;
 };
 
@@ -158,22 +159,6 @@ order_finding(const char *path, const char *what, void *arg)
 	api_stream_line(k->req, o);
 }
 
-static void
-order_entry(const char *path, const struct report_entry *entry, void *arg)
-{
-	struct asking *k = arg;
-	json_t *o = api_object("entry");
-	char mode[8];
-
-	snprintf(mode, sizeof mode, "%04o", entry->mode & 07777);
-	json_object_set_new(o, "kind", json_string(entry_kind_name(entry->kind)));
-	json_object_set_new(o, "path", api_name(path));
-	json_object_set_new(o, "size", json_integer((json_int_t)entry->size));
-	json_object_set_new(o, "mtime", api_time_ns(entry->mtime_ns));
-	json_object_set_new(o, "mode", json_string(mode));
-	api_stream_line(k->req, o);
-}
-
 static json_t *
 tell_report_set(const struct report_set *set)
 {
@@ -211,7 +196,7 @@ order_done(int err, const char *text, const struct report_set *sets, size_t n, v
 	free(k);
 }
 
-static const struct server_order_events order_events = {.progress = order_progress, .finding = order_finding, .entry = order_entry, .done = order_done};
+static const struct server_order_events order_events = {.progress = order_progress, .finding = order_finding, .done = order_done};
 
 static struct asking *
 asking_begin(struct server_api *a, struct api_request *req, bool sets)
@@ -254,13 +239,34 @@ on_sets(struct api_request *req, void *arg)
 }
 
 static void
+show_entry(const char *path, const struct report_entry *e, void *arg)
+{
+	listings_name(arg, path, e->kind, e->mode, e->size, e->mtime_ns);
+}
+
+static void
+show_page(int err, const char *text, const struct report_set *set, const char *next, void *arg)
+{
+	listings_page(arg, err, text, err ? NULL : tell_report_set(set), next);
+}
+
+static const struct server_order_events show_events = {.entry = show_entry, .page = show_page};
+
+static void
+ask_names(const char *profile, const char *set, const char *after, struct listing_stream *l, void *arg)
+{
+	struct server_api *a = arg;
+
+	if (!server_show(a->s, profile, set, after, &show_events, l))
+		listings_page(l, server_find(a->s, profile) < 0 ? -ERR_NOTFOUND : -ERR_UNREACHABLE, err_text(), NULL, "");
+}
+
+static void
 on_show(struct api_request *req, void *arg)
 {
 	struct server_api *a = arg;
-	struct asking *k = asking_begin(a, req, false);
 
-	if (k)
-		asking_given(k, server_show(a->s, api_part(req, 0), api_part(req, 1), &order_events, k));
+	listings_begin(a->listings, req);
 }
 
 static void
@@ -474,6 +480,8 @@ server_api_new(struct event_base *base, struct server *s, const char *run_dir, s
 		err = watchers_new(base, status_line, a, &a->watchers);
 	}
 	if (err == 0)
+		err = listings_new(ask_names, a, &a->listings);
+	if (err == 0)
 		err = api_new(base, path, routes, a, &a->api);
 	free(path);
 	if (err) {
@@ -492,6 +500,7 @@ server_api_free(struct server_api *a)
 		return;
 	api_free(a->api);
 	watchers_free(a->watchers);
+	listings_free(a->listings);
 	while (!LIST_EMPTY(&a->askings)) {
 		struct asking *k = LIST_FIRST(&a->askings);
 

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/relpath.h"
+#include "keeper/listing.h"
 
 #define NAME_MAX_BYTES 255u
 #define TEXT_MAX_BYTES (64u * 1024u)
@@ -90,6 +91,8 @@ order_pack(struct pack_out *o, const struct order *order)
 	pack_text(o, order->set);
 	pack_text(o, order->to);
 	pack_strings(o, order->paths, order->n_paths);
+	pack_text(o, order->after);
+	pack_u32(o, order->page);
 }
 
 int
@@ -117,6 +120,8 @@ order_unpack(const void *data, size_t len, struct order *ret_order)
 	order.set = unpack_str(&i, NAME_MAX_BYTES);
 	order.to = unpack_str(&i, RELPATH_MAX);
 	order.paths = unpack_strings(&i, ORDER_PATHS_MAX, &order.n_paths);
+	order.after = unpack_str(&i, LISTING_PLACE_MAX);
+	order.page = unpack_u32(&i);
 	if (!unpack_done(&i) || order.kind < ORDER_SEAL || order.kind > ORDER_SHOW) {
 		order_fini(&order);
 		return err_set(ERR_PEER, "an order to the keeper is malformed");
@@ -132,6 +137,7 @@ order_fini(struct order *order)
 	free(order->note);
 	free(order->set);
 	free(order->to);
+	free(order->after);
 	free_strings(order->paths, order->n_paths);
 	*order = (struct order){0};
 }
@@ -222,6 +228,7 @@ report_pack(struct pack_out *o, const struct report *report)
 	pack_u32(o, (uint32_t)report->n_sets);
 	for (size_t k = 0; k < report->n_sets; k++)
 		pack_set(o, &report->sets[k]);
+	pack_text(o, report->next);
 	pack_u64(o, report->fresh_done);
 	pack_gone(o, report);
 	pack_strings(o, report->doubtful, report->n_doubtful);
@@ -246,6 +253,7 @@ report_unpack(const void *data, size_t len, struct report *ret_report)
 	report.entry.size = unpack_u64(&i);
 	report.entry.mtime_ns = unpack_i64(&i);
 	unpack_sets(&i, &report);
+	report.next = unpack_str(&i, LISTING_PLACE_MAX);
 	report.fresh_done = unpack_u64(&i);
 	unpack_gone(&i, &report);
 	report.doubtful = unpack_strings(&i, ORDER_DOUBTFUL_MAX, &report.n_doubtful);
@@ -263,6 +271,7 @@ report_fini(struct report *report)
 	free(report->phase);
 	free(report->text);
 	free(report->path);
+	free(report->next);
 	for (size_t k = 0; k < report->n_sets; k++) {
 		free(report->sets[k].name);
 		free(report->sets[k].profile);

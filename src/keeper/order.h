@@ -27,7 +27,7 @@ enum order_kind {
 	ORDER_VERIFY,   /* set "" = the newest */
 	ORDER_RESTORE,
 	ORDER_SETS,
-	ORDER_SHOW,     /* what one set holds: an ENTRY for each name */
+	ORDER_SHOW,     /* what one set holds, a page of it: an ENTRY for each name */
 };
 
 struct order {
@@ -52,6 +52,10 @@ struct order {
 	char *to;                  /* absolute directory, absent or empty */
 	char **paths;              /* set paths to restore; none = all */
 	size_t n_paths;
+
+	/* SHOW */
+	char *after;               /* `next` of the page before; "" = from the first name */
+	uint32_t page;             /* bytes, as keeper/listing.h counts them */
 };
 
 /* GONE: any number of them before the DONE of a SEAL; a day's removals may be more than one report holds. */
@@ -94,6 +98,7 @@ struct report {
 	struct report_entry entry; /* ENTRY */
 	struct report_set *sets;   /* DONE of SEAL (one), SETS (all, newest last) */
 	size_t n_sets;
+	char *next;                /* DONE of SHOW: `after` of the next page, "" = that was all */
 	uint64_t fresh_done;       /* DONE of SEAL: rows up to here may be trimmed */
 	struct report_gone *gone;  /* GONE */
 	size_t n_gone;

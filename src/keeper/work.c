@@ -11,12 +11,11 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "keeper/backupset.h"
-#include "keeper/manifest.h"
+#include "keeper/listing.h"
 #include "keeper/restore.h"
 #include "keeper/retention.h"
 #include "keeper/verify.h"
 
-#define SHOW_BATCH 256u
 #define IOPRIO_WHO_PROCESS 1
 #define IOPRIO_IDLE (3 << 13)
 
@@ -223,8 +222,9 @@ list_sets(struct work *w, struct vault *v)
 /* ---- what one set holds ---- */
 
 static void
-show_entry(struct work *w, const char *path, const struct entry *e)
+show_name(const char *path, const struct entry *e, void *arg)
 {
+	struct work *w = arg;
 	const struct report r = {.id = w->order.id, .kind = REPORT_ENTRY, .path = (char *)(uintptr_t)path,
 	    .entry = {.kind = e->kind, .mode = e->mode, .size = e->size, .mtime_ns = e->mtime_ns}};
 
@@ -232,56 +232,21 @@ show_entry(struct work *w, const char *path, const struct entry *e)
 }
 
 static int
-show_manifest(struct work *w, struct vault *v, const struct set_row *set)
-{
-	struct manifest_reader *manifest;
-	const struct manifest_row *row;
-	int err = manifest_open(v->manifests, set->name, set->manifest, &manifest);
-
-	if (err)
-		return err;
-	while (!err && (err = manifest_next(manifest, &row)) == 0) {
-		if (!row->area)
-			show_entry(w, row->path, &row->entry);
-		err = task_check(&w->task);
-	}
-	manifest_close(manifest);
-	return err < 0 ? err : 0;
-}
-
-static int
-show_blobs(struct work *w, struct vault *v, const struct set_row *set)
-{
-	struct blob_row *rows = NULL, *old = NULL;
-	size_t n = 0, n_old = 0;
-	int err;
-
-	do {
-		err = catalogue_blobs(v->catalogue, set->number, "", n_old ? &old[n_old - 1] : NULL, SHOW_BATCH, &rows, &n);
-		blob_rows_free(old, n_old);
-		old = err ? NULL : rows;
-		n_old = err ? 0 : n;
-		for (size_t i = 0; !err && i < n; i++)
-			show_entry(w, rows[i].path, &rows[i].entry);
-		if (!err)
-			err = task_check(&w->task);
-	} while (!err && n);
-	blob_rows_free(old, n_old);
-	return err;
-}
-
-static int
 show(struct work *w, struct vault *v)
 {
+	const struct listing listing = {.after = w->order.after, .page = w->order.page, .name = show_name, .arg = w};
+	struct report r = {.id = w->order.id, .kind = REPORT_DONE, .n_sets = 1};
+	struct report_set one;
 	struct set_row set;
 	int err = catalogue_find(v->catalogue, w->order.set, &set);
 
 	if (!err) {
-		err = show_manifest(w, v, &set);
+		err = listing_page(v, &set, &listing, &w->task, &r.next);
+		one = report_of(w, &set);
+		r.sets = &one;
 		if (!err)
-			err = show_blobs(w, v, &set);
-		if (!err)
-			report_done(w, 0, &set, 0);
+			keeper_outbox_post(w->outbox, &r);
+		free(r.next);
 		set_row_fini(&set);
 	}
 	if (err)

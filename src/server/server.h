@@ -104,13 +104,15 @@ struct server_order_events {
 	/* Once.  err 0 or a negative code (-ERR_DIFFERS: verify found something); `text` is a sentence, "" when there is
 	 * nothing to say; `sets` (borrowed) are the answer of server_sets, and the set concerned otherwise. */
 	void (*done)(int err, const char *text, const struct report_set *sets, size_t n, void *arg);
+	/* Of show, in place of `done`: the set, and `after` of the next page, "" = that was all. */
+	void (*page)(int err, const char *text, const struct report_set *set, const char *next, void *arg);
 };
 
 /* Each gives the order's id for server_order_cancel, or 0 when it could not be given (err_text(); `done` is then not called):
  * no such profile, the keeper is down.  `events` and `arg` are borrowed until `done`; strings until the call returns. */
 uint64_t server_sets(struct server *s, const char *profile, const struct server_order_events *events, void *arg);
-/* An `entry` for each name. */
-uint64_t server_show(struct server *s, const char *profile, const char *set, const struct server_order_events *events, void *arg);
+/* An `entry` for each name of a page; `after` "" = the first. */
+uint64_t server_show(struct server *s, const char *profile, const char *set, const char *after, const struct server_order_events *events, void *arg);
 /* `set` "" or "latest" = the newest. */
 uint64_t server_verify(struct server *s, const char *profile, const char *set, const struct server_order_events *events, void *arg);
 /* `to`: absolute, absent or an empty directory; no `paths` = all of the set. */

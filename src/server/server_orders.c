@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "server/server_own.h"
 
+#define PAGE_BYTES (256u * 1024u)
+
 static void
 end(struct asked *a, const struct report *report)
 {
@@ -18,7 +20,12 @@ end(struct asked *a, const struct report *report)
 		server_note_verified(a->server, a->profile, &report->sets[0]);
 	TAILQ_REMOVE(&a->server->asked, a, link);
 	free(a);
-	events->done(err, report->text ? report->text : "", report->sets, report->n_sets, arg);
+	if (events->page && !err && report->n_sets != 1)
+		events->page(-ERR_PEER, "the keeper told names of no set", NULL, "", arg);
+	else if (events->page)
+		events->page(err, report->text ? report->text : "", report->sets, report->next ? report->next : "", arg);
+	else
+		events->done(err, report->text ? report->text : "", report->sets, report->n_sets, arg);
 }
 
 static void
@@ -87,9 +94,9 @@ server_sets(struct server *s, const char *profile, const struct server_order_eve
 }
 
 uint64_t
-server_show(struct server *s, const char *profile, const char *set, const struct server_order_events *events, void *arg)
+server_show(struct server *s, const char *profile, const char *set, const char *after, const struct server_order_events *events, void *arg)
 {
-	struct order order = {.kind = ORDER_SHOW, .set = (char *)(uintptr_t)set};
+	struct order order = {.kind = ORDER_SHOW, .set = (char *)(uintptr_t)set, .after = (char *)(uintptr_t)after, .page = PAGE_BYTES};
 
 	return ask(s, profile, &order, events, arg);
 }

@@ -43,9 +43,7 @@ leave(struct session *s)
 	struct tenant *t = s->t;
 
 	session_drop_questions(s);
-	if (t && s->sets_order)
-		keeper_link_forget(t->keeper, s->sets_order);
-	s->sets_order = 0;
+	session_forget_orders(s);
 	if (!t || t->session != s)
 		return;
 	profile_cancel(t->profile, s);
@@ -304,7 +302,7 @@ static handler *const handlers[STATES][WIRE_TYPES] = {
 		[WIRE_SUMS_REQ] = session_on_question, [WIRE_LIST_REQ] = session_on_question, [WIRE_BLOCKS_REQ] = session_on_question,
 		[WIRE_JOB_BEGIN] = on_job_begin, [WIRE_SEAL] = on_seal, [WIRE_JOB_END] = on_job_end, [WIRE_STOP] = on_stop,
 		[WIRE_ORIGIN] = on_origin, [WIRE_JOB_OVER] = on_job_over, [WIRE_DUE] = on_due,
-		[WIRE_SETS_REQ] = session_on_sets, [WIRE_GOODBYE] = on_goodbye,
+		[WIRE_SETS_REQ] = session_on_sets, [WIRE_NAMES_REQ] = session_on_names, [WIRE_GOODBYE] = on_goodbye,
 	},
 	[ENROLLING] = {[WIRE_ENROL] = session_on_enrol, [WIRE_GOODBYE] = on_goodbye},
 };

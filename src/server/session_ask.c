@@ -5,7 +5,6 @@
 
 #include "base/err.h"
 #include "server/answers.h"
-#include "server/keeper_link.h"
 #include "server/profile.h"
 #include "server/session_own.h"
 #include "server/tenant.h"
@@ -125,37 +124,4 @@ session_on_question(struct session *s, struct wire_msg *m)
 	TAILQ_INSERT_TAIL(&s->questions, q, link);
 	if (++s->n_questions == 1)
 		ask_next(s);
-}
-
-/* ---- the list of sets, which the keeper has ---- */
-
-static void
-sets_told(const struct report *report, void *arg)
-{
-	struct session *s = arg;
-	struct wire_msg m = {.type = WIRE_SETS};
-
-	if (report->kind != REPORT_DONE && report->kind != REPORT_FAILED)
-		return;
-	s->sets_order = 0;
-	struct wire_set *sets = calloc(report->n_sets ? report->n_sets : 1, sizeof *sets);
-	for (size_t i = 0; sets && i < report->n_sets; i++)
-		sets[i] = tenant_wire_set(&report->sets[i]);
-	m.u.sets.v = sets;
-	m.u.sets.n = sets ? report->n_sets : 0;
-	session_send(s, &m);
-	free(sets);
-}
-
-void
-session_on_sets(struct session *s, struct wire_msg *m)
-{
-	struct order order = {.kind = ORDER_SETS, .profile = (char *)(uintptr_t)tenant_name(s->t)};
-
-	(void)m;
-	if (s->sets_order)
-		return;
-	s->sets_order = keeper_link_order(s->t->keeper, &order, sets_told, s);
-	if (!s->sets_order)
-		sets_told(&(struct report){.kind = REPORT_FAILED}, s);
 }

@@ -10,11 +10,19 @@
 
 #include "base/workpool.h"
 #include "server/session.h"
+#include "wire/wire.h"
 #include "wire/identity.h"
 
 enum session_state { CONNECTING, HELLO, STARTING, LIVE, ENROLLING, CLOSING, STATES };
 
 TAILQ_HEAD(questions, question);
+
+/* What the keeper has told of a page of names. */
+struct page {
+	uint64_t order; /* 0: none is asked for */
+	struct wire_name *v;
+	size_t n, room;
+};
 
 struct session {
 	const struct session_host *host;
@@ -32,6 +40,7 @@ struct session {
 	struct questions questions; /* first = in the lane */
 	size_t n_questions;
 	uint64_t sets_order;
+	struct page names;         /* that the keeper is telling */
 };
 
 /* Whoever is to call back later holds a reference (`refs`) and gives it up with this. */
@@ -40,9 +49,12 @@ void session_unref(struct session *s);
 /* Handlers of the table; a message's content that they zero is *taken*. */
 void session_on_question(struct session *s, struct wire_msg *m);
 void session_on_sets(struct session *s, struct wire_msg *m);
+void session_on_names(struct session *s, struct wire_msg *m);
 void session_on_enrol(struct session *s, struct wire_msg *m);
 
 /* Those that are not in the lane yet. */
 void session_drop_questions(struct session *s);
+/* What the keeper has still to tell; nobody listens any more. */
+void session_forget_orders(struct session *s);
 
 #endif

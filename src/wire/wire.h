@@ -26,8 +26,9 @@
 #define WIRE_NAME_MAX 64u                 /* profile and set names */
 #define WIRE_CERT_MAX 8192u               /* a certificate or a request for one, DER */
 #define WIRE_ENROL_MAX 16384u             /* a frame's payload on a connection without a client certificate */
-#define WIRE_LIST_MAX 4096u               /* items in one SUMS or LIST, hashes in one BLOCKS */
+#define WIRE_LIST_MAX 4096u               /* items in one SUMS, LIST or NAMES, hashes in one BLOCKS */
 #define WIRE_LIST_BYTES (768u * 1024u)    /* a sender ends a SUMS or LIST here, with `more` set */
+#define WIRE_PLACE_MAX (RELPATH_MAX + 32u) /* where a page of NAMES ended */
 #define WIRE_PING_MS 15000
 #define WIRE_DEAD_MS 45000
 
@@ -43,8 +44,8 @@ enum wire_class { WIRE_CONTROL = 0, WIRE_DATA = 1 };
 	X(STOP) X(PING) X(PONG) X(GOODBYE)                                                                         \
 	/* data, collector -> server */                                                                            \
 	X(PUT) X(BEGIN) X(CHUNK) X(HOLE) X(END) X(ABORT) X(ENTRY) X(REMOVE)                                        \
-	/* since version 2: control, collector -> server; server -> collector */                                   \
-	X(ORIGIN) X(JOB_OVER) X(DUE) X(NEWEST)
+	/* since version 2: control; NEWEST, NAMES and REFUSED server -> collector, the others collector -> server */ \
+	X(ORIGIN) X(JOB_OVER) X(DUE) X(NEWEST) X(NAMES_REQ) X(NAMES) X(REFUSED)
 
 enum wire_type {
 	WIRE_NONE = 0,
@@ -76,6 +77,14 @@ struct wire_set {
 	uint64_t files, bytes;
 	uint8_t verified;      /* enum set_verified */
 	uint8_t state;         /* 0 good, 1 with warnings */
+};
+
+struct wire_name {
+	char *path;
+	uint8_t kind;          /* enum entry_kind */
+	uint32_t mode;
+	uint64_t size;
+	int64_t mtime_ns;
 };
 
 enum wire_begin_mode {
@@ -143,6 +152,9 @@ struct wire_msg {
 		struct { int64_t at_ns; } due;                  /* the first scheduled run after the newest set; 0 = no schedule */
 		struct { struct wire_set set; } newest;         /* as the server knows it now */
 		struct { struct wire_set *v; size_t n; } sets;
+		struct { char *set, *after; } names_req;        /* set "latest" allowed; `next` of the page before, "" = from the first */
+		struct { struct wire_set set; struct wire_name *v; size_t n; char *next; } names; /* next "" = that was all */
+		struct { uint8_t type; int32_t code; char *text; } refused; /* SETS_REQ or NAMES_REQ has no other answer than this */
 		struct { char *profile; struct wire_bytes csr; uint8_t proof[32]; } enrol;
 		struct { struct wire_bytes certificate, authority; uint8_t key[BLOCK_KEY_BYTES]; } enrolled;
 		struct { uint64_t n; } ping, pong;

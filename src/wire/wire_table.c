@@ -91,6 +91,11 @@ static const struct field set_fields[] = {
 };
 static const struct shape set_shape = SHAPE(set_fields, wire_set);
 
+static const struct field name_fields[] = {
+	PATH(wire_name, path), U8(wire_name, kind, ENTRY_BLOCK), U32(wire_name, mode, 07777), SIZE(wire_name, size), I64(wire_name, mtime_ns),
+};
+static const struct shape name_shape = SHAPE(name_fields, wire_name);
+
 /* ---- messages: the order of the fields is the order of the bytes ---- */
 
 #define M wire_msg
@@ -175,6 +180,15 @@ static const struct field due[] = {
 };
 static const struct field newest[] = {
 	SET(M, u.newest.set),
+};
+static const struct field names_req[] = {
+	WORD(M, u.names_req.set), STRING(M, u.names_req.after, WIRE_PLACE_MAX, NULL),
+};
+static const struct field names[] = {
+	SET(M, u.names.set), ARRAY(M, u.names.v, u.names.n, &name_shape), STRING(M, u.names.next, WIRE_PLACE_MAX, NULL),
+};
+static const struct field refused[] = {
+	U8(M, u.refused.type, 0), CODE(M, u.refused.code), TEXT(M, u.refused.text, WIRE_TEXT_MAX),
 };
 static const struct field ping[] = {
 	U64(M, u.ping.n),
@@ -266,6 +280,13 @@ end_holds(const struct wire_msg *m)
 	return m->u.end.entry.kind == ENTRY_FILE;
 }
 
+/* Whoever is to go on got something. */
+static bool
+names_hold(const struct wire_msg *m)
+{
+	return m->u.names.n > 0 || !m->u.names.next || !*m->u.names.next;
+}
+
 /* ---- the table ---- */
 
 #define FIELDS(list) .shape = SHAPE(list, wire_msg)
@@ -308,4 +329,7 @@ const struct message wire_messages[WIRE_TYPES] = {
 	[WIRE_JOB_OVER] = {"JOB_OVER", WIRE_CONTROL, FIELDS(job_over), .since = 2},
 	[WIRE_DUE] = {"DUE", WIRE_CONTROL, FIELDS(due), .since = 2},
 	[WIRE_NEWEST] = {"NEWEST", WIRE_CONTROL, FIELDS(newest), .since = 2},
+	[WIRE_NAMES_REQ] = {"NAMES_REQ", WIRE_CONTROL, FIELDS(names_req), .since = 2},
+	[WIRE_NAMES] = {"NAMES", WIRE_CONTROL, FIELDS(names), .holds = names_hold, .since = 2},
+	[WIRE_REFUSED] = {"REFUSED", WIRE_CONTROL, FIELDS(refused), .since = 2},
 };

@@ -123,7 +123,11 @@ tms --json set show po1 latest >"$W/show.json"
 entry() { grep '"path":"wphost.db"' "$W/show.json" | q "$1"; }
 same "set show --json: each name with its kind, size and mode" "entry file $(stat -c '%s 0%a' "$PO/wphost.db")" "$(entry type) $(entry kind) $(entry size) $(entry mode)"
 same "and its time" "$(date -ud "@$(stat -c %Y "$PO/wphost.db")" +%FT%T)" "$(entry mtime | cut -c 1-19)"
-expect 0 'server lists every name' "set show on the collector says where its names are listed" tm set show po1 latest
+tm --json set show po1 latest >"$W/show.collector"
+same "set show --json on the collector: the same names" "$(grep '"type":"entry"' "$W/show.json")" "$(grep '"type":"entry"' "$W/show.collector")"
+same "and the same set" "$(tail -n 1 "$W/show.json" | q set.name)" "$(tail -n 1 "$W/show.collector" | q set.name)"
+expect 10 'never' "set show of an unknown set on the collector: 10, too" tm set show po1 never
+expect 10 '' "and of an unknown profile" tm set show po9 latest
 same "a sealed job's record on the collector has its set's size" "$(tms --json set list po1 | q sets.-1.bytes)" "$(tm --json job show | q set_bytes)"
 json "job list --json" "jobs.0.id jobs.0.phase jobs.0.origin jobs.0.result" tm --json job list
 json "job list --json of the server" "jobs.0.id" tms --json job list

@@ -34,6 +34,8 @@ import os, sys
 for i in range(300):
     with open("%s/offiles/fd%X/late%03d" % (sys.argv[1], i % 7, i), "wb") as f:
         f.write(b"written right before the backup %d\n" % i * 50)
+for i in range(4000):	# more names than one page of a list holds
+    os.mknod("%s/offiles/fd%X/many%04d" % (sys.argv[1], i % 7, i))
 PY
 check "a backup makes a set while agents are at work" backup_in_use po1
 note "set $SET"
@@ -49,6 +51,9 @@ same "the collector lists the same set" "$SET" "$(tm --json set list po1 | q set
 same "the status names it" "$SET" "$(field last_set.name)"
 tms set show po1 "$SET" >"$W/show"
 holds "set show lists databases, index and blobs" "$(grep -c -E ' (wphost\.db|ofmsg/msg0\.db|ofuser/index/[^ ]+|offiles/fd0/late000)$' "$W/show")" -ge 4
+tm set show po1 "$SET" >"$W/show.collector"
+check "on the collector it lists the same" cmp "$W/show" "$W/show.collector"
+same "every file of the set, once" "$(q sets.-1.files <"$W/sets.json")" "$(grep '^file ' "$W/show" | sort -u | wc -l)"
 expect 0 '' "verify finds no difference" tms verify po1 "$SET"
 expect 0 '' "the newest set can be verified without its name" tms verify po1
 

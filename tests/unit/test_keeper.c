@@ -199,7 +199,7 @@ a_seal_is_done_then_listed_shown_verified_and_restored(void **state)
 	assert_string_equal(r.sets[0].profile, PROFILE);
 	report_fini(&r);
 
-	order = (struct order){.id = 901, .kind = ORDER_SHOW, .profile = po1, .set = latest};
+	order = (struct order){.id = 901, .kind = ORDER_SHOW, .profile = po1, .set = latest, .page = UINT32_MAX};
 	order_send(&order);
 	r = answer(901, &lines);
 	assert_int_equal(r.kind, REPORT_DONE);
@@ -219,6 +219,67 @@ a_seal_is_done_then_listed_shown_verified_and_restored(void **state)
 	assert_int_equal(r.kind, REPORT_DONE);
 	report_fini(&r);
 	assert_string_equal(content(st.scratch.fd, "to/offiles/fd0/aaa"), "blob aaa");
+}
+
+/* All pages of this size, one name a line; how many there were. */
+static size_t
+listed(uint32_t page, char *names, size_t room)
+{
+	char after[1000] = "";
+	size_t pages = 0, len = 0;
+
+	do {
+		struct order order = {.id = 2000 + pages, .kind = ORDER_SHOW, .profile = po1, .set = latest, .after = after, .page = page};
+		struct report r;
+
+		order_send(&order);
+		while ((r = next_report()).id != order.id || r.kind == REPORT_ENTRY) {
+			if (r.id == order.id)
+				len += (size_t)snprintf(names + len, room - len, "%s %d %zu\n", r.path, r.entry.kind, (size_t)r.entry.size);
+			report_fini(&r);
+		}
+		assert_int_equal(r.kind, REPORT_DONE);
+		assert_string_equal(r.sets[0].name, "frifeb13");
+		snprintf(after, sizeof after, "%s", r.next);
+		report_fini(&r);
+		pages++;
+	} while (*after);
+	return pages;
+}
+
+static void
+pages_of_any_size_make_the_same_list(void **state)
+{
+	static const uint32_t sizes[] = {1, 33, 60, 100, 333};
+	static char whole[4000], paged[4000];
+	struct report r = ask_seal(20260213);
+
+	(void)state;
+	report_fini(&r);
+	assert_int_equal(listed(UINT32_MAX, whole, sizeof whole), 1);
+	assert_non_null(strstr(whole, "offiles/fd0/aaa 1 8\n"));
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		assert_true(listed(sizes[i], paged, sizeof paged) > 1);
+		assert_string_equal(paged, whole);
+	}
+}
+
+static void
+a_list_does_not_go_on_where_none_has_ended(void **state)
+{
+	static const char *const wrong[] = {"x", "n", "n ", "n ../x", "n /x", "b", "b 1", "b 1 2", "b 1 2 ", "b x 2 a", "b 1 4294967296 a", "b 1 2 ../a", "b 1  a"};
+	struct report r = ask_seal(20260213);
+
+	(void)state;
+	report_fini(&r);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		struct order order = {.id = 900 + i, .kind = ORDER_SHOW, .profile = po1, .set = latest, .after = (char *)(uintptr_t)wrong[i], .page = 100};
+
+		r = ask(&order);
+		assert_int_equal(r.kind, REPORT_FAILED);
+		assert_int_equal(r.code, ERR_USAGE);
+		report_fini(&r);
+	}
 }
 
 static void
@@ -340,7 +401,7 @@ garbage_is_the_end(void **state)
 static void
 a_listing_longer_than_every_buffer_arrives(void **state)
 {
-	struct order order = {.id = 901, .kind = ORDER_SHOW, .profile = po1, .set = latest};
+	struct order order = {.id = 901, .kind = ORDER_SHOW, .profile = po1, .set = latest, .page = UINT32_MAX};
 	struct report r;
 	size_t lines;
 
@@ -367,6 +428,8 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(a_seal_is_done_then_listed_shown_verified_and_restored),
+		T(pages_of_any_size_make_the_same_list),
+		T(a_list_does_not_go_on_where_none_has_ended),
 		T(a_scrub_follows_a_seal_by_itself),
 		T(a_failed_seal_names_the_doubtful),
 		T(unknown_things_are_refused),

@@ -68,6 +68,26 @@ keeper_seals(const struct order *order)
 		keeper_says(&(struct report){.id = order->id, .kind = REPORT_DONE, .sets = &set, .n_sets = 1, .fresh_done = order->fresh_seal});
 }
 
+/* Two pages of a set; of another one there is nothing to tell. */
+static void
+keeper_shows(const struct order *order)
+{
+	struct report_set set = {.name = (char *)(uintptr_t)"tuenov24", .profile = order->profile, .files = 3};
+	bool first = !*order->after;
+
+	if (strcmp(order->set, "latest") != 0 && strcmp(order->set, set.name) != 0) {
+		keeper_says(&(struct report){.id = order->id, .kind = REPORT_FAILED, .code = ERR_NOTFOUND, .text = (char *)(uintptr_t)"no such set"});
+		return;
+	}
+	for (int i = first ? 0 : 2; i < (first ? 2 : 3); i++) {
+		char path[] = "ofmsg/msg0.db";
+
+		path[9] = (char)('0' + i);
+		keeper_says(&(struct report){.id = order->id, .kind = REPORT_ENTRY, .path = path, .entry = {ENTRY_FILE, 0640, 5, 7}});
+	}
+	keeper_says(&(struct report){.id = order->id, .kind = REPORT_DONE, .sets = &set, .n_sets = 1, .next = (char *)(uintptr_t)(first ? "there" : "")});
+}
+
 static bool
 keeper_reads(void *buf, size_t len)
 {
@@ -96,6 +116,8 @@ play_keeper(void)
 			return 1;
 		if (order.kind == ORDER_SEAL)
 			keeper_seals(&order);
+		else if (order.kind == ORDER_SHOW)
+			keeper_shows(&order);
 		else if (order.kind == ORDER_STOP) {
 			keeper_says(&(struct report){.id = order.target, .kind = REPORT_FAILED, .code = ERR_STOPPED, .text = (char *)(uintptr_t)"stopped"});
 			keeper_says(&(struct report){.id = order.id, .kind = REPORT_DONE});
@@ -124,7 +146,7 @@ struct collector {
 	uint8_t key_bytes[BLOCK_KEY_BYTES];
 	struct block_key key;
 	int nak_err, failed_code, goodbye_code;
-	char text[256], stop_origin[64], phase[32];
+	char text[256], stop_origin[64], phase[32], page[128], next[64];
 	size_t n_items;
 	struct hash128 first_block;
 	uint8_t *certificate, *authority;
@@ -180,6 +202,18 @@ keep(const struct wire_msg *m, struct collector *c)
 		c->n_items = m->u.blocks.n;
 		if (m->u.blocks.n)
 			c->first_block = m->u.blocks.v[0];
+		break;
+	case WIRE_NAMES:
+		snprintf(c->next, sizeof c->next, "%s", m->u.names.next);
+		c->page[0] = '\0';
+		for (size_t i = 0; i < m->u.names.n; i++)
+			snprintf(c->page + strlen(c->page), sizeof c->page - strlen(c->page), "%s ", m->u.names.v[i].path);
+		snprintf(c->last_set, sizeof c->last_set, "%s", m->u.names.set.name);
+		break;
+	case WIRE_REFUSED:
+		c->failed_code = m->u.refused.code;
+		c->op = m->u.refused.type;
+		snprintf(c->text, sizeof c->text, "%s", m->u.refused.text);
 		break;
 	case WIRE_STOP:
 		snprintf(c->stop_origin, sizeof c->stop_origin, "%s", m->u.stop.origin);
@@ -843,6 +877,59 @@ a_collector_hears_of_the_newest_set_once_it_is_welcomed(void **state)
 }
 
 static void
+ask_names(const char *set, const char *after)
+{
+	struct wire_msg m = {.type = WIRE_NAMES_REQ};
+
+	m.u.names_req.set = (char *)(uintptr_t)set;
+	m.u.names_req.after = (char *)(uintptr_t)after;
+	say(&w.c, &m);
+}
+
+static void
+the_names_of_a_set_come_a_page_at_a_time(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	ask_names("latest", "");
+	await(&w.c, WIRE_NAMES, 1);
+	assert_string_equal(w.c.page, "ofmsg/msg0.db ofmsg/msg1.db ");
+	assert_string_equal(w.c.next, "there");
+	assert_string_equal(w.c.last_set, "tuenov24");
+	ask_names("tuenov24", w.c.next);
+	await(&w.c, WIRE_NAMES, 2);
+	assert_string_equal(w.c.page, "ofmsg/msg2.db ");
+	assert_string_equal(w.c.next, "");
+	ask_names("never", "");
+	await(&w.c, WIRE_REFUSED, 1);
+	assert_int_equal(w.c.op, WIRE_NAMES_REQ);
+	assert_int_equal(w.c.failed_code, ERR_NOTFOUND);
+	assert_string_equal(w.c.text, "no such set");
+}
+
+static void
+a_second_page_while_the_first_is_on_its_way_ends_the_session(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	ask_names("latest", "");
+	ask_names("latest", "");
+	await_end(&w.c);
+	assert_int_equal(w.c.close_err, -ERR_PEER);
+}
+
+static void
+a_collector_of_the_first_version_may_not_ask_for_names(void **state)
+{
+	(void)state;
+	w.c.version_max = 1;
+	connect_live(&w.c);
+	ask_names("latest", "");
+	await_end(&w.c);
+	assert_int_equal(w.c.close_err, -ERR_PEER);
+}
+
+static void
 a_stop_from_the_server_ends_a_running_seal(void **state)
 {
 	(void)state;
@@ -1130,6 +1217,9 @@ main(int argc, char **argv)
 		TEST(a_job_that_failed_before_it_came_here_is_a_failure_here),
 		TEST(what_a_later_version_says_ends_a_session_of_the_first),
 		TEST(a_collector_hears_of_the_newest_set_once_it_is_welcomed),
+		TEST(the_names_of_a_set_come_a_page_at_a_time),
+		TEST(a_second_page_while_the_first_is_on_its_way_ends_the_session),
+		TEST(a_collector_of_the_first_version_may_not_ask_for_names),
 		TEST(a_stop_from_the_server_ends_a_running_seal),
 		TEST(a_keeper_that_dies_fails_the_job_and_comes_back),
 		TEST(doubtful_files_lose_their_rows),

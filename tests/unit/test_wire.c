@@ -185,6 +185,8 @@ random_msg(enum wire_type type)
 		m.u.blocks.first = below(100);
 		m.u.blocks.size = (m.u.blocks.first + m.u.blocks.n) * BLOCK_BYTES;
 	}
+	if (type == WIRE_NAMES && !m.u.names.n)
+		*m.u.names.next = '\0';
 	if (type == WIRE_PUT || type == WIRE_END) {
 		struct entry *e = type == WIRE_PUT ? &m.u.put.entry : &m.u.end.entry;
 
@@ -277,7 +279,9 @@ numbers_of_types_never_change(void **state)
 	assert_int_equal(WIRE_GOODBYE, 24);
 	assert_int_equal(WIRE_PUT, 25);
 	assert_int_equal(WIRE_REMOVE, 32);
-	assert_int_equal(WIRE_TYPES, 37);
+	assert_int_equal(WIRE_NEWEST, 36);
+	assert_int_equal(WIRE_REFUSED, 39);
+	assert_int_equal(WIRE_TYPES, 40);
 	for each_type(type)
 		assert_int_equal(wire_type_class(type), type >= WIRE_PUT && type <= WIRE_REMOVE ? WIRE_DATA : WIRE_CONTROL);
 	assert_string_equal(wire_type_name(WIRE_JOB_BEGIN), "JOB_BEGIN");
@@ -546,6 +550,9 @@ limits_and_rules_hold_for_the_sender_too(void **state)
 	assert_refused(&m);
 
 	m = (struct wire_msg){.type = WIRE_HOLE};
+	assert_refused(&m);
+	m = (struct wire_msg){.type = WIRE_NAMES};
+	m.u.names.next = (char[]){"there"}; /* nothing, and more of it */
 	assert_refused(&m);
 	m = (struct wire_msg){.type = WIRE_HELLO};
 	m.u.hello.version_min = 2;

@@ -1056,6 +1056,10 @@ what_a_server_must_not_say_ends_the_connection_and_changes_no_belief(void **stat
 	lie(&m);
 	m = (struct wire_msg){.type = WIRE_SETS};
 	lie(&m);
+	m = (struct wire_msg){.type = WIRE_NAMES};
+	lie(&m);
+	m = (struct wire_msg){.type = WIRE_REFUSED, .u.refused = {.type = WIRE_SETS_REQ, .code = ERR_GONE, .text = text}};
+	lie(&m);
 	m = (struct wire_msg){.type = WIRE_REMOVE, .u.remove = {.op = 1, .path = path}};
 	lie(&m);
 	world_close(&w);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ask - what an operator wants to know of the server's sets: questions wait in a row, and one at a time is on its way. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "replicator/own.h"
+
+struct ask {
+	TAILQ_ENTRY(ask) link;
+	struct wire_msg question;
+	replicator_sets_done *sets;
+	replicator_names_done *names;
+	void *arg;
+};
+
+static void
+ask_free(struct ask *a)
+{
+	wire_msg_fini(&a->question);
+	free(a);
+}
+
+/* Its callback, and no more of it. */
+static void
+end_ask(struct replicator *r, struct ask *a, int err, const char *text, const struct wire_msg *answer)
+{
+	TAILQ_REMOVE(&r->asks, a, link);
+	r->asked = false;
+	if (a->sets)
+		a->sets(err, text, answer ? answer->u.sets.v : NULL, answer ? answer->u.sets.n : 0, a->arg);
+	else if (answer)
+		a->names(0, "", &answer->u.names.set, answer->u.names.v, answer->u.names.n, answer->u.names.next, a->arg);
+	else
+		a->names(err, text, NULL, NULL, 0, "", a->arg);
+	ask_free(a);
+}
+
+static void
+begin_ask(struct replicator *r, const struct ask *asked, const char *set, const char *after)
+{
+	struct ask *a = malloc(sizeof *a);
+
+	if (a)
+		*a = *asked;
+	if (a && set) {
+		a->question.u.names_req.set = strdup(set);
+		a->question.u.names_req.after = strdup(after);
+	}
+	/* An `after` that is lost would be the first page again. */
+	if (a && (!set || (a->question.u.names_req.set && a->question.u.names_req.after))) {
+		TAILQ_INSERT_TAIL(&r->asks, a, link);
+		pump_wake(r);
+		return;
+	}
+	if (a)
+		ask_free(a);
+	if (asked->sets)
+		asked->sets(-ERR_NOMEM, "out of memory for a question", NULL, 0, asked->arg);
+	else
+		asked->names(-ERR_NOMEM, "out of memory for a question", NULL, NULL, 0, "", asked->arg);
+}
+
+void
+replicator_sets(struct replicator *r, replicator_sets_done *done, void *arg)
+{
+	begin_ask(r, &(struct ask){.question.type = WIRE_SETS_REQ, .sets = done, .arg = arg}, NULL, NULL);
+}
+
+void
+replicator_names(struct replicator *r, const char *set, const char *after, replicator_names_done *done, void *arg)
+{
+	begin_ask(r, &(struct ask){.question.type = WIRE_NAMES_REQ, .names = done, .arg = arg}, set, after);
+}
+
+void
+ask_pump(struct replicator *r)
+{
+	struct ask *a;
+
+	while (!r->asked && (a = TAILQ_FIRST(&r->asks))) {
+		if (r->phase == PHASE_DOWN)
+			end_ask(r, a, -ERR_UNREACHABLE, "the server is not connected; `tidemark status` tells why", NULL);
+		else if (r->phase != PHASE_RUN)
+			break;
+		else if (!job_knows(r, a->question.type))
+			end_ask(r, a, -ERR_UNSUPPORTED, "the server is older than this collector and cannot list from here what a set holds; "
+			    "`tidemark set show` on the server does", NULL);
+		else if (link_send(r->link, &a->question) == 0)
+			r->asked = true;
+		else
+			break; /* the link is going */
+	}
+}
+
+static bool
+answers(const struct wire_msg *msg, enum wire_type question)
+{
+	return (msg->type == WIRE_SETS && question == WIRE_SETS_REQ) || (msg->type == WIRE_NAMES && question == WIRE_NAMES_REQ) ||
+	    (msg->type == WIRE_REFUSED && msg->u.refused.type == question);
+}
+
+bool
+ask_message(struct replicator *r, struct wire_msg *msg)
+{
+	struct ask *a = r->asked ? TAILQ_FIRST(&r->asks) : NULL;
+
+	if (!a || !job_knows(r, msg->type) || !answers(msg, a->question.type))
+		return false;
+	if (msg->type == WIRE_SETS && msg->u.sets.n) {
+		const struct wire_set *last = &msg->u.sets.v[msg->u.sets.n - 1];
+
+		job_newest_set(r, last->name, last->sealed_ns, last->started_ns, last->verified);
+	}
+	if (msg->type == WIRE_REFUSED)
+		end_ask(r, a, msg->u.refused.code > 0 ? -msg->u.refused.code : -ERR_IO, msg->u.refused.text, NULL);
+	else
+		end_ask(r, a, 0, "", msg);
+	pump_wake(r);
+	return true;
+}
+
+/* What was asked is asked again on the next connection. */
+void
+ask_closed(struct replicator *r)
+{
+	r->asked = false;
+}
+
+void
+ask_fini(struct replicator *r)
+{
+	struct ask *a;
+
+	while ((a = TAILQ_FIRST(&r->asks))) {
+		TAILQ_REMOVE(&r->asks, a, link);
+		ask_free(a);
+	}
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* collector_status - the state of the collector's profiles, as JSON. */
+#ifndef CONTROL_COLLECTOR_STATUS_H
+#define CONTROL_COLLECTOR_STATUS_H
+
+#include <jansson.h>
+
+struct collector;
+
+/* One profile: its facts beside "v" and "type", and in "profiles"; "" = all of them in "profiles".  *Gives*. */
+json_t *collector_status_tell(struct collector *c, const char *profile);
+
+#endif

@@ -21,18 +21,23 @@ ask_free(struct ask *a)
 	free(a);
 }
 
-/* Its callback, and no more of it. */
+static void
+tell(const struct ask *a, int err, const char *text, const struct wire_msg *answer)
+{
+	if (a->sets)
+		a->sets(err, text, answer ? answer->u.sets.v : NULL, answer ? answer->u.sets.n : 0, a->arg);
+	else if (a->names && answer)
+		a->names(0, "", &answer->u.names.set, answer->u.names.v, answer->u.names.n, answer->u.names.next, a->arg);
+	else if (a->names)
+		a->names(err, text, NULL, NULL, 0, "", a->arg);
+}
+
 static void
 end_ask(struct replicator *r, struct ask *a, int err, const char *text, const struct wire_msg *answer)
 {
 	TAILQ_REMOVE(&r->asks, a, link);
 	r->asked = false;
-	if (a->sets)
-		a->sets(err, text, answer ? answer->u.sets.v : NULL, answer ? answer->u.sets.n : 0, a->arg);
-	else if (answer)
-		a->names(0, "", &answer->u.names.set, answer->u.names.v, answer->u.names.n, answer->u.names.next, a->arg);
-	else
-		a->names(err, text, NULL, NULL, 0, "", a->arg);
+	tell(a, err, text, answer);
 	ask_free(a);
 }
 
@@ -55,10 +60,7 @@ begin_ask(struct replicator *r, const struct ask *asked, const char *set, const 
 	}
 	if (a)
 		ask_free(a);
-	if (asked->sets)
-		asked->sets(-ERR_NOMEM, "out of memory for a question", NULL, 0, asked->arg);
-	else
-		asked->names(-ERR_NOMEM, "out of memory for a question", NULL, NULL, 0, "", asked->arg);
+	tell(asked, -ERR_NOMEM, "out of memory for a question", NULL);
 }
 
 void
@@ -76,9 +78,10 @@ replicator_names(struct replicator *r, const char *set, const char *after, repli
 void
 ask_pump(struct replicator *r)
 {
-	struct ask *a;
+	struct ask *a, *next;
 
-	while (!r->asked && (a = TAILQ_FIRST(&r->asks))) {
+	for (a = TAILQ_FIRST(&r->asks); a && !r->asked; a = next) {
+		next = TAILQ_NEXT(a, link);
 		if (r->phase == PHASE_DOWN)
 			end_ask(r, a, -ERR_UNREACHABLE, "the server is not connected; `tidemark status` tells why", NULL);
 		else if (r->phase != PHASE_RUN)

@@ -51,10 +51,12 @@ stream_free(struct listing_stream *l)
 void
 listings_free(struct listings *l)
 {
-	if (!l)
-		return;
-	while (!LIST_EMPTY(&l->streams))
-		stream_free(LIST_FIRST(&l->streams));
+	struct listing_stream *s, *next;
+
+	for (s = l ? LIST_FIRST(&l->streams) : NULL; s; s = next) {
+		next = LIST_NEXT(s, link);
+		stream_free(s);
+	}
 	free(l);
 }
 

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "keeper/catalogue_rows.h"
 #include "keeper/manifest.h"
+#include "keeper/order.h"
 #include "keeper/task.h"
 #include "keeper/vault.h"
 
@@ -26,7 +27,7 @@ struct pen {
 static bool
 tell(struct pen *p, const char *path, const struct entry *entry)
 {
-	size_t cost = strlen(path) + LISTING_NAME_COST;
+	size_t cost = strlen(path) + ORDER_NAME_COST;
 
 	p->listing->name(path, entry, p->listing->arg);
 	p->room = cost < p->room ? p->room - cost : 0;

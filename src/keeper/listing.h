@@ -11,19 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/relpath.h"
 #include "wire/entry.h"
 
 struct set_row;
 struct task;
 struct vault;
 
-#define LISTING_NAME_COST 32u                  /* what a name counts for beside the bytes of its path */
-#define LISTING_PLACE_MAX (RELPATH_MAX + 32u)
-
 struct listing {
 	const char *after; /* a place, "" = the first name */
-	size_t page;       /* bytes: it ends with the name that fills it */
+	size_t page;       /* bytes: it ends with the name that fills it; each counts ORDER_NAME_COST and its path */
 	void (*name)(const char *path, const struct entry *entry, void *arg); /* borrows */
 	void *arg;
 };

@@ -3,8 +3,6 @@
 #include "keeper/order.h"
 
 #include "base/err.h"
-#include "base/relpath.h"
-#include "keeper/listing.h"
 
 #define NAME_MAX_BYTES 255u
 #define TEXT_MAX_BYTES (64u * 1024u)
@@ -120,7 +118,7 @@ order_unpack(const void *data, size_t len, struct order *ret_order)
 	order.set = unpack_str(&i, NAME_MAX_BYTES);
 	order.to = unpack_str(&i, RELPATH_MAX);
 	order.paths = unpack_strings(&i, ORDER_PATHS_MAX, &order.n_paths);
-	order.after = unpack_str(&i, LISTING_PLACE_MAX);
+	order.after = unpack_str(&i, ORDER_PLACE_MAX);
 	order.page = unpack_u32(&i);
 	if (!unpack_done(&i) || order.kind < ORDER_SEAL || order.kind > ORDER_SHOW) {
 		order_fini(&order);
@@ -253,7 +251,7 @@ report_unpack(const void *data, size_t len, struct report *ret_report)
 	report.entry.size = unpack_u64(&i);
 	report.entry.mtime_ns = unpack_i64(&i);
 	unpack_sets(&i, &report);
-	report.next = unpack_str(&i, LISTING_PLACE_MAX);
+	report.next = unpack_str(&i, ORDER_PLACE_MAX);
 	report.fresh_done = unpack_u64(&i);
 	unpack_gone(&i, &report);
 	report.doubtful = unpack_strings(&i, ORDER_DOUBTFUL_MAX, &report.n_doubtful);

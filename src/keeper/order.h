@@ -15,10 +15,13 @@
 #include <stdint.h>
 
 #include "base/pack.h"
+#include "base/relpath.h"
 #include "base/treemap.h"
 
 #define ORDER_BYTES_MAX (4u * 1024u * 1024u)
 #define ORDER_PATHS_MAX 4096u
+#define ORDER_PLACE_MAX (RELPATH_MAX + 32u) /* where a page of names ended */
+#define ORDER_NAME_COST 32u      /* bytes: what a name of a page counts for beside its path */
 #define ORDER_DOUBTFUL_MAX 1024u /* doubtful paths a report names; the rest is found at the next try */
 
 enum order_kind {
@@ -55,7 +58,7 @@ struct order {
 
 	/* SHOW */
 	char *after;               /* `next` of the page before; "" = from the first name */
-	uint32_t page;             /* bytes, as keeper/listing.h counts them */
+	uint32_t page;             /* bytes: it ends with the name that fills it */
 };
 
 /* GONE: any number of them before the DONE of a SEAL; a day's removals may be more than one report holds. */

@@ -4,14 +4,14 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "keeper/listing.h"
+#include "keeper/order.h"
 #include "server/keeper_link.h"
 #include "server/session_own.h"
 #include "server/tenant.h"
 
 /* A name takes less on the wire than it counts for, so a page holds fewer than a list may and fits a frame with its last name. */
 #define PAGE_BYTES (128u * 1024u)
-_Static_assert(PAGE_BYTES / LISTING_NAME_COST <= WIRE_LIST_MAX, "a page of names fits one message");
+_Static_assert(PAGE_BYTES / ORDER_NAME_COST <= WIRE_LIST_MAX, "a page of names fits one message");
 
 static void
 refuse(struct session *s, enum wire_type type, int code, const char *text)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* preparation - the first step of a Standard backup, which changes nothing but the name of local staging. */
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -20,7 +21,7 @@
 void
 preparation_init(struct preparation *p)
 {
-	*p = (struct preparation){.staging_fd = -1, .lock = -1};
+	*p = (struct preparation){.staging_fd = -1, .lock = -1, .warning = ""};
 }
 
 uint64_t
@@ -62,6 +63,17 @@ check_room(const struct preparation *p)
 	    MIB(growth), MIB(SPACE_RESERVE), (unsigned long long)(free_bytes >> 20), p->profile_dir);
 }
 
+/* Without it the set is as good as the office: mail is all there, and an agent builds the index again. */
+static const char *
+missing_index(const struct livetree *tree)
+{
+	struct stat st;
+
+	return livetree_type(tree) == LAYOUT_POST_OFFICE && livetree_stat(tree, "ofuser/index", &st) == -ERR_GONE
+	    ? "the live tree has no ofuser/index: neither has this set, and whoever searches a restored office waits until its agent has built one"
+	    : "";
+}
+
 int
 preparation_make(struct preparation *p)
 {
@@ -79,6 +91,7 @@ preparation_make(struct preparation *p)
 		return p->lock;
 	if ((err = daystaging_prepare(p->profile_dir, p->day, &p->staging, &p->staging_fd)) != 0)
 		return err;
+	p->warning = missing_index(p->tree);
 	return check_room(p);
 }
 

@@ -22,6 +22,7 @@ struct preparation {
 	char *staging;  /* absolute: the day's folder */
 	int staging_fd;
 	int lock;       /* staginglock's: DBCOPY inherits it */
+	const char *warning; /* what the set will want, "" = nothing */
 };
 
 void preparation_init(struct preparation *p);

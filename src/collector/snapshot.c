@@ -506,6 +506,7 @@ prepare_done(struct job *job, bool cancelled)
 		fail(s, cancelled ? -ERR_STOPPED : s->prepare_err, cancelled ? "the collector is ending" : s->prepare_text);
 		return;
 	}
+	warn(s, s->prepared.warning);
 	s->record.t0_ns = clock_wall_ns();
 	replicator_job_begin(s->setup.replicator, s->record.id, s->record.date, s->record.t0_ns, s->record.origin, begun, s);
 }

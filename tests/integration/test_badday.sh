@@ -111,6 +111,12 @@ check "and equal, names included" compare_tree "$PO" "$W/odd"
 same "no device, FIFO or foreign file was made by the receiver" "" "$(find "$STORE/po1/blobs" "$STORE/po1/gre_data" ! -type f ! -type d)"
 rm -rf "$PO/offiles/fd1/"{link,linkdir,fifo,socket,zero} "$PO/ofuser/index/fifo" "$W/odd"
 
+# --- no index ----------------------------------------------------------------------------------------------------------
+mv "$PO/ofuser/index" "$W/index"
+expect 3 'no ofuser/index' "an office without its index is backed up, and that is said" tm backup po1 --wait
+same "its set says so, too" warnings "$(tms --json set list po1 | q sets.-1.state)"
+mv "$W/index" "$PO/ofuser/index"
+
 # --- DBCOPY missing; not a post office -------------------------------------------------------------------------------------
 PROFILE_KEYS="dbcopy = /nowhere/dbcopy -v" && write_collector_conf collector && collector_stop && collector_start && wait_status 20 'p["connected"]'
 expect 2 'DBCOPY cannot be run: /nowhere/dbcopy.*no backup' "DBCOPY missing: the backup fails and says so" tm backup po1 --wait

@@ -169,6 +169,7 @@ open_replicator(struct office *p)
 	if (err)
 		return err;
 	snapshot_on_change(p->snapshot, on_job, p);
+	office_begin_schedule(p);
 	replicator_pause(p->replicator, memo_facts(p->memo)->paused);
 	tell_lost(p);
 	return 0;

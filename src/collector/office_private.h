@@ -39,7 +39,9 @@ struct office {
 /* office_tree.c: opens the tree when it is the one that was backed up, whole; else says in `trouble` what it is. */
 void office_open_tree(struct office *p);
 
-/* office_schedule.c: starts the backup that is due, or that is to be made up for, when none runs. */
+/* office_schedule.c: when a backup can be made for the first time: nothing that was due before is missed, and nothing after it passed over. */
+void office_begin_schedule(struct office *p);
+/* Starts the backup that is due, or that is to be made up for, when none runs. */
 void office_keep_schedule(struct office *p);
 /* At the start: a job that was running when we died is over; says so in the history. */
 void office_close_lost_jobs(struct office *p);

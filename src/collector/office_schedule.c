@@ -69,6 +69,17 @@ start(struct office *p, const char *origin, uint32_t date)
 }
 
 void
+office_begin_schedule(struct office *p)
+{
+	struct memo_facts *memo = memo_facts(p->memo);
+
+	if (memo->last_slot_s)
+		return;
+	memo->last_slot_s = clock_wall_ns() / 1000000000;
+	memo_store(p->memo);
+}
+
+void
 office_keep_schedule(struct office *p)
 {
 	struct memo_facts *memo = memo_facts(p->memo);
@@ -77,11 +88,6 @@ office_keep_schedule(struct office *p)
 
 	if (!p->snapshot || memo->paused || snapshot_job(p->snapshot))
 		return;
-	/* Nothing that was due before the profile's first start is missed. */
-	if (!memo->last_slot_s) {
-		memo->last_slot_s = clock_wall_ns() / 1000000000;
-		memo_store(p->memo);
-	}
 	if (!schedule_next(p->schedule, p->zone, clock_wall_ns() / 1000000000, memo->last_slot_s, &slot))
 		return;
 	if (!slot.late) {

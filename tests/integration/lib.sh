@@ -4,12 +4,17 @@
 #
 # A test sources this, builds a world with world_new, and ends with done_testing.  Whatever happens, what it started is
 # ended by pid and its folders are removed; when something failed, the ends of the logs are printed first.
+#
+# Seconds that a test gives are those of a quiet machine, for something that must come: PATIENCE times as many are waited.
 set -u
 
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BIN=$(realpath "${BIN:-build/bin}")
 SEED=${SEED:-$(date +%s)}
 ROOT=$([ "$(id -u)" = 0 ] && echo yes || echo no)
+PATIENCE=${PATIENCE:-4}
+# In the environment of all that we start, however often it forks: process numbers are few, and come again while a test runs.
+TIDEMARK_TEST=$$.$(date +%s%N) && export TIDEMARK_TEST
 
 declare -A PID=()       # daemons of the present world: server, collector, ...
 STARTED=()              # every pid that must not survive us
@@ -33,7 +38,7 @@ ok() { tests=$((tests + 1)); printf 'ok - %s\n' "$1"; }
 not_ok() {	# not_ok SENTENCE [FILE]: with the end of a file that tells more
 	tests=$((tests + 1)) failures=$((failures + 1))
 	printf 'not ok - %s\n' "$1"
-	[ -z "${2:-}" ] || tail -n 12 "$2" | cut -c -300 | sed 's/^/#   /'
+	[ -z "${2:-}" ] || fold -w 280 "$2" | tail -n 12 | sed 's/^/#   /'
 	[ -z "${BAIL:-}" ] || exit 1
 }
 
@@ -97,12 +102,15 @@ log_tails() {
 	done
 }
 
+# The number of one that ended may be a stranger's by now, another test's daemon among them.
+ours() { grep -qsz "^TIDEMARK_TEST=$TIDEMARK_TEST$" "/proc/$1/environ"; }
+
 cleanup() {
 	local world pid socket owner mount loop
 	trap '' TERM INT
 	[ "$failures" = 0 ] || for world in "${WORLDS[@]}"; do log_tails "$world"; done
 	# Collectors and servers first: they would start watchers and keepers again.
-	for pid in "${STARTED[@]}"; do kill -CONT "$pid" 2>/dev/null; kill -KILL "$pid" 2>/dev/null; done
+	for pid in "${STARTED[@]}"; do ! ours "$pid" || kill -KILL "$pid" 2>/dev/null; done
 	for world in "${WORLDS[@]}"; do
 		for socket in "$world"/run-*/watcher-*.sock; do
 			[ -S "$socket" ] && owner=$(proc owner "$socket") && kill -KILL "$owner" 2>/dev/null
@@ -189,7 +197,7 @@ daemon_end() {	# daemon_end NAME SIGNAL
 	local pid=${PID[$1]:-}
 	[ -n "$pid" ] || return 0
 	kill "-$2" "$pid" 2>/dev/null
-	proc gone "$pid" 20 || { note "$1 does not end"; kill -KILL "$pid"; return 1; }
+	proc gone "$pid" $((20 * PATIENCE)) || { note "$1 does not end"; kill -KILL "$pid"; return 1; }
 	unset "PID[$1]"
 	forget_started "$pid"
 }
@@ -206,12 +214,12 @@ server_kill() {	# the receiver alone; the keeper has to notice by itself
 	local keeper
 	keeper=$(keeper_pid)
 	daemon_end server KILL
-	[ -z "$keeper" ] || proc gone "$keeper" 20
+	[ -z "$keeper" ] || proc gone "$keeper" $((20 * PATIENCE))
 }
 # The keeper is the server's child; between two of its lives there is none.
 keeper_pid() {
-	local child i
-	for i in $(seq 100); do
+	local child until=$((SECONDS + 15 * PATIENCE))	# one that was killed again and again is started after a pause
+	while :; do
 		for child in $(proc children "${PID[server]}" 2>/dev/null); do
 			if [ "$(cat "/proc/$child/comm" 2>/dev/null)" = tidemark-keeper ]; then
 				STARTED+=("$child")
@@ -219,9 +227,9 @@ keeper_pid() {
 				return 0
 			fi
 		done
-		[ "$i" = 100 ] || sleep 0.05	# nothing tells of a fork from outside
+		[ $SECONDS -lt $until ] || return 1
+		sleep 0.05	# nothing tells of a fork from outside
 	done
-	return 1
 }
 keeper_kill() { local pid; pid=$(keeper_pid) && kill -KILL "$pid" && proc gone "$pid" 10; }
 watcher_pid() { proc owner "$W/run-${2:-collector}/watcher-${1:-po1}.sock"; }
@@ -240,26 +248,27 @@ world_start() {	# everything up, the first comparison over
 	tm sync po1 --wait >"$W/sync.log" 2>&1 || { not_ok "the first comparison ends" "$W/sync.log"; exit 1; }
 }
 
-# wait_status SECONDS EXPRESSION: of the collector, as it happens; prints nothing.  wait_server: of the server.
+# wait_status SECONDS EXPRESSION: of the collector, as it happens; prints what was seen last when it does not.  wait_server: of the server.
 wait_line() {	# wait_line CONFIG PROFILE SECONDS EXPRESSION
 	local tail
-	coproc WATCH { exec "$BIN/tidemark" --config "$1" --json status ${2:+"$2"} --watch 2>/dev/null; }
+	coproc WATCH { exec "$BIN/tidemark" --config "$1" --json status ${2:+"$2"} --watch 2>"$W/.watch"; }
 	tail=$WATCH_PID
-	q --until "$3" "$4" <&"${WATCH[0]}" >"$W/.status" 2>"$W/.until"
+	q --until "$(($3 * PATIENCE))" "$4" <&"${WATCH[0]}" >"$W/.status" 2>"$W/.until"
 	local found=$?
 	kill "$tail" 2>/dev/null
 	wait "$tail" 2>/dev/null
-	[ $found = 0 ] || cut -c -700 "$W/.until"
+	[ $found = 0 ] || { echo "never so: $4"; cat "$W/.watch" "$W/.until"; }
 	return $found
 }
 wait_status() { wait_line "$W/collector.conf" po1 "$@"; }
 wait_server() { wait_line "$W/server.conf" po1 "$@"; }
-wait_log() { grep -qm1 -e "$2" < <(exec timeout 60 tail -n +1 -F "$W/$1.log" 2>/dev/null); }	# wait_log NAME PATTERN
+wait_file() { grep -qm1 -e "$2" < <(exec timeout $((20 * PATIENCE)) tail -n +1 -F "$1" 2>/dev/null) || { tail -n 5 "$1"; return 1; }; }	# wait_file FILE PATTERN
+wait_log() { wait_file "$W/$1.log" "$2"; }	# wait_log NAME PATTERN
 
 field() { tm --json status po1 2>/dev/null | q "$1"; }	# field NAME: of the collector's status now
 server_field() { tms --json status po1 2>/dev/null | q "$1"; }
 
-sync_wait() { timeout "${1:-60}" "$BIN/tidemark" --config "$W/collector.conf" sync po1 --wait; }
+sync_wait() { timeout $((${1:-60} * PATIENCE)) "$BIN/tidemark" --config "$W/collector.conf" sync po1 --wait; }
 
 # A backup that must be good; leaves its name in SET.
 backup() {

@@ -49,6 +49,7 @@ def until(seconds, expression):
             break
         piece = os.read(0, 65536)
         if not piece:
+            print("the stream ended", file=sys.stderr)
             break
         *lines, data = (data + piece).split(b"\n")
         for line in lines:
@@ -62,7 +63,7 @@ def until(seconds, expression):
                 print(line.decode())
                 return 0
     if last:
-        print("# last seen: " + last.decode(), file=sys.stderr)
+        print("last seen: " + last.decode(), file=sys.stderr)
     return 1
 
 

@@ -91,6 +91,7 @@ check "the last changes are on the server" sync_wait # what is deleted only afte
 check "a backup of the office at rest is good" backup po1
 check "its restore goes well" restore po1 "$SET" "$W/r2"
 check "restored and live tree are the same" compare_tree "$PO" "$W/r2"
+wait_file "$W/renames" moved_to
 same "set_appears_by_one_rename: weeknow sees one rename into it and nothing else" "watching moved_to $SET" "$(tr '\n' ' ' <"$W/renames" | sed 's/ $//')"
 same "the second set of one date gets a number" "-" "$(echo "$SET" | tr -dc -)"
 trees sums "$DAY" >"$W/day.after"

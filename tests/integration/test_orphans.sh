@@ -24,7 +24,7 @@ os.write(8, b"locked\n")
 signal.pause()' "$PO/ofmsg/msg1.db" &
 agent=$!
 adopt $agent
-read -rt 20 _ <&8 || not_ok "an agent holds a database"
+read -rt 60 _ <&8 || not_ok "an agent holds a database"
 dbcopy_pid() {	# the built-in one, a child of the collector
 	local child i
 	for i in $(seq 200); do
@@ -59,10 +59,14 @@ collector_stop
 check "the collector comes back with another DBCOPY" restarted
 check "which works" backup
 
+# What leaves DBCOPY's session tells of itself once it has left; the collector knows of the session by then.
+LEAVES="setsid bash -c 'echo \$\$ >$W/began; exec sleep 900' &"
+left_session() { read -rt 60 left <&9 && adopt "$left" && until grep -qs '[1-9]' "$STATE/po1/dbcopy.lock"; do sleep 0.02; done; }
+
 # A command that timeout(1) began has a process group of its own.
 script "sleep 900 & timeout 900 sleep 900 & echo \$\$ \$! >'$W/began'; wait"
 check "a backup begins that hangs in DBCOPY" tm backup po1
-read -rt 20 -a old <&9 || not_ok "DBCOPY runs"
+read -rt 60 -a old <&9 || not_ok "DBCOPY runs"
 adopt "${old[@]}"
 collector_kill
 check "another's DBCOPY outlives a collector that is killed" kill -0 "${old[@]}"
@@ -74,10 +78,9 @@ check "no second DBCOPY begins before the first was ended, with all it started" 
 check "nothing of the first is left" proc gone "${old[*]}" 1
 disown_all "${old[@]}"
 
-script "setsid sleep 900 & echo \$! >'$W/began'; wait"
+script "$LEAVES wait"
 check "a backup begins whose DBCOPY starts what leaves its session" tm backup po1
-read -rt 20 left <&9 || not_ok "DBCOPY runs"
-adopt "$left"
+left_session || not_ok "DBCOPY runs"
 collector_kill
 script "$GOOD"
 check "the collector comes back" restarted
@@ -90,10 +93,10 @@ check "without it the backup is good" backup
 
 # ---- an end that is no end of its output ----
 
-script "setsid sleep 900 & echo \$! >'$W/began'; $GOOD"
+script "$LEAVES $GOOD"
 expect 0 '' "a DBCOPY that leaves a daemon behind, which holds its output, ends all the same" timeout 60 "$BIN/tidemark" --config "$W/collector.conf" \
 	backup po1 --wait
-read -rt 20 left <&9 || not_ok "DBCOPY ran"
+read -rt 60 left <&9 || not_ok "DBCOPY ran"
 adopt "$left"
 check "what left its session is not ended" kill -0 "$left"
 script "$GOOD"
@@ -103,14 +106,13 @@ disown_all "$left"
 
 script "sleep 900 & echo \$! >'$W/began'; $GOOD"
 check "a DBCOPY that leaves a process in its session makes a good set" backup
-read -rt 20 left <&9 || not_ok "DBCOPY ran"
+read -rt 60 left <&9 || not_ok "DBCOPY ran"
 check "and the process was ended before the set was made" proc gone "$left" 0
 expect 0 'left 1 processes running' "which the job's log tells" tm job show
 
-script "setsid sleep 900 & echo \$! >'$W/began'; wait"
+script "$LEAVES wait"
 check "a backup begins whose output will be held open" tm backup po1
-read -rt 20 left <&9 || not_ok "DBCOPY runs"
-adopt "$left"
+left_session || not_ok "DBCOPY runs"
 expect 0 '' "it is stopped" tm stop po1
 check "and ends, whoever holds its output" wait_status 20 'p["job"] is None'
 kill "$left" && proc gone "$left" 10

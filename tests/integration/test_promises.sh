@@ -120,7 +120,7 @@ PY
 	done
 	xfs_io -F -x -c shutdown "$W/disk" 2>/dev/null || xfs_io -x -c shutdown "$W/disk"
 	touch "$W/disk/alive" 2>/dev/null && note "the disk did not stop"
-	daemon_end server KILL
+	server_kill
 	for i in $(seq 100); do umount "$W/disk" 2>/dev/null && break; sleep 0.05; done
 	check "after the power cut the disk is mounted again" mount -o loop "$W/disk.img" "$W/disk"
 	lost=0

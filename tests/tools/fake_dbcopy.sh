@@ -32,6 +32,7 @@ copy() {	# copy FILES... into a folder below DST
 }
 
 if [ "$variant" = hangs ]; then
+	echo $$ >>"$dst/../../hanging"
 	exec sleep 600
 fi
 copy . "$src"/*.db "$src"/*.dc "$src"/ngwguard.*

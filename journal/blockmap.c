@@ -156,25 +156,51 @@ blockmap_set_key(struct blockmap *m, const uint8_t bytes[BLOCK_KEY_BYTES])
 /* ---- asking ---- */
 
 static int
-get_node(struct store_txn *txn, const struct treemap *tree, const char *path, struct entry *ret_entry, struct blockmap_stat *ret_stat)
+get_node(struct store_txn *txn, const struct treemap *tree, const char *path, struct entry *ret_entry, struct blockmap_stat *ret_stat,
+    struct treemap_weight *ret_weight)
 {
 	struct store_value value;
 	struct blockmap_stat stat;
-	int err = treemap_get(txn, tree, path, &value, NULL);
+	int err = treemap_get(txn, tree, path, &value, ret_weight);
 
 	return err ? err : blockmap_node_unpack(value, ret_entry, ret_stat ? ret_stat : &stat);
 }
 
 int
-blockmap_get(struct blockmap *m, const char *path, struct entry *ret_entry, struct blockmap_stat *ret_stat)
+blockmap_view_begin(struct blockmap *m, struct blockmap_view *ret_view)
 {
 	struct store_txn *txn;
 	int err = store_read_begin(m->store, &txn);
 
+	if (!err)
+		*ret_view = (struct blockmap_view){m, txn};
+	return err;
+}
+
+int
+blockmap_view_get(const struct blockmap_view *view, const char *path, struct entry *ret_entry, struct blockmap_stat *ret_stat,
+    struct treemap_weight *ret_weight)
+{
+	return get_node(view->txn, &view->map->tree, path, ret_entry, ret_stat, ret_weight);
+}
+
+void
+blockmap_view_end(struct blockmap_view *view)
+{
+	store_read_end(view->txn);
+	view->txn = NULL;
+}
+
+int
+blockmap_get(struct blockmap *m, const char *path, struct entry *ret_entry, struct blockmap_stat *ret_stat)
+{
+	struct blockmap_view view;
+	int err = blockmap_view_begin(m, &view);
+
 	if (err)
 		return err;
-	err = get_node(txn, &m->tree, path, ret_entry, ret_stat);
-	store_read_end(txn);
+	err = blockmap_view_get(&view, path, ret_entry, ret_stat, NULL);
+	blockmap_view_end(&view);
 	return err;
 }
 
@@ -336,7 +362,7 @@ visit_dir(const char *dir, const struct treemap_sum *sum, void *arg)
 	const struct strays *s = arg;
 	struct entry entry = {0};
 	bool led_to;
-	int err = *dir ? get_node(s->txn, s->tree, dir, &entry, NULL) : 0;
+	int err = *dir ? get_node(s->txn, s->tree, dir, &entry, NULL, NULL) : 0;
 
 	(void)sum;
 	if (err < 0)

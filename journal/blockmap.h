@@ -11,7 +11,8 @@
  * dirs (directory -> mtime at its last complete scan), meta.
  *
  * Threads: one at a time, but read calls with a read transaction of their own may come from any thread:
- * blockmap_get, blockmap_blocks_get, blockmap_in_flight, blockmap_children, blockmap_dir_get, blockmap_strays.
+ * blockmap_get, blockmap_view_*, blockmap_blocks_get, blockmap_in_flight, blockmap_children, blockmap_dir_get, blockmap_sum,
+ * blockmap_strays.
  */
 #ifndef JOURNAL_BLOCKMAP_H
 #define JOURNAL_BLOCKMAP_H
@@ -25,6 +26,7 @@
 
 struct blockmap;
 struct entry;
+struct store_txn;
 
 #define BLOCKMAP_EXTENT 1024u /* blocks: 4 MiB of file, 16 KiB of hashes */
 
@@ -48,6 +50,17 @@ int blockmap_set_key(struct blockmap *m, const uint8_t key[BLOCK_KEY_BYTES]);
 
 /* 0 found (*gives* entry's target: entry_fini), 1 absent. */
 int blockmap_get(struct blockmap *m, const char *path, struct entry *ret_entry, struct blockmap_stat *ret_stat);
+
+/* The map as of one commit, for many questions in a row.  Short-lived: a map that has to grow waits for it.  One thread a view. */
+struct blockmap_view {
+	const struct blockmap *map;
+	struct store_txn *txn;
+};
+int blockmap_view_begin(struct blockmap *m, struct blockmap_view *ret_view);
+/* As blockmap_get; also what the row adds to its directory's sum. */
+int blockmap_view_get(const struct blockmap_view *view, const char *path, struct entry *ret_entry, struct blockmap_stat *ret_stat,
+    struct treemap_weight *ret_weight);
+void blockmap_view_end(struct blockmap_view *view);
 
 /* Hashes of blocks first..first+count-1; those not known are zero.  `out` has room for count. */
 int blockmap_blocks_get(struct blockmap *m, const char *path, uint64_t first, size_t count, struct hash128 *out);

@@ -34,6 +34,7 @@ struct replicator_setup {
 	struct workpool *pool;
 	int lane_journal;           /* one thread: all journal and block map writes */
 	int lane_hash;              /* reads, hashes, packs */
+	unsigned hands;             /* threads for one scan */
 	struct livetree *tree;
 	struct journal *journal;
 	struct blockmap *map;

@@ -16,39 +16,17 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fsio.h"
 #include "base/planted.h"
 #include "base/relpath.h"
 #include "livetree.h"
 #include "replicator/look.h"
 #include "replicator/origin.h"
-#include "replicator/scan.h"
-#include "replicator/scan_seen.h"
+#include "replicator/scan_own.h"
 #include "replicator/scan_stray.h"
 
 #define PAGE 128                        /* rows of the map taken at once */
 #define SETTLED_NS 2000000000           /* a stamp younger than this may still cover a later change */
-#define RACY_NS (10 * 60 * 1000000000ll) /* a file younger than this may still be written to */
-#define DRIFT_NS (60 * 1000000000ll)    /* a change this old should have been reported by the watcher */
-
-enum phase { LIST, MISSING, SUBDIRS, GONE };
-
-struct row {
-	char *path;
-	bool is_dir;
-};
-
-struct scan_level {
-	enum phase phase;
-	struct scan_dir *dir;
-	DIR *stream;         /* LIST */
-	struct scan_seen seen;
-	int64_t stamp_ns;
-	/* MISSING, SUBDIRS, GONE: a page of the map's rows, and the name to go on after */
-	struct row *rows;
-	size_t n_rows, next_row;
-	char *after;
-	bool last_page;
-};
 
 /* The ctime, which moves with every mtime and also when the directory itself was moved away and back. */
 static int64_t
@@ -65,8 +43,8 @@ scan_dir_free(struct scan_dir *d)
 	free(d);
 }
 
-static void
-note_error(struct scan *s, int err, bool held)
+void
+scan_note_error(struct scan *s, int err, bool held)
 {
 	if (s->err)
 		return;
@@ -75,30 +53,30 @@ note_error(struct scan *s, int err, bool held)
 	snprintf(s->text, sizeof s->text, "%s", err_text());
 }
 
-static void
-out_of_memory(struct scan *s)
+void
+scan_out_of_memory(struct scan *s)
 {
-	note_error(s, err_set(ERR_NOMEM, "no memory for a scan"), false);
+	scan_note_error(s, err_set(ERR_NOMEM, "no memory for a scan"), false);
 }
 
 /* *Takes* the path. */
-static void
-give(struct scan *s, char *path, struct scan_dir *dir)
+void
+scan_give(struct scan *s, char *path, struct scan_dir *dir)
 {
 	if (dir)
 		dir->found++;
 	s->found[s->n_found++] = (struct scan_found){path, dir};
 }
 
-static void
-give_copy(struct scan *s, const char *path, struct scan_dir *dir)
+void
+scan_give_copy(struct scan *s, const char *path, struct scan_dir *dir)
 {
 	char *copy = strdup(path);
 
 	if (copy)
-		give(s, copy, dir);
+		scan_give(s, copy, dir);
 	else
-		out_of_memory(s);
+		scan_out_of_memory(s);
 }
 
 static bool
@@ -110,7 +88,7 @@ has_room(const struct scan *s)
 /* ---- the stack ---- */
 
 static struct scan_level *
-push(struct scan *s, const char *path, enum phase phase)
+push(struct scan *s, const char *path, enum scan_phase phase)
 {
 	struct scan_level *l;
 	struct scan_dir *d;
@@ -135,8 +113,8 @@ push(struct scan *s, const char *path, enum phase phase)
 	return l;
 }
 
-static struct scan_level *
-top(struct scan *s)
+struct scan_level *
+scan_top(struct scan *s)
 {
 	return s->depth ? &s->levels[s->depth - 1] : NULL;
 }
@@ -146,6 +124,7 @@ fini_level(struct scan_level *l)
 {
 	if (l->stream)
 		closedir(l->stream);
+	scan_batch_free(l->batch);
 	scan_seen_fini(&l->seen);
 	while (l->next_row < l->n_rows)
 		free(l->rows[l->next_row++].path);
@@ -153,10 +132,10 @@ fini_level(struct scan_level *l)
 	free(l->after);
 }
 
-static void
-pop(struct scan *s)
+void
+scan_pop(struct scan *s)
 {
-	struct scan_level *l = top(s);
+	struct scan_level *l = scan_top(s);
 
 	fini_level(l);
 	TAILQ_INSERT_TAIL(&s->closed, l->dir, link);
@@ -171,15 +150,15 @@ believes_absence(struct scan *s, const char *path)
 	int err = origin_believes_absence(s->origin, path);
 
 	if (err < 0)
-		note_error(s, err, true);
+		scan_note_error(s, err, true);
 	return err == 0;
 }
 
-static void
-push_gone(struct scan *s, const char *path)
+void
+scan_push_gone(struct scan *s, const char *path)
 {
-	if (!push(s, path, GONE))
-		out_of_memory(s);
+	if (!push(s, path, SCAN_GONE))
+		scan_out_of_memory(s);
 }
 
 static void
@@ -188,7 +167,7 @@ remember_gone(struct scan *s, const char *path)
 	int err = scan_gone_add(&s->gone, path);
 
 	if (err < 0)
-		note_error(s, err, false);
+		scan_note_error(s, err, false);
 }
 
 /* ---- rows of the map, a page at a time ---- */
@@ -204,12 +183,12 @@ struct page {
 static bool
 wants_row(struct page *p, const char *path, bool is_dir)
 {
+	if (p->level->phase == SCAN_MISSING && !scan_seen_lacks(&p->level->seen, p->scan->key, path))
+		return false;
 	if (!origin_owns(p->scan->origin, path, is_dir) && !(is_dir && origin_enters(p->scan->origin, path)))
 		return false;
 	switch (p->level->phase) {
-	case MISSING:
-		return scan_seen_lacks(&p->level->seen, p->scan->key, path);
-	case SUBDIRS:
+	case SCAN_SUBDIRS:
 		return is_dir;
 	default:
 		return true;
@@ -244,7 +223,7 @@ visit_row(const char *path, const struct entry *entry, const struct blockmap_sta
 static void
 read_page(struct scan *s)
 {
-	struct scan_level *l = top(s);
+	struct scan_level *l = scan_top(s);
 	struct page p = {.scan = s, .level = l};
 	int err = 0;
 
@@ -254,65 +233,11 @@ read_page(struct scan *s)
 	if (!p.failed)
 		err = blockmap_children(s->map, l->dir->path, l->after, visit_row, &p);
 	if (err < 0)
-		note_error(s, err, false);
+		scan_note_error(s, err, false);
 	if (p.failed)
-		out_of_memory(s);
+		scan_out_of_memory(s);
 	l->last_page = err <= 0 || p.failed;
 	s->budget -= p.visited < s->budget ? p.visited : s->budget;
-}
-
-/* ---- what is there ---- */
-
-static void
-count_drift(struct scan *s, int64_t changed_ns)
-{
-	if (s->how == SCAN_SLOW && changed_ns < s->clock_ns() - DRIFT_NS)
-		s->drift++;
-}
-
-/* Compares one name with the map; true when it wants a look. */
-static bool
-differs(struct scan *s, const char *path, const struct stat *st, bool *ret_was_dir)
-{
-	struct entry known = {0};
-	struct blockmap_stat known_stat = {0};
-	bool marked = false, equal;
-	int err = blockmap_get(s->map, path, &known, &known_stat);
-
-	*ret_was_dir = err == 0 && known.kind == ENTRY_DIR;
-	if (err < 0)
-		note_error(s, err, false);
-	equal = err == 0 && look_unchanged(st, &known, &known_stat);
-	if (equal && S_ISREG(st->st_mode) && !look_travels_whole(s->origin, path, known.size) &&
-	    blockmap_in_flight(s->map, path, &marked) == 0)
-		equal = !marked;
-	entry_fini(&known);
-	s->compared++;
-	s->budget -= s->budget > 0;
-	return !equal;
-}
-
-static void
-compare_file(struct scan *s, char *path, const struct stat *st)
-{
-	struct scan_level *l = top(s);
-	bool was_dir;
-
-	/* What is still written into it, its directory's times would not tell: after a gap it is looked at once more. */
-	if (look_stat(st).ctime_ns > s->clock_ns() - RACY_NS && !PLANTED(young_stamp_recorded))
-		l->dir->stamp_ns = 0;
-	if (!differs(s, path, st, &was_dir)) {
-		free(path);
-		return;
-	}
-	count_drift(s, look_stat(st).ctime_ns);
-	if (was_dir) /* first what lay below it, and in the end itself: the look then finds the file */
-		push_gone(s, path);
-	else {
-		give(s, path, l->dir);
-		return;
-	}
-	free(path);
 }
 
 /* True for a directory whose names may be believed unchanged since its last complete scan. */
@@ -328,14 +253,14 @@ may_skip(struct scan *s, const char *path, const struct stat *st)
 static void
 list(struct scan *s, int fd, const char *path, const struct stat *st)
 {
-	struct scan_level *l = push(s, path, LIST);
+	struct scan_level *l = push(s, path, SCAN_LIST);
 	bool blob = s->origin->tree && layout_watch(s->origin->type, path) == LAYOUT_WATCH_BLOB;
 
 	if (!l || !(l->stream = fdopendir(fd))) {
 		close(fd);
 		if (l)
-			pop(s);
-		out_of_memory(s);
+			scan_pop(s);
+		scan_out_of_memory(s);
 		return;
 	}
 	l->stamp_ns = stamp_of(st);
@@ -343,14 +268,15 @@ list(struct scan *s, int fd, const char *path, const struct stat *st)
 		l->dir->stamp_ns = l->stamp_ns;
 }
 
-/* Two links: no sub-directory.  File systems that do not count them say 1. */
 static void
-skip(struct scan *s, int fd, const char *path, const struct stat *st)
+skip(struct scan *s, int fd, const char *path)
 {
+	bool leaf = fsio_has_no_subdirs(fd);
+
 	close(fd);
 	s->budget -= s->budget > 0;
-	if (st->st_nlink != 2 && !push(s, path, SUBDIRS))
-		out_of_memory(s);
+	if (!leaf && !push(s, path, SCAN_SUBDIRS))
+		scan_out_of_memory(s);
 }
 
 static void
@@ -363,23 +289,23 @@ enter_absent(struct scan *s, const char *path)
 	if (!believes_absence(s, path))
 		return;
 	if (!*path) {
-		note_error(s, err_set(ERR_GONE, "the root is gone"), true);
+		scan_note_error(s, err_set(ERR_GONE, "the root is gone"), true);
 		return;
 	}
 	if ((err = blockmap_get(s->map, path, &known, &known_stat)) < 0)
-		note_error(s, err, false);
+		scan_note_error(s, err, false);
 	else if (err == 0 && known.kind != ENTRY_DIR)
-		give_copy(s, path, NULL);
+		scan_give_copy(s, path, NULL);
 	else
-		push_gone(s, path);
+		scan_push_gone(s, path);
 	entry_fini(&known);
 }
 
 /* Opens a directory that is there, or was: pushes the level that suits. */
-static void
-enter(struct scan *s, const char *path)
+void
+scan_enter(struct scan *s, const char *path)
 {
-	struct scan_level *above = top(s);
+	struct scan_level *above = scan_top(s);
 	struct scan_dir *above_dir = above ? above->dir : NULL;
 	int fd = origin_open_dir(s->origin, path);
 	struct stat st;
@@ -390,15 +316,15 @@ enter(struct scan *s, const char *path)
 		return;
 	}
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		note_error(s, err_prefix(fd < 0 ? fd : err_sys("stat"), "directory %s", *path ? path : "(root)"), false);
+		scan_note_error(s, err_prefix(fd < 0 ? fd : err_sys("stat"), "directory %s", *path ? path : "(root)"), false);
 		if (fd >= 0)
 			close(fd);
 		return;
 	}
-	if (origin_owns(s->origin, path, true) && differs(s, path, &st, &was_dir))
-		give_copy(s, path, above_dir);
+	if (origin_owns(s->origin, path, true) && scan_differs(s, path, &st, &was_dir))
+		scan_give_copy(s, path, above_dir);
 	if (may_skip(s, path, &st))
-		skip(s, fd, path, &st);
+		skip(s, fd, path);
 	else
 		list(s, fd, path, &st);
 }
@@ -406,55 +332,7 @@ enter(struct scan *s, const char *path)
 /* ---- one step of each phase ---- */
 
 static void
-meet(struct scan *s, const struct dirent *e)
-{
-	struct scan_level *l = top(s);
-	char *path = relpath_join(l->dir->path, e->d_name);
-	struct stat st;
-
-	if (!path) {
-		out_of_memory(s);
-		return;
-	}
-	layout_canonical(s->origin->type, path);
-	scan_seen_add(&l->seen, s->key, path);
-	if (fstatat(dirfd(l->stream), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (errno != ENOENT)
-			note_error(s, err_sys("stat of %s", path), false);
-		else
-			give_copy(s, path, l->dir);
-	} else if (S_ISDIR(st.st_mode) && origin_enters(s->origin, path)) {
-		enter(s, path);
-	} else if (!S_ISDIR(st.st_mode) && origin_owns(s->origin, path, false)) {
-		compare_file(s, path, &st);
-		return;
-	}
-	free(path);
-}
-
-static void
-step_list(struct scan *s)
-{
-	struct scan_level *l = top(s);
-	struct dirent *e;
-
-	errno = 0;
-	e = readdir(l->stream);
-	if (e && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
-		meet(s, e);
-	} else if (!e && errno) { /* half a listing proves no absence */
-		note_error(s, err_sys("listing %s", l->dir->path), false);
-		l->dir->stamp_ns = 0;
-		pop(s);
-	} else if (!e) {
-		closedir(l->stream);
-		l->stream = NULL;
-		l->phase = MISSING;
-	}
-}
-
-static void
-confirm_missing(struct scan *s, struct scan_dir *dir, const struct row *row, int64_t dir_mtime_ns)
+confirm_missing(struct scan *s, struct scan_dir *dir, const struct scan_row *row, int64_t dir_mtime_ns)
 {
 	struct stat st;
 	int err = origin_stat(s->origin, row->path, &st);
@@ -463,45 +341,45 @@ confirm_missing(struct scan *s, struct scan_dir *dir, const struct row *row, int
 		return; /* it is there after all: met under another slice's eyes, or beyond our reach */
 	if (!believes_absence(s, row->path))
 		return;
-	count_drift(s, dir_mtime_ns);
+	scan_count_drift(s, dir_mtime_ns);
 	if (row->is_dir)
-		push_gone(s, row->path);
+		scan_push_gone(s, row->path);
 	else
-		give_copy(s, row->path, dir);
+		scan_give_copy(s, row->path, dir);
 }
 
 static void
-take_row(struct scan *s, const struct row *row)
+take_row(struct scan *s, const struct scan_row *row)
 {
-	struct scan_level *l = top(s);
+	struct scan_level *l = scan_top(s);
 
-	if (l->phase == MISSING)
+	if (l->phase == SCAN_MISSING)
 		confirm_missing(s, l->dir, row, l->stamp_ns);
-	else if (l->phase == SUBDIRS)
-		enter(s, row->path);
+	else if (l->phase == SCAN_SUBDIRS)
+		scan_enter(s, row->path);
 	else if (row->is_dir)
-		push_gone(s, row->path);
+		scan_push_gone(s, row->path);
 	else
-		give_copy(s, row->path, NULL);
+		scan_give_copy(s, row->path, NULL);
 }
 
 /* One row of the map, in the way of the level's phase. */
 static void
 step_row(struct scan *s)
 {
-	struct scan_level *l = top(s);
+	struct scan_level *l = scan_top(s);
 
 	if (l->next_row < l->n_rows) {
-		struct row row = l->rows[l->next_row++];
+		struct scan_row row = l->rows[l->next_row++];
 
 		take_row(s, &row); /* may push, and so move the levels */
 		free(row.path);
 	} else if (!l->last_page) {
 		read_page(s);
 	} else {
-		if (l->phase == GONE && origin_owns(s->origin, l->dir->path, true))
+		if (l->phase == SCAN_GONE && origin_owns(s->origin, l->dir->path, true))
 			remember_gone(s, l->dir->path);
-		pop(s);
+		scan_pop(s);
 	}
 }
 
@@ -514,11 +392,11 @@ enter_stray(struct scan *s)
 
 	s->strays_known = true;
 	if (err < 0)
-		note_error(s, err, false);
+		scan_note_error(s, err, false);
 	if (!scan_gone_take(&s->strays, &dir, 1))
 		return false;
 	if (believes_absence(s, dir))
-		push_gone(s, dir);
+		scan_push_gone(s, dir);
 	free(dir);
 	return true;
 }
@@ -526,8 +404,8 @@ enter_stray(struct scan *s)
 static void
 step(struct scan *s)
 {
-	if (top(s)->phase == LIST)
-		step_list(s);
+	if (scan_top(s)->phase == SCAN_LIST)
+		scan_step_list(s);
 	else
 		step_row(s);
 }
@@ -537,7 +415,7 @@ scan_slice(struct scan *s)
 {
 	s->budget = SCAN_SLICE;
 	if (!s->entered)
-		enter(s, s->start);
+		scan_enter(s, s->start);
 	s->entered = true;
 	while (has_room(s) && (s->depth || enter_stray(s)))
 		if (s->depth)
@@ -556,6 +434,7 @@ scan_new(const struct origin *origin, struct blockmap *map, const struct block_k
 	s->map = map;
 	s->key = key;
 	s->how = how;
+	s->hands = 1;
 	s->clock_ns = clock_wall_ns;
 	TAILQ_INIT(&s->closed);
 	if (!(s->start = strdup(dir))) {
@@ -571,8 +450,8 @@ scan_free(struct scan *s)
 	struct scan_dir *d;
 
 	while (s->depth) {
-		fini_level(top(s));
-		scan_dir_free(top(s)->dir);
+		fini_level(scan_top(s));
+		scan_dir_free(scan_top(s)->dir);
 		s->depth--;
 	}
 	while ((d = TAILQ_FIRST(&s->closed))) {

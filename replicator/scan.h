@@ -61,6 +61,7 @@ struct scan {
 	struct blockmap *map;
 	const struct block_key *key;
 	enum scan_how how;
+	unsigned hands;            /* threads that compare at once; 1 unless set before the first slice */
 	int64_t (*clock_ns)(void); /* wall clock; a test may put another */
 
 	char *start;

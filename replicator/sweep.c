@@ -226,6 +226,7 @@ start_slice(struct replicator *r, struct sweep *sw)
 		return;
 	}
 	sw->scan->owner = sw;
+	sw->scan->hands = r->setup.hands;
 	sw->scan->job = (struct job){.run = run_slice, .done = on_slice};
 	sw->busy = true;
 	r->jobs++;

@@ -35,8 +35,12 @@ static const struct {
 };
 _Static_assert(sizeof types / sizeof *types == LAYOUT_TYPES, "every type has its table");
 
-/* DBCOPY's own logs (mmddgwbk.nnn) lie in the root of what it copied to. */
-#define NEVER "????gwbk.*"
+/* DBCOPY's own logs (mmddgwbk.nnn) lie in the root of what it copied to.  Asked of every name of a scan: no pattern for fnmatch. */
+static bool
+is_never(const char *name)
+{
+	return strnlen(name, 4) == 4 && strncasecmp(name + 4, "gwbk.", 5) == 0;
+}
 
 const struct layout_row *
 layout_rows(enum layout_type type, size_t *ret_n)
@@ -48,7 +52,7 @@ layout_rows(enum layout_type type, size_t *ret_n)
 static size_t
 component_len(const char *path)
 {
-	return strcspn(path, "/");
+	return (size_t)(strchrnul(path, '/') - path);
 }
 
 /*
@@ -103,7 +107,7 @@ layout_of(enum layout_type type, const char *path, bool is_dir)
 {
 	const char *slash = strrchr(path, '/');
 
-	if (!*path || (!is_dir && fnmatch(NEVER, slash ? slash + 1 : path, FNM_CASEFOLD) == 0))
+	if (!*path || (!is_dir && is_never(slash ? slash + 1 : path)))
 		return NULL;
 	for (size_t i = 0; i < types[type].n; i++)
 		if (row_holds(&types[type].rows[i], path, is_dir))

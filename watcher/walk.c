@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fsio.h"
 #include "base/planted.h"
 #include "base/relpath.h"
 #include "watcher/walk.h"
@@ -109,10 +110,15 @@ static int
 list(struct walk *w, const char *dir)
 {
 	int fd = livetree_open_dir(w->tree, dir), err;
-	DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+	DIR *listing;
 
 	if (fd == -ERR_GONE)
 		return 0;
+	if (fd >= 0 && fsio_has_no_subdirs(fd)) { /* a million names need not be read to find no directory among them */
+		close(fd);
+		return 0;
+	}
+	listing = fd < 0 ? NULL : fdopendir(fd);
 	if (!listing) {
 		if (fd >= 0)
 			close(fd);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -181,6 +183,17 @@ fsio_read_path(const char *path, size_t max, char **ret_data, size_t *ret_len)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	return fd < 0 ? fsio_fail("open", path) : read_whole(fd, path, max, ret_data, ret_len);
+}
+
+bool
+fsio_has_no_subdirs(int dirfd)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstat(dirfd, &st) != 0 || st.st_nlink != 2 || fstatfs(dirfd, &fs) != 0)
+		return false;
+	return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC;
 }
 
 /* ---- durability ---- */

@@ -61,6 +61,10 @@ int fsio_read_file(int dirfd, const char *path, size_t max, char **ret_data, siz
 /* The same for a path of our own, which may be absolute. */
 int fsio_read_path(const char *path, size_t max, char **ret_data, size_t *ret_len);
 
+/* True when the open directory has no sub-directory, as its links tell where a file system is known to count them: two is none.
+ * False where that is not known: then somebody has to list it. */
+bool fsio_has_no_subdirs(int dirfd);
+
 /* ---- durability ---- */
 
 /* fdatasync of one file; failpoint `name` before and `name`.done after. */

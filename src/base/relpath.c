@@ -23,7 +23,7 @@ relpath_valid(const char *path)
 	if (strnlen(path, RELPATH_MAX + 1) > RELPATH_MAX)
 		return false;
 	for (;;) {
-		size_t len = strcspn(path, "/");
+		size_t len = (size_t)(strchrnul(path, '/') - path);
 
 		if (!component_valid(path, len))
 			return false;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/log.h"
@@ -130,6 +131,15 @@ tell_lost(struct office *p)
 	p->lost.id = 0;
 }
 
+/* As many as shall read and hash, and no more than there are processors for. */
+static unsigned
+scan_hands(const struct office *p)
+{
+	unsigned workers = (unsigned)collector_config_main(p->setup.conf)->workers, hands = crew_size();
+
+	return workers < hands ? workers : hands;
+}
+
 static int
 open_replicator(struct office *p)
 {
@@ -138,6 +148,7 @@ open_replicator(struct office *p)
 	    .pool = p->setup.pool,
 	    .lane_journal = p->lane_journal,
 	    .lane_hash = p->setup.lane_hash,
+	    .hands = scan_hands(p),
 	    .tree = p->tree,
 	    .journal = p->journal,
 	    .map = p->map,

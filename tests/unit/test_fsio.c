@@ -735,6 +735,28 @@ a_lock_is_held_by_one_and_freed_with_its_descriptor(void **state)
 	assert_int_equal(lock_once(), 0);
 }
 
+/* Where links are not counted nothing is said: no file system may tell less than the truth. */
+static void
+a_directory_that_holds_a_directory_is_never_said_to_have_none(void **state)
+{
+	struct statfs fs;
+	int fd;
+
+	(void)state;
+	make_dirs("d");
+	write_file("d/file", "x");
+	fd = fsio_open_dir(dir.fd, "d");
+	assert_int_equal(fstatfs(fd, &fs), 0);
+	if (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC)
+		assert_true(fsio_has_no_subdirs(fd));
+	make_dirs("d/sub");
+	assert_false(fsio_has_no_subdirs(fd));
+	close(fd);
+	fd = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a file system that is not known to count them */
+	assert_false(fsio_has_no_subdirs(fd));
+	close(fd);
+}
+
 #define with_dir(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int
@@ -768,6 +790,7 @@ main(void)
 		with_dir(a_punched_hole_reads_as_zeros_and_the_size_stays),
 		with_dir(pieces_of_data_cover_every_byte_that_is_not_zero),
 		with_dir(free_space_is_never_more_than_the_total),
+		with_dir(a_directory_that_holds_a_directory_is_never_said_to_have_none),
 		with_dir(a_lock_is_held_by_one_and_freed_with_its_descriptor),
 	};
 

@@ -22,6 +22,7 @@ static char gone[1024];
 static unsigned recorded;  /* directories whose mtime may be recorded */
 static int error;
 static bool held;
+static unsigned hands;     /* of the scan; 0: as it comes */
 static int64_t later_ns;   /* the scan looks so long after the files were made */
 
 static int
@@ -29,6 +30,7 @@ begin(void **state)
 {
 	(void)state;
 	later_ns = 0;
+	hands = 0;
 	mapped_open(&m);
 	mapped_dir(&m, "offiles/fd0");
 	mapped_dir(&m, "offiles/fd1");
@@ -84,6 +86,8 @@ scan(const char *dir, enum scan_how how)
 
 	if (later_ns)
 		s->clock_ns = later;
+	if (hands)
+		s->hands = hands;
 	found[0] = gone[0] = '\0';
 	recorded = 0;
 	do
@@ -362,6 +366,61 @@ a_wide_directory_takes_several_bounded_slices(void **state)
 	assert_true(scan("offiles/fd1", SCAN_STAMPS) >= 1000 / SCAN_FOUND);
 }
 
+static unsigned
+count(const char *list)
+{
+	unsigned n = 0;
+
+	for (; (list = strchr(list, ' ')); list++)
+		n++;
+	return n;
+}
+
+/* More names than a batch holds, a few of each kind among them. */
+static void
+several_hands_find_in_a_wide_directory_what_changed_and_nothing_else(void **state)
+{
+	static const char *const changed[] = {"offiles/fd1/77", "offiles/fd1/1500", "offiles/fd1/new", "offiles/fd1/64", "offiles/fd1/sub"};
+	char name[64];
+
+	(void)state;
+	believe_all();
+	for (unsigned i = 0; i < 2500; i++) {
+		snprintf(name, sizeof name, "offiles/fd1/%u", i);
+		mapped_file(&m, name, 1, 1);
+		mapped_believe(&m, name);
+	}
+	for (hands = 1; hands <= 4; hands += 3) {
+		scan("offiles/fd1", SCAN_SLOW);
+		assert_string_equal(found, "");
+	}
+	mapped_file(&m, "offiles/fd1/77", 2, 2);
+	mapped_file(&m, "offiles/fd1/1500", 2, 3);
+	mapped_file(&m, "offiles/fd1/new", 2, 3); /* one comes and one goes: their number stands still */
+	mapped_remove(&m, "offiles/fd1/64");
+	mapped_dir(&m, "offiles/fd1/sub");
+	for (hands = 1; hands <= 4; hands += 3) {
+		scan("offiles/fd1", SCAN_SLOW);
+		assert_int_equal(count(found), sizeof changed / sizeof *changed);
+		for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
+			assert_true(has(found, changed[i]));
+	}
+	assert_int_equal(error, 0);
+}
+
+static void
+a_file_where_a_directory_was_waits_until_that_is_emptied(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_remove(&m, "offiles/fd0");
+	mapped_file(&m, "offiles/fd0", 1, 5);
+	scan("offiles", SCAN_STAMPS);
+	assert_true(has(found, "offiles/fd0/a") && has(found, "offiles/fd0/b"));
+	assert_false(has(found, "offiles/fd0"));
+	assert_string_equal(gone, "offiles/fd0 ");
+}
+
 int
 main(void)
 {
@@ -384,6 +443,8 @@ main(void)
 		TEST(a_changed_stat_and_a_link_are_found),
 		TEST(a_change_that_keeps_size_and_time_is_found),
 		TEST(a_wide_directory_takes_several_bounded_slices),
+		TEST(several_hands_find_in_a_wide_directory_what_changed_and_nothing_else),
+		TEST(a_file_where_a_directory_was_waits_until_that_is_emptied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,7 @@ store_write(struct store *s, int (*work)(struct store_txn *txn, void *arg), void
 		}
 	}
 	pthread_mutex_unlock(&s->writer);
+	store_resident_written(s);
 	return result;
 }
 
@@ -294,6 +295,7 @@ store_read_end(struct store_txn *txn)
 {
 	if (!txn)
 		return;
+	store_resident_read(txn);
 	mdb_txn_abort(txn->mdb);
 	reader_leave(txn->store);
 	free(txn);

@@ -32,6 +32,9 @@ struct store {
 	size_t readers;         /* open read transactions of this process */
 	bool remapping;         /* nobody may begin to read */
 	atomic_bool unmapped;   /* the map was lost while it was changed */
+
+	atomic_uint reads;             /* read transactions that ended */
+	atomic_size_t resident_others; /* bytes of files in the process's page tables that are not the map's, about */
 };
 
 struct store_txn {
@@ -43,6 +46,12 @@ struct store_txn {
 
 /* Records what LMDB's code means for us. */
 int store_fail(int rc, const char *what);
+
+/* The process keeps about 12 MiB of the map in its page tables, and lets the page cache have the rest: at the opening, at each end of
+ * a read (the transaction is still open), and after each write (with none open). */
+void store_resident_begin(struct store *s);
+void store_resident_read(struct store_txn *reader);
+void store_resident_written(struct store *s);
 
 /* Tests the environment in `dir` in a child process: 0, -ERR_CORRUPT, or another error when it could not be tested.  Of the tables
  * whose bit is set in `sealed` the rows' checksums are tested. */

@@ -434,6 +434,7 @@ store_new(bool readonly)
 		return NULL;
 	s->readonly = readonly;
 	s->lock = -1;
+	store_resident_begin(s);
 	pthread_mutexattr_init(&checked);
 	pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK); /* a write within a write shows at once */
 	pthread_mutex_init(&s->writer, &checked);

@@ -702,6 +702,62 @@ after_a_failed_sync_nobody_writes_until_it_is_opened_again(void **state)
 	assert_int_equal(count_good_rows(1000), 20);
 }
 
+/* ---- what a process keeps of the map ---- */
+
+/* As the kernel counts it: what is resident of this process's mappings of the store's file. */
+static size_t
+resident_of_the_map(void)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	size_t kib, total = 0;
+	char line[512];
+	bool ours = false;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof line, maps)) {
+		if (strchr(line, '-') && strchr(line, '/'))
+			ours = strstr(line, "journal/data.mdb") != NULL;
+		else if (ours && sscanf(line, "Rss: %zu kB", &kib) == 1)
+			total += kib * 1024;
+	}
+	fclose(maps);
+	return total;
+}
+
+static void
+read_row(uint64_t seq, size_t len)
+{
+	struct store_value value;
+	struct store_txn *txn;
+	uint8_t key[8], want[4096];
+
+	store_key_u64(seq, key);
+	fill(seq, want, len);
+	assert_int_equal(store_read_begin(store, &txn), 0);
+	assert_int_equal(store_sealed_get(txn, LOG, key, sizeof key, &value), 0);
+	assert_int_equal(value.len, len);
+	assert_memory_equal(value.data, want, len);
+	store_read_end(txn);
+}
+
+static void
+who_reads_a_large_store_whole_keeps_little_of_it(void **state)
+{
+	const uint64_t rows = 24000;
+	size_t most = 0;
+
+	(void)state;
+	open_store();
+	for (uint64_t first = 0; first < rows; first += 4000)
+		assert_int_equal(append_rows(first, 4000, 1900), 0);
+	for (uint64_t seq = 0; seq < rows; seq++) {
+		read_row(seq, 1900);
+		if (seq % 1000 == 0 && resident_of_the_map() > most)
+			most = resident_of_the_map();
+	}
+	assert_in_range(most, 1, 20 << 20); /* of 48 MiB */
+}
+
 #define with_dir(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int
@@ -709,6 +765,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		with_dir(a_hundred_thousand_rows_come_back_in_order_after_reopening),
+		with_dir(who_reads_a_large_store_whole_keeps_little_of_it),
 		with_dir(rows_are_put_replaced_and_deleted),
 		with_dir(keys_out_of_bounds_or_order_are_refused_and_spoil_nothing),
 		with_dir(a_cursor_goes_on_after_its_row_was_deleted),

@@ -82,6 +82,8 @@ GOOD = {
     "ENTRY": {"op": 1, "path": b"ofuser/mutant", "entry": wire.entry(wire.DIRECTORY)},
     "END": {"op": 1, "entry": wire.entry(wire.FILE, size=8192)},
     "JOB_BEGIN": {"job": 77, "date": 20200229, "t0": 5},
+    "ORIGIN": {"job": 77, "origin": b"somebody"}, "DUE": {"at": 5}, "NAMES_REQ": {"set": b"latest"},
+    "JOB_OVER": {"job": 77, "date": 20200229, "t0": 5, "origin": b"somebody", "code": b"IO", "text": b"words"},
 }
 OF_A_TRANSFER = ("CHUNK", "HOLE", "END", "ABORT")
 
@@ -95,6 +97,7 @@ def _good(name, secret):
 
 def _survive(w, name, share=1.0):
     """Each mutant in a fresh session, where its number would be right: the server answers it or ends the session."""
+    version = 2 if name in wire.SINCE_2 else 1
     with live(w) as peer:
         secret = peer.secret
     begin = wire.message("BEGIN", op=1, path=b"ofuser/mutant.db", mode=0, size=8192)
@@ -105,7 +108,7 @@ def _survive(w, name, share=1.0):
         if peer is None or wire.class_of(name) == wire.DATA:
             if peer:
                 peer.close()
-            peer = live(w)
+            peer = live(w, version)
         if name in OF_A_TRANSFER:
             peer.send_bytes(wire.frame(begin, wire.DATA))
         if len(mutant) > FRAME_MAX:
@@ -342,6 +345,34 @@ def messages_of_a_later_version(w):
             peer.send_bytes(_any(name))
             peer.expect_end("PEER")
         w.tried()
+
+
+@case("C14", "a second page of names before the first was told ends the session")
+def two_pages_at_a_time(w):
+    with live(w, version=2) as peer:
+        peer.send_bytes(wire.frame(wire.message("NAMES_REQ", set=b"latest") * 2, wire.CONTROL))
+        peer.expect_end("PEER")
+    w.tried()
+
+
+@case("C5", "names are those of sets of one's own, and no place but a page's end is gone on from")
+def names_of_no_set(w):
+    with live(w, version=2) as peer:
+        for name in (b"never", b"../po1", b"../../po1/backups/weeknow/x", b".", b"..", b"creating", b"x" * 64, b"\xff", b"\x1b[2J"):
+            peer.send("NAMES_REQ", set=name)
+            if peer.expect("NAMES", "REFUSED")[0] != "REFUSED":
+                raise Violation("there are names of %r" % name)
+            w.tried()
+        for place in (b"n ../../po1/x", b"n /etc/passwd", b"b 1 2 ../x", b"b 4294967296 1 offiles/x", b"b", b"n", b"offiles", b"n " + b"a/" * 8000):
+            peer.send("NAMES_REQ", set=b"latest", after=place)
+            if peer.expect("NAMES", "REFUSED")[0] != "REFUSED":
+                raise Violation("a page begins at %r" % place[:40])
+            w.tried()
+        peer.send("NAMES_REQ", set=b"latest")
+        _, page = peer.expect("NAMES")
+        if not page["v"] or any(b"po1" in v[0] for v in page["v"]):
+            raise Violation("the names of the set are not told, or another's")
+    w.tried()
 
 
 @case("C14", "what is sent behind HELLO in one breath, before WELCOME, ends the connection")

@@ -94,10 +94,10 @@ class Stage:
             f.write(self.random.randbytes(size))
         return b"offiles/liar/" + name.encode()
 
-    def agreed(self):
+    def agreed(self, version=1):
         """A session that went well so far: so the collector dials again at once when it ends."""
         guest = self.accept()
-        guest.greet()
+        guest.greet(version=version)
         path = self.write()
         while True:
             name, values = guest.expect("PUT", "ENTRY", "REMOVE", "END")

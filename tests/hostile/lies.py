@@ -17,7 +17,7 @@ GONE = ("lost", "PEER")
 
 
 def _ends(s, name, **values):
-    with s.agreed() as guest:
+    with s.agreed(2 if name in wire.SINCE_2 else 1) as guest:
         guest.send(name, **values)
         guest.expect_end(*GONE)
     s.tried()
@@ -32,6 +32,12 @@ def unasked_answers(s):
     _ends(s, "SUMS", v=[(b"offiles/fd0", ONE)])
     _ends(s, "LIST", dir=b"offiles/fd0", v=[(b"x", FILE)])
     _ends(s, "SETS", v=[(b"monjan01", 1, 1, 1, 1, 1, 0)])
+    _ends(s, "NAMES", set=(b"monjan01", 1, 1, 1, 1, 1, 0), v=[(b"wphost.db", 1, 0o640, 1, 1)])
+    _ends(s, "REFUSED", type=8, code=b"IO", text=b"no")
+    with s.agreed() as guest:   # of the first version: it knows none of these
+        guest.send("NEWEST", set=(b"monjan01", 1, 1, 1, 1, 1, 0))
+        guest.expect_end(*GONE)
+    s.tried()
 
 
 def _asked_for_sums(s):
@@ -256,11 +262,12 @@ def mutants_of_all(s):
     good = {"ACK": {}, "NAK": {"op": 1, "code": b"GONE", "text": b"words"}, "SUMS": {"v": [(b"offiles", ONE)]}, "LIST": {"dir": b"offiles", "v": [(b"a", FILE)]},
             "BLOCKS": {"path": b"wphost.db", "present": 1, "size": 9, "v": [(1, 1)]}, "PROGRESS": {"job": 1, "phase": b"x"}, "WELCOME": dict(s.told),
             "SEALED": {"set": (b"monjan01", 1, 1, 1, 1, 1, 0)}, "JOB_FAILED": {"code": b"IO"}, "SETS": {"v": [(b"monjan01", 1, 1, 1, 1, 1, 0)]},
-            "STOP": {"job": 1, "origin": b"x"}, "PING": {"n": 1}, "ENROLLED": {}}
+            "STOP": {"job": 1, "origin": b"x"}, "PING": {"n": 1}, "ENROLLED": {}, "NEWEST": {"set": (b"monjan01", 1, 1, 1, 1, 1, 0)},
+            "NAMES": {"set": (b"monjan01", 1, 1, 1, 1, 1, 0), "v": [(b"a", 1, 0, 1, 1)], "next": b"n a"}, "REFUSED": {"type": 37, "code": b"IO"}}
     for name, values in good.items():
         mutants = [m for m in of_message(name, values, s.random, 10) if len(m) <= wire.FRAME_MAX]
         for mutant in s.random.sample(mutants, min(12, len(mutants))):
-            with s.agreed() as guest:
+            with s.agreed(2 if name in wire.SINCE_2 else 1) as guest:
                 guest.send_bytes(wire.frame(mutant, wire.CONTROL))
                 guest.settle()
             s.tried()

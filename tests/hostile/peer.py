@@ -196,22 +196,22 @@ class Peer(Talk):
         honest = {"version_min": 1, "version_max": 1, "build": b"hostile", "host": b"hostile", "journal": b"hostile"}
         self.send("HELLO", **{**honest, **values})
 
-    def welcome(self, **values):
+    def welcome(self, version=1, **values):
         """Up to WELCOME.  The session before us may still be on its way out."""
-        self.hello(**values)
+        self.hello(version_max=version, **values)
         _, w = self.expect("WELCOME")
         self.told, self.secret = w, wire.secret_of(w["key"])
         self.total, self.token = w["total"], w["token"]
         return self
 
 
-def live(world):
+def live(world, version=1):
     """An honest beginning.  BUSY passes: the session before us is just being taken down."""
     until = time.monotonic() + PATIENCE
     while True:
         peer = Peer(world)
         try:
-            return peer.welcome()
+            return peer.welcome(version)
         except Violation:
             peer.close()
             if peer.goodbye != "BUSY" or time.monotonic() > until:

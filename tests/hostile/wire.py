@@ -161,6 +161,8 @@ _FIELDS["names"] = _array("name_entry")
 _FIELDS["name_entry"] = _struct("str", "entry")
 _FIELDS["hashes"] = _array("hash")
 _FIELDS["sets"] = _array("set")
+_FIELDS["paths"] = _array("path_facts")
+_FIELDS["path_facts"] = _struct("str", "u8", "u32", "u64", "i64")
 
 
 def put_field(kind, value):
@@ -210,17 +212,20 @@ _TABLE = """
 34 JOB_OVER u64:job u32:date i64:t0 str:origin str:code str:text
 35 DUE i64:at
 36 NEWEST set:set
+37 NAMES_REQ str:set str:after
+38 NAMES set:set paths:v str:next
+39 REFUSED u8:type str:code str:text
 """
 MESSAGES, NUMBERS = {}, {}
 for _line in _TABLE.strip().splitlines():
     _number_, _name, *_fields = _line.split()
     MESSAGES[_name] = (int(_number_), [tuple(f.split(":")) for f in _fields])
     NUMBERS[int(_number_)] = _name
-FROM_SERVER = [n for n in MESSAGES if 10 <= MESSAGES[n][0] <= 20 or n == "NEWEST"]
+FROM_SERVER = [n for n in MESSAGES if 10 <= MESSAGES[n][0] <= 20 or n in ("NEWEST", "NAMES", "REFUSED")]
 SINCE_2 = [n for n in MESSAGES if MESSAGES[n][0] >= 33]
 
 _EMPTY = {"str": b"", "bytes": b"", "raw32": bytes(32), "hash": (0, 0), "sum": (0, 0, (0, 0)), "set": (b"", 0, 0, 0, 0, 0, 0),
-          "dirs": [], "names": [], "hashes": [], "sets": []}
+          "dirs": [], "names": [], "hashes": [], "sets": [], "paths": []}
 
 
 def class_of(name):

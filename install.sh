@@ -18,4 +18,10 @@ for unit in conf/*.service; do
 	sed "s#@BIN@#${PREFIX:-/usr/local}/bin#g; s#@DOC@#${PREFIX:-/usr/local}/share/doc/tidemark#g" "$unit" >"$units/$(basename "$unit")"
 	chmod 644 "$units/$(basename "$unit")"
 done
+# On this machine, not in a package's folder: receiver and keeper are two users (ARCHITECTURE.md, section 1).
+if [ -z "${DESTDIR:-}" ] && [ "$(id -u)" = 0 ]; then
+	for user in tidemark tidemark-keeper; do
+		getent passwd "$user" >/dev/null || useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+	done
+fi
 echo "installed below ${DESTDIR:-}${PREFIX:-/usr/local}; write $conf/server.conf or $conf/collector.conf next (README.md)"

@@ -181,7 +181,7 @@ seal(struct rig *r, uint32_t date)
 	need(index_total(r->index, &order.total), "index");
 	index_close(r->index);
 	sync();
-	need(vault_open(r->store, PROFILE, &vault), "vault");
+	need(vault_open(r->store, PROFILE, NULL, &vault), "vault");
 	begin = seconds();
 	need(backupset_seal(vault, &order, &task, &set, &doubtful), "seal");
 	took = seconds() - begin;

@@ -14,6 +14,8 @@
 #include "control/daemon.h"
 #include "control/server_api.h"
 #include "server/config.h"
+#include "server/keeper_link.h"
+#include "server/separation.h"
 #include "server/server.h"
 
 static struct server *server;
@@ -38,21 +40,35 @@ raise_descriptors(void)
 	}
 }
 
+/* Before anything of libevent's is open: the warden that is left behind as root has nothing but its socket. */
 static int
-run(struct event_base *base, const char *file)
+settle(const char *file, const char *keeper, struct separation *separation, struct conf **ret_conf)
 {
+	int err = server_config_load(file, ret_conf);
+
+	if (err)
+		return err;
+	log_set_level((enum log_level)server_config_main(*ret_conf)->log_level);
+	err = separation_begin(*ret_conf, file, keeper, separation);
+	if (!err && mkdir(server_config_main(*ret_conf)->run_dir, 0755) != 0 && errno != EEXIST)
+		err = err_sys("making run-dir %s", server_config_main(*ret_conf)->run_dir);
+	/* Nothing more: it starts the keeper, which writes where an operator wants a set restored, and the commands of `notify`. */
+	if (!err)
+		err = confine(0, NULL, 0);
+	if (err)
+		conf_free(*ret_conf);
+	return err;
+}
+
+static int
+run(const struct separation *separation, struct conf *conf, const char *file)
+{
+	struct event_base *base = event_base_new();
 	struct server_api *api = NULL;
 	struct daemon *daemon = NULL;
-	struct conf *conf = NULL;
-	/* Nothing more: it starts the keeper, which writes where an operator wants a set restored, and the commands of `notify`. */
-	int status, err = confine(0, NULL, 0);
+	int status, err = base ? server_new(base, conf, file, separation, &server) : err_set(ERR_NOMEM, "starting the server");
 
-	if (err == 0)
-		err = server_config_load(file, &conf);
-	if (err == 0 && mkdir(server_config_main(conf)->run_dir, 0755) != 0 && errno != EEXIST) {
-		err = err_sys("making run-dir %s", server_config_main(conf)->run_dir);
-		conf_free(conf);
-	} else if (err == 0 && (err = server_new(base, conf, file, &server)) != 0)
+	if (err)
 		conf_free(conf);
 	if (err == 0)
 		err = server_api_new(base, server, server_config_main(server_conf(server))->run_dir, &api);
@@ -68,6 +84,8 @@ run(struct event_base *base, const char *file)
 	server_free(server);
 	server_api_free(api);
 	daemon_free(daemon);
+	if (base)
+		event_base_free(base);
 	return status;
 }
 
@@ -75,8 +93,10 @@ int
 main(int argc, char **argv)
 {
 	struct daemon_arguments arguments = {.fd = -1};
-	struct event_base *base;
-	int status;
+	struct separation separation;
+	struct conf *conf;
+	char *keeper = keeper_link_program(); /* found while we may read the link to ourselves */
+	int status, err;
 
 	log_set_name("server");
 	daemon_heap(64);
@@ -84,12 +104,14 @@ main(int argc, char **argv)
 	daemon_arguments(argc, argv, "tidemark-server", "receives from collectors and keeps daily backup sets", SERVER_CONF_DEFAULT, &arguments);
 	umask(0027);
 	raise_descriptors();
-	base = event_base_new();
-	if (!base) {
-		log_error("server.start", "out of memory");
-		return 1;
+	err = keeper ? settle(arguments.config, keeper, &separation, &conf) : err_set(ERR_NOMEM, "starting the server");
+	if (err) {
+		log_lines(LOG_ERROR, "server.start", "", err_text());
+		status = err_exit_status(err);
+	} else {
+		status = run(&separation, conf, arguments.config);
+		separation_end(&separation);
 	}
-	status = run(base, arguments.config);
-	event_base_free(base);
+	free(keeper);
 	return status;
 }

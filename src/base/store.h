@@ -39,6 +39,7 @@ struct store_identity {
 enum store_flags {
 	STORE_READONLY = 1,   /* for a process that only looks at another's environment */
 	STORE_DERIVED = 2,    /* all it holds can be made again: of those moved aside the newest three are kept */
+	STORE_GROUP_READS = 8, /* another user of our group may open it for reading; LMDB lets readers write to its lock */
 	STORE_NO_CHECK = 4,   /* skip the checker child (a test, or a store checked a moment ago by the peer) */
 };
 

@@ -338,6 +338,9 @@ open_once(struct store *s, const struct place *p, const struct request *r, bool 
 		err = open_env(s, p->path);
 	if (!err)
 		err = claim(s, r, &created);
+	if (!err && r->flags & STORE_GROUP_READS && !s->readonly &&
+	    (fchmod(dir, 0750) != 0 || fchmodat(dir, "data.mdb", 0640, 0) != 0 || fchmodat(dir, "lock.mdb", 0660, 0) != 0))
+		err = err_sys("let the group read it");
 	if (!err && created)
 		err = fsio_sync_dir(dir, "store.create"); /* the names of LMDB's files */
 	close(dir);

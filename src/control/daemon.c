@@ -42,7 +42,7 @@ print_usage(FILE *out, const char *program, const char *purpose, const char *def
 	if (wants->profile)
 		fputs("  --profile NAME  the profile to watch\n  --replace       another watcher of this profile is asked to end\n", out);
 	if (wants->fd >= 0)
-		fputs("  --fd N          where orders come from\n", out);
+		fputs("  --fd N          where orders come from\n  --warden N      the way to root, where the receiver is another user\n", out);
 	fputs("  --version, --help\nRuns in the foreground and logs to standard error; SIGTERM ends it, SIGHUP reloads the configuration.\n", out);
 }
 
@@ -51,10 +51,10 @@ daemon_arguments(int argc, char **argv, const char *program, const char *purpose
     struct daemon_arguments *ret_arguments)
 {
 	static const struct option options[] = {
-	    {"config", required_argument, NULL, 'c'}, {"profile", required_argument, NULL, 'p'}, {"fd", required_argument, NULL, 'f'}, {"replace", no_argument, NULL, 'r'},
+	    {"config", required_argument, NULL, 'c'}, {"profile", required_argument, NULL, 'p'}, {"fd", required_argument, NULL, 'f'}, {"warden", required_argument, NULL, 'w'}, {"replace", no_argument, NULL, 'r'},
 	    {"debug", no_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0},
 	};
-	struct daemon_arguments wants = *ret_arguments, got = {.config = default_config, .fd = -1};
+	struct daemon_arguments wants = *ret_arguments, got = {.config = default_config, .fd = -1, .warden = -1};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -78,6 +78,12 @@ daemon_arguments(int argc, char **argv, const char *program, const char *purpose
 		case 'f':
 			if (wants.fd >= 0) {
 				got.fd = atoi(optarg);
+				continue;
+			}
+			break;
+		case 'w':
+			if (wants.fd >= 0) {
+				got.warden = atoi(optarg);
 				continue;
 			}
 			break;

@@ -18,11 +18,13 @@ struct daemon_arguments {
 	const char *config;  /* --config FILE, or the default */
 	const char *profile; /* --profile NAME where the program has it, else NULL */
 	int fd;              /* --fd N where the program has it, else -1 */
+	int warden;          /* --warden N where a program with --fd is given it, else -1 */
 	bool replace;        /* --replace, which a program with a profile has */
 };
 
 /* Parses `--config FILE`, `--debug`, `--help`, `--version`, and what `*ret_arguments` asks for beforehand: a non-NULL profile `--profile
- * NAME`, an fd >= 0 `--fd N`.  Exits itself for help and version (0) and for a usage error (2). */
+ * NAME`, an fd >= 0 `--fd N` and perhaps
+ * `--warden N`.  Exits itself for help and version (0) and for a usage error (2). */
 void daemon_arguments(int argc, char **argv, const char *program, const char *purpose, const char *default_config,
     struct daemon_arguments *ret_arguments);
 

@@ -439,7 +439,11 @@ on_doctor(struct api_request *req, void *arg)
 
 	server_facts(a->s, &facts);
 	tell_host_checks(checks, server_config_main(server_conf(a->s))->store);
-	tell_rights_check(checks, server_config_main(server_conf(a->s))->store, R_OK | W_OK | X_OK, "nothing can be stored");
+	/* Of two users neither may write in the store itself. */
+	tell_rights_check(checks, server_config_main(server_conf(a->s))->store, facts.separated ? R_OK | X_OK : R_OK | W_OK | X_OK,
+	    "nothing can be stored");
+	if (*facts.separation)
+		tell_check(checks, facts.separated ? VERDICT_OK : VERDICT_WARN, "separation", "%s", facts.separation);
 	if (facts.keeper_up)
 		tell_check(checks, VERDICT_OK, "keeper", "running");
 	else

@@ -222,8 +222,11 @@ begin(struct seal *s)
 		err = catalogue_stage_begin(s->vault->catalogue, &s->set.number);
 	}
 	catalogue_sets_free(sets, n);
-	for (unsigned hands = crew_size(); !err && s->hands < hands; s->hands++)
+	for (unsigned hands = crew_size(); !err && s->hands < hands; s->hands++) {
 		err = copy_new(&s->key, s->task, &s->copies[s->hands]);
+		if (!err)
+			err = custody_new(s->vault, &s->custodies[s->hands]);
+	}
 	return err;
 }
 
@@ -356,8 +359,10 @@ seal_close(struct seal *s)
 	spot_close(&s->spot);
 	manifest_abandon(s->manifest);
 	manifest_close(s->prev_manifest);
-	for (unsigned i = 0; i < s->hands; i++)
+	for (unsigned i = 0; i < CREW_MAX; i++) {
 		copy_free(s->copies[i]);
+		custody_free(s->custodies[i]);
+	}
 	index_close(s->index);
 	if (s->prev >= 0)
 		close(s->prev);

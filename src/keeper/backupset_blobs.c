@@ -200,22 +200,18 @@ struct reading {
 
 /* 0, or 1 when the file is not what the index says, or cannot be read. */
 static int
-read_blob(const struct seal *s, struct copy *copy, struct blob_row *row)
+read_blob(const struct seal *s, unsigned hand, struct blob_row *row)
 {
 	char *place = index_place((enum layout_type)s->order->layout, row->path, row->version);
 	struct copy_sums sums;
-	int err, fd;
+	int err;
 
 	if (!place)
 		return err_set(ERR_NOMEM, "out of memory for a path");
-	fd = fsio_open(s->vault->dir, place, O_RDONLY | O_NONBLOCK, 0);
+	err = custody_read(s->custodies[hand], s->copies[hand], place, &sums);
 	free(place);
-	if (fd < 0)
-		return fd == -ERR_GONE || fd == -ERR_UNSAFE ? 1 : fd;
-	err = copy_pass(copy, fd, -1, &sums);
-	close(fd);
 	if (err)
-		return err == -ERR_IO ? 1 : err; /* the collector still has it */
+		return err; /* what cannot be read the collector still has */
 	if (sums.size != row->entry.size || !hash128_equal(sums.digest, row->entry.digest))
 		return 1;
 	memcpy(row->sha256, sums.sha256, DIGEST_BYTES);
@@ -229,7 +225,7 @@ read_piece(void *arg, unsigned hand, size_t i)
 	int err = task_check(r->seal->task);
 
 	if (!err)
-		err = read_blob(r->seal, r->seal->copies[hand], &r->rows[i]);
+		err = read_blob(r->seal, hand, &r->rows[i]);
 	r->doubtful[i] = err == 1;
 	return err == 1 ? 0 : err;
 }

@@ -39,10 +39,8 @@ struct shelf {
 };
 
 struct keeper {
-	char *store;
+	struct keeper_setup setup;
 	int fd;
-	void (*ended)(void *arg);
-	void *arg;
 	bool over;                 /* no new work */
 	struct event_base *base;
 	struct workpool *pool;
@@ -97,7 +95,9 @@ work_new(struct shelf *s, enum work_kind kind)
 	w->job.run = on_run;
 	w->job.done = on_done;
 	w->kind = kind;
-	w->store = s->keeper->store;
+	w->store = s->keeper->setup.store;
+	w->config = s->keeper->setup.config;
+	w->warden = s->keeper->setup.warden;
 	w->profile = s->profile;
 	w->vault = &s->vault;
 	w->outbox = s->keeper->outbox;
@@ -174,7 +174,7 @@ lane_for(struct keeper *k)
 static bool
 is_profile(struct keeper *k, const char *name)
 {
-	char *path = *name == '.' || strchr(name, '/') || !relpath_valid(name) ? NULL : relpath_join(k->store, name);
+	char *path = *name == '.' || strchr(name, '/') || !relpath_valid(name) ? NULL : relpath_join(k->setup.store, name);
 	struct stat st;
 	bool is = path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 
@@ -221,11 +221,11 @@ shelf_get(struct keeper *k, const char *profile, struct shelf **ret_shelf)
 static int
 find_profiles(struct keeper *k)
 {
-	DIR *dir = opendir(k->store);
+	DIR *dir = opendir(k->setup.store);
 	struct dirent *d;
 
 	if (!dir)
-		return err_sys("list store %s", k->store);
+		return err_sys("list store %s", k->setup.store);
 	while ((d = readdir(dir)) != NULL) {
 		struct shelf *s;
 
@@ -326,7 +326,7 @@ end(struct keeper *k)
 {
 	event_del(k->reading);
 	stop_all(k);
-	k->ended(k->arg);
+	k->setup.ended(k->setup.arg);
 }
 
 /* One whole order out of the buffer: 0, 1 when more bytes are needed, or an error. */
@@ -409,19 +409,16 @@ make_parts(struct keeper *k)
 }
 
 int
-keeper_new(struct event_base *base, const char *store, int fd, void (*ended)(void *arg), void *arg, struct keeper **ret_keeper)
+keeper_new(struct event_base *base, const struct keeper_setup *setup, struct keeper **ret_keeper)
 {
 	struct keeper *k = calloc(1, sizeof *k);
-	int err;
+	int err, fd = setup->fd;
 
-	if (!k || !(k->store = strdup(store))) {
-		free(k);
+	if (!k)
 		return err_set(ERR_NOMEM, "out of memory for the keeper");
-	}
+	k->setup = *setup;
 	k->base = base;
 	k->fd = -1;
-	k->ended = ended;
-	k->arg = arg;
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
 		err = err_sys("the receiver's socket");
 	} else {
@@ -476,6 +473,5 @@ keeper_free(struct keeper *k)
 		evbuffer_free(k->in);
 	if (k->fd >= 0)
 		close(k->fd);
-	free(k->store);
 	free(k);
 }

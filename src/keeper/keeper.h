@@ -10,12 +10,21 @@
 #ifndef KEEPER_KEEPER_H
 #define KEEPER_KEEPER_H
 
+struct courier;
 struct event_base;
 struct keeper;
 
-/* Recovers every profile of `store` at once, in their lanes.  *Takes* `fd`, the socket to the receiver, on success.  `ended` is
- * called when the receiver has closed it: work that runs has then been told to stop. */
-int keeper_new(struct event_base *base, const char *store, int fd, void (*ended)(void *arg), void *arg, struct keeper **ret_keeper);
+struct keeper_setup {
+	const char *store;
+	const char *config;        /* read again at each seal: how long sets are kept; NULL: as the order says */
+	struct courier *warden;    /* where receiver and keeper are two users */
+	int fd;                    /* the receiver's orders */
+	void (*ended)(void *arg);  /* the receiver has closed it; work that runs has then been told to stop */
+	void *arg;
+};
+
+/* Recovers every profile of the store at once, in their lanes.  *Takes* `fd` on success; the rest of `setup` is borrowed until free. */
+int keeper_new(struct event_base *base, const struct keeper_setup *setup, struct keeper **ret_keeper);
 /* Stops what runs, waits for it, frees.  NULL is fine. */
 void keeper_free(struct keeper *k);
 

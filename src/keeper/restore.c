@@ -326,19 +326,29 @@ not_empty(const char *name, void *arg)
 	return 1;
 }
 
-/* A restore into the store would mix with what the receiver and we ourselves keep there. */
+/* A profile's folder, ours or another's: a directory of the store that has a state. */
+static bool
+is_profile(const struct stat *store, int dir)
+{
+	struct stat above, state;
+
+	return fstatat(dir, "..", &above, 0) == 0 && above.st_dev == store->st_dev && above.st_ino == store->st_ino &&
+	    fstatat(dir, "state", &state, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A restore into a profile's folder would mix with what the receiver and we ourselves keep there. */
 static int
 check_outside(const struct restore *r, int dir)
 {
-	struct stat ours, at, last = {0};
-	int fd = dup(dir), err = fd < 0 || fstat(r->vault->dir, &ours) != 0 ? err_sys("target") : 0;
+	struct stat store, at, last = {0};
+	int fd = dup(dir), err = fd < 0 || fstatat(r->vault->dir, "..", &store, 0) != 0 ? err_sys("target") : 0;
 
 	while (!err) {
 		int up;
 
 		if (fstat(fd, &at) != 0)
 			err = err_sys("target");
-		else if (at.st_dev == ours.st_dev && at.st_ino == ours.st_ino)
+		else if (is_profile(&store, fd))
 			err = err_set(ERR_USAGE, "the target lies in the store");
 		if (err || (at.st_dev == last.st_dev && at.st_ino == last.st_ino))
 			break;

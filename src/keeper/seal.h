@@ -8,6 +8,7 @@
 #include "base/crew.h"
 #include "keeper/backupset.h"
 #include "keeper/copy.h"
+#include "keeper/custody.h"
 #include "keeper/manifest.h"
 
 /* The directory that the last file went to, and the previous set's one of that name: neighbours are built one after another. */
@@ -25,6 +26,7 @@ struct seal {
 	struct index *index;
 	struct block_key key;
 	struct copy *copies[CREW_MAX];         /* one a hand */
+	struct custody *custodies[CREW_MAX];
 	unsigned hands;
 	struct set_row set;                    /* becomes the pending row */
 

@@ -120,6 +120,16 @@ open_parent(const char *path, struct target *t)
 	return err;
 }
 
+/* The keeper is a user of its own on many servers: whoever asks for the restore can give it the place. */
+static int
+cannot(const char *what, const char *path)
+{
+	return errno == EACCES && geteuid() != 0
+	    ? err_set(ERR_ACCESS, "the keeper, user %u, cannot %s %s: `install -d -o %u %s` gives it the place, below directories that all may enter",
+	          geteuid(), what, path, geteuid(), path)
+	    : err_sys("%s %s", what, path);
+}
+
 int
 target_open(const char *path, struct target *ret_target)
 {
@@ -133,9 +143,11 @@ target_open(const char *path, struct target *ret_target)
 		return err;
 	t->made = mkdirat(t->parent, t->name, 0700) == 0;
 	if (!t->made && errno != EEXIST)
-		return err_sys("make %s", path);
+		return cannot("make", path);
 	t->fd = openat(t->parent, t->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return t->fd < 0 ? err_set(ERR_USAGE, "%s is not a directory", path) : 0;
+	if (t->fd >= 0)
+		return 0;
+	return errno == EACCES ? cannot("open", path) : err_set(ERR_USAGE, "%s is not a directory", path);
 }
 
 void

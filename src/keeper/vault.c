@@ -39,6 +39,24 @@ open_dirs(struct vault *v)
 	return 0;
 }
 
+/* The receiver may make names beside ours, but not put others in the place of ours: what is ours now stays so. */
+static int
+check_owners(const struct vault *v)
+{
+	static const char *const names[] = {"backups", "blobs", "state", "state/catalogue", "state/ledger", "state/manifests"};
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		int err = fsio_stat(v->dir, names[i], &st);
+
+		if (err && err != -ERR_GONE)
+			return err;
+		if (!err && st.st_uid != geteuid())
+			return err_set(ERR_UNSAFE, "%s of %s belongs to user %u, not to the keeper", names[i], v->profile, st.st_uid);
+	}
+	return 0;
+}
+
 static bool
 is_sealed(const char *name, void *arg)
 {
@@ -80,14 +98,16 @@ open_profile(struct vault *v, const char *store)
 		return err_set(ERR_NOTFOUND, "there is no profile %s", v->profile);
 	if (v->dir < 0)
 		return v->dir;
-	err = open_dirs(v);
+	err = v->warden ? check_owners(v) : 0;
+	if (!err)
+		err = open_dirs(v);
 	if (!err)
 		err = catalogue_open(v->state_path, v->profile, &v->catalogue, &v->rebuilt);
 	return err ? err : remake_catalogue(v);
 }
 
 int
-vault_open(const char *store, const char *profile, struct vault **ret_vault)
+vault_open(const char *store, const char *profile, struct courier *warden, struct vault **ret_vault)
 {
 	struct vault *v;
 	int err;
@@ -98,6 +118,7 @@ vault_open(const char *store, const char *profile, struct vault **ret_vault)
 	if (!v)
 		return err_set(ERR_NOMEM, "out of memory for profile %s", profile);
 	v->dir = v->creating = v->weeknow = v->dropping = v->manifests = -1;
+	v->warden = warden;
 	v->profile = strdup(profile);
 	v->path = relpath_join(store, profile);
 	v->state_path = v->path ? relpath_join(v->path, "state") : NULL;

@@ -16,6 +16,8 @@
 
 #include "keeper/catalogue.h"
 
+struct courier;
+
 struct vault {
 	char *profile;
 	char *path;                                /* <store>/<profile> */
@@ -23,17 +25,17 @@ struct vault {
 	int dir;                                   /* of path */
 	int creating, weeknow, dropping, manifests;
 	struct catalogue *catalogue;
+	struct courier *warden;                    /* borrowed; NULL: receiver and keeper are one user */
 	bool rebuilt;                              /* the catalogue was damaged and is new */
 	struct catalogue_remade remade;            /* what it has from the ledger then */
 };
 
-/* -ERR_NOTFOUND when the store has no such profile. */
-int vault_open(const char *store, const char *profile, struct vault **ret_vault);
+/* -ERR_NOTFOUND when the store has no such profile.  With a `warden` (NULL: one user) what is to be the keeper's must be; else
+ * -ERR_UNSAFE: a receiver made it. */
+int vault_open(const char *store, const char *profile, struct courier *warden, struct vault **ret_vault);
 void vault_close(struct vault *v); /* NULL is fine */
 
 /* Calls `visit` for each name in a held directory, in no order; what it returns other than 0 ends the walk and is passed on. */
 int vault_names(int dirfd, int (*visit)(const char *name, void *arg), void *arg);
-
-/* Now, by the wall. */
 
 #endif

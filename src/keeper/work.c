@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/conf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "keeper/backupset.h"
@@ -15,7 +16,9 @@
 #include "keeper/restore.h"
 #include "keeper/retention.h"
 #include "keeper/verify.h"
+#include "server/config.h"
 
+#define KEEP_DAYS_MAX 3650u /* as the configuration's table */
 #define IOPRIO_WHO_PROCESS 1
 #define IOPRIO_IDLE (3 << 13)
 
@@ -106,6 +109,24 @@ report_failed(struct work *w, int err, const struct doubtful *doubtful)
 
 /* ---- orders ---- */
 
+/* An order may keep sets for longer than the configuration says, not for less: whoever gives orders is not to make sets leave. */
+static uint32_t
+keep_days(const struct work *w)
+{
+	struct conf *conf;
+	int64_t days;
+
+	if (!w->config)
+		return w->order.keep_days;
+	if (server_config_load(w->config, &conf) != 0) {
+		log_warn("keeper.config", "nothing leaves before it can be read: %s", err_text());
+		return KEEP_DAYS_MAX;
+	}
+	days = server_config_profile(conf, w->profile)->keep_days;
+	conf_free(conf);
+	return w->order.keep_days > days ? w->order.keep_days : (uint32_t)days;
+}
+
 static int
 seal(struct work *w, struct vault *v)
 {
@@ -122,7 +143,7 @@ seal(struct work *w, struct vault *v)
 	log_info("keeper.seal", "profile=%s set=%s files=%" PRIu64 " bytes=%" PRIu64 " new=%" PRIu64, w->profile, set.name,
 	    set.files + set.blobs.count, set.bytes + set.blobs.bytes, set.new_bytes);
 	task_begin(&w->task, "retention", 0);
-	err = retention_run(v, w->order.keep_days, &w->task, &events, NULL);
+	err = retention_run(v, keep_days(w), &w->task, &events, NULL);
 	/* The set is good whatever happens to old ones; the next seal tries again. */
 	if (err && err != -ERR_STOPPED)
 		log_warn("keeper.retention", "profile=%s %s", w->profile, err_text());
@@ -383,7 +404,7 @@ work_run(struct work *w)
 	w->task.finding = on_finding;
 	w->scrub_due = false;
 	if (!*w->vault) {
-		err = vault_open(w->store, w->profile, w->vault);
+		err = vault_open(w->store, w->profile, w->warden, w->vault);
 		if (err && w->kind == WORK_ORDER)
 			report_failed(w, err, NULL);
 	}

@@ -20,6 +20,7 @@ enum work_kind {
 	WORK_TICK,      /* the clock's mark */
 };
 
+struct courier;
 struct shelf;
 
 struct work {
@@ -27,7 +28,9 @@ struct work {
 	struct task task;
 	enum work_kind kind;
 	struct order order;          /* WORK_ORDER */
-	const char *store, *profile; /* borrowed */
+	const char *store, *profile; /* borrowed, as the next two */
+	const char *config;          /* the file that says how long sets are kept; NULL: the order alone does */
+	struct courier *warden;      /* NULL: one user */
 	struct vault **vault;        /* the profile's; opened by the first work, used by its lane only */
 	struct keeper_outbox *outbox;
 	struct shelf *shelf;         /* the owner's */

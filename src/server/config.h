@@ -13,6 +13,7 @@ struct server_config {
 	char *listen;      /* address:port, "[::]:7460" */
 	char *store;       /* <store>/<profile>/{gre_data,blobs,backups,state} and <store>/.identity */
 	char *run_dir;
+	char *user, *keeper_user; /* of receiver and keeper when the server is started as root; "root" = both as root */
 	char *web;         /* "off" */
 	char *address;     /* host:port that enrolment tokens carry; "auto" = host name and listen's port */
 	int log_level;

@@ -122,7 +122,7 @@ make_and_open(int root_fd, const char *place, bool *made)
 	if (parent_fd < 0)
 		return parent_fd;
 	/* EEXIST: another thread made it, or a file is in the way, which the opening tells. */
-	if (mkdirat(parent_fd, relpath_name(place), 0750) == 0)
+	if (mkdirat(parent_fd, relpath_name(place), 0770) == 0)
 		*made = true;
 	else if (errno != EEXIST)
 		failed = err_sys("making the directory %s", place);

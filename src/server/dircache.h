@@ -16,7 +16,7 @@ struct dircache;
 int dircache_new(int root_fd, size_t max, struct dircache **ret_cache);
 void dircache_free(struct dircache *c); /* NULL is fine */
 
-/* The descriptor of the directory `place` (its first `len` bytes), made with its parents (0750) when absent; the cache's,
+/* The descriptor of the directory `place` (its first `len` bytes), made with its parents (0770 & ~umask) when absent; the cache's,
  * valid until the next call.  `*made` is set when something was made. */
 int dircache_get(struct dircache *c, const char *place, size_t len, bool *made);
 /* Forgets one whose descriptor turned out to be of a removed directory. */

@@ -91,7 +91,7 @@ index_open(const char *state_dir, const char *profile, bool readonly, struct ind
 	else if (readonly && lstat(dir, &st) != 0 && errno == ENOENT)
 		err = 1;
 	else
-		err = store_open(dir, &who, table_names, TABLES, readonly ? STORE_READONLY : STORE_DERIVED, &ix->store, &found);
+		err = store_open(dir, &who, table_names, TABLES, readonly ? STORE_READONLY : STORE_DERIVED | STORE_GROUP_READS, &ix->store, &found);
 	free(dir);
 	if (err) {
 		free(ix);

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "server/warden.h"
 
 #define KEEPER_FD 3
 #define BACKOFF_FIRST_MS 500
@@ -40,6 +41,7 @@ struct keeper_link {
 	struct event_base *base;
 	char *program;
 	const char *config;
+	struct warden *warden; /* NULL: the keeper is our child */
 	const struct keeper_events *events;
 	void *arg;
 	struct event *start_timer;
@@ -56,8 +58,8 @@ extern char **environ;
 #define KEEPER "tidemark-keeper"
 
 /* Beside our executable, so that a checkout runs without installation; else where the PATH finds it. */
-static char *
-find_keeper(void)
+char *
+keeper_link_program(void)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -131,7 +133,10 @@ say_how_it_ended(struct keeper_link *k, char *text, size_t size)
 	int status = 0;
 
 	/* It closed the socket: either it is a zombie by now, or it hangs on its way out. */
-	if (waitpid(k->pid, &status, WNOHANG) == 0) {
+	if (k->warden) {
+		if (warden_end_keeper(k->warden, 0, &status) != 0)
+			log_error("keeper_link.warden", "%s", err_text());
+	} else if (waitpid(k->pid, &status, WNOHANG) == 0) {
 		kill(k->pid, SIGKILL);
 		waitpid(k->pid, &status, 0);
 	}
@@ -259,24 +264,58 @@ spawn(struct keeper_link *k, int its_end)
 	return 0;
 }
 
+/* It stops what it does and ends by itself; one that hangs is not waited for longer than systemd would wait for us. */
+static void
+wait_for_end(struct keeper_link *k)
+{
+	const struct timespec step = {.tv_nsec = 10000000};
+	int status;
+
+	if (k->warden) {
+		(void)warden_end_keeper(k->warden, END_PATIENCE_S * 1000, &status);
+		return;
+	}
+	for (int i = 0; i < END_PATIENCE_S * 100; i++) {
+		if (waitpid(k->pid, NULL, WNOHANG) != 0)
+			return;
+		nanosleep(&step, NULL);
+	}
+	log_error("keeper_link.free", "the keeper does not end; it is killed");
+	kill(k->pid, SIGKILL);
+	waitpid(k->pid, NULL, 0);
+}
+
+/* The keeper as our child, or the warden's. */
+static int
+start_process(struct keeper_link *k, int *ret_fd)
+{
+	int pair[2], err;
+
+	if (k->warden)
+		return warden_start_keeper(k->warden, &k->pid, ret_fd);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return err_sys("making the keeper's socket");
+	err = spawn(k, pair[1]);
+	close(pair[1]);
+	if (err)
+		close(pair[0]);
+	else
+		*ret_fd = pair[0];
+	return err;
+}
+
 static int
 start(struct keeper_link *k)
 {
-	int pair[2];
+	int fd, err = start_process(k, &fd);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-		return err_sys("making the keeper's socket");
-	int err = spawn(k, pair[1]);
-	close(pair[1]);
-	if (err) {
-		close(pair[0]);
+	if (err)
 		return err;
-	}
-	evutil_make_socket_nonblocking(pair[0]);
-	k->io = bufferevent_socket_new(k->base, pair[0], BEV_OPT_CLOSE_ON_FREE);
+	evutil_make_socket_nonblocking(fd);
+	k->io = bufferevent_socket_new(k->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!k->io) {
-		close(pair[0]); /* which ends it */
-		waitpid(k->pid, NULL, 0);
+		close(fd); /* which ends it */
+		wait_for_end(k);
 		k->pid = 0;
 		return err_set(ERR_NOMEM, "opening the keeper's socket");
 	}
@@ -305,8 +344,8 @@ on_start(evutil_socket_t fd, short what, void *arg)
 /* ---- life ---- */
 
 int
-keeper_link_new(struct event_base *base, const char *program, const char *config, const struct keeper_events *events, void *arg,
-    struct keeper_link **ret_link)
+keeper_link_new(struct event_base *base, const char *program, const char *config, struct warden *warden, const struct keeper_events *events,
+    void *arg, struct keeper_link **ret_link)
 {
 	struct keeper_link *k = calloc(1, sizeof *k);
 
@@ -315,10 +354,11 @@ keeper_link_new(struct event_base *base, const char *program, const char *config
 	TAILQ_INIT(&k->pendings);
 	k->base = base;
 	k->config = config;
+	k->warden = warden;
 	k->events = events;
 	k->arg = arg;
 	k->backoff_ms = BACKOFF_FIRST_MS;
-	k->program = program ? strdup(program) : find_keeper();
+	k->program = program ? strdup(program) : keeper_link_program();
 	k->start_timer = evtimer_new(base, on_start, k);
 	if (!k->program || !k->start_timer) {
 		keeper_link_free(k);
@@ -327,22 +367,6 @@ keeper_link_new(struct event_base *base, const char *program, const char *config
 	event_active(k->start_timer, EV_TIMEOUT, 0);
 	*ret_link = k;
 	return 0;
-}
-
-/* It stops what it does and ends by itself; one that hangs is not waited for longer than systemd would wait for us. */
-static void
-wait_for_end(struct keeper_link *k)
-{
-	const struct timespec step = {.tv_nsec = 10000000};
-
-	for (int i = 0; i < END_PATIENCE_S * 100; i++) {
-		if (waitpid(k->pid, NULL, WNOHANG) != 0)
-			return;
-		nanosleep(&step, NULL);
-	}
-	log_error("keeper_link.free", "the keeper does not end; it is killed");
-	kill(k->pid, SIGKILL);
-	waitpid(k->pid, NULL, 0);
 }
 
 void

@@ -15,6 +15,7 @@
 
 struct event_base;
 struct keeper_link;
+struct warden;
 
 struct keeper_events {
 	/* The keeper is up, again or for the first time. */
@@ -23,11 +24,12 @@ struct keeper_events {
 	void (*scrub)(const struct report *report, void *arg);
 };
 
-/* `program` NULL: tidemark-keeper beside our executable, or in the PATH.  It gets --config `config`, and its
- * end of the socket pair as descriptor 3.  Strings and `events` are borrowed until
- * free.  The first start happens on the loop. */
-int keeper_link_new(struct event_base *base, const char *program, const char *config, const struct keeper_events *events, void *arg,
-    struct keeper_link **ret_link);
+/* `program` NULL: keeper_link_program().  It gets --config `config`, and its end of the socket pair as descriptor 3.  With a warden it is
+ * he who starts and ends it.  Strings, `warden` and `events` are borrowed until free.  The first start happens on the loop. */
+int keeper_link_new(struct event_base *base, const char *program, const char *config, struct warden *warden, const struct keeper_events *events,
+    void *arg, struct keeper_link **ret_link);
+/* tidemark-keeper beside our executable, or in the PATH: *gives*; NULL without memory. */
+char *keeper_link_program(void);
 /* Closes the socket, which ends the keeper, and waits for it.  Open orders then fail with STOPPED; the link takes no new ones: it is down
  * for good.  NULL is fine. */
 void keeper_link_end(struct keeper_link *k);

@@ -18,6 +18,7 @@
 #include "base/workpool.h"
 #include "server/index.h"
 #include "server/staging.h"
+#include "server/warden.h"
 
 #define META_LAYOUT "layout"
 #define META_TOKEN "token"
@@ -162,6 +163,10 @@ make_folders(struct opening *o, struct opened *r)
 	static const char *const folders[] = {"gre_data/sync", "blobs", "state"};
 	const struct profile_setup *setup = o->p->setup;
 
+	int err = setup->warden ? warden_make_profile(setup->warden, o->p->name) : 0;
+
+	if (err)
+		return err;
 	r->fd = fsio_make_dirs(setup->store_fd, o->p->name, true);
 	if (r->fd < 0)
 		return r->fd;

@@ -23,6 +23,7 @@ struct event_base;
 struct index;
 struct profile;
 struct staging;
+struct warden;
 struct workpool;
 
 struct profile_setup {
@@ -31,6 +32,7 @@ struct profile_setup {
 	int lane_write, lane_sync, lane_jobs; /* lane_jobs: one thread */
 	int store_fd;
 	const char *store;                    /* its path */
+	struct warden *warden;                /* NULL: the folders are made by us */
 };
 
 /* `setup` is borrowed; nothing is touched yet. */

@@ -23,6 +23,7 @@
 #include "server/config.h"
 #include "server/notify.h"
 #include "server/sealing.h"
+#include "server/separation.h"
 #include "server/server_own.h"
 #include "server/staging.h"
 #include "wire/identity.h"
@@ -282,7 +283,8 @@ open_lanes(struct server *s)
 
 	if (err)
 		return err;
-	*p = (struct profile_setup){.base = s->base, .pool = s->pool, .store_fd = s->store_fd, .store = server_config_main(s->conf)->store};
+	*p = (struct profile_setup){.base = s->base, .pool = s->pool, .store_fd = s->store_fd, .store = server_config_main(s->conf)->store,
+	    .warden = s->separation ? s->separation->warden : NULL};
 	server_guests_host(s);
 	p->lane_write = workpool_add_lane(s->pool, "write", WRITE_THREADS);
 	p->lane_sync = workpool_add_lane(s->pool, "sync", SYNC_THREADS);
@@ -301,7 +303,7 @@ open_rest(struct server *s)
 	if (err == 0)
 		err = open_lanes(s);
 	if (err == 0)
-		err = keeper_link_new(s->base, NULL, s->file, &keeper_events, s, &s->keeper);
+		err = keeper_link_new(s->base, NULL, s->file, s->separation ? s->separation->warden : NULL, &keeper_events, s, &s->keeper);
 	if (err == 0)
 		err = add_known(s);
 	if (err == 0)
@@ -321,7 +323,7 @@ warn_of_idle(const struct server *s)
 }
 
 int
-server_new(struct event_base *base, struct conf *conf, const char *file, struct server **ret_server)
+server_new(struct event_base *base, struct conf *conf, const char *file, const struct separation *separation, struct server **ret_server)
 {
 	struct server *s = calloc(1, sizeof *s);
 	int err;
@@ -332,6 +334,7 @@ server_new(struct event_base *base, struct conf *conf, const char *file, struct 
 	s->base = base;
 	s->conf = conf;
 	s->store_fd = -1;
+	s->separation = separation;
 	s->started_ns = clock_wall_ns();
 	s->file = strdup(file);
 	log_set_level((enum log_level)server_config_main(conf)->log_level);
@@ -384,6 +387,8 @@ may_replace(const struct server_config *old, const struct server_config *new)
 		return err_set(ERR_CONFIG, "store: changes at a restart only");
 	if (strcmp(old->run_dir, new->run_dir) != 0)
 		return err_set(ERR_CONFIG, "run-dir: changes at a restart only");
+	if (strcmp(old->user, new->user) != 0 || strcmp(old->keeper_user, new->keeper_user) != 0)
+		return err_set(ERR_CONFIG, "user, keeper-user: change at a restart only");
 	if (strcmp(old->web, new->web) != 0)
 		return err_set(ERR_CONFIG, "web: changes at a restart only");
 	return 0;

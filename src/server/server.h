@@ -22,10 +22,12 @@ struct conf;
 struct event_base;
 struct report_entry; /* keeper/order.h */
 struct report_set;
+struct separation;
 struct server;
 
-/* Opens the store, starts the keeper, listens.  *Takes* `conf` on success; `file` is its path, for reloads. */
-int server_new(struct event_base *base, struct conf *conf, const char *file, struct server **ret_server);
+/* Opens the store, starts the keeper, listens.  *Takes* `conf` on success; `file` is its path, for reloads.  `separation` (NULL: nobody
+ * asked) is borrowed until free. */
+int server_new(struct event_base *base, struct conf *conf, const char *file, const struct separation *separation, struct server **ret_server);
 /* Says goodbye to every collector, waits for running commits, ends the keeper (a running seal ends with it). */
 void server_free(struct server *s); /* NULL is fine */
 
@@ -80,6 +82,8 @@ struct server_facts {
 	size_t sessions, connecting;   /* one a profile; all others, who have a minute */
 	uint64_t refused;              /* connections turned away since the start */
 	const char *listen;            /* "0.0.0.0:7460", with the real port */
+	bool separated;                /* receiver and keeper are two users */
+	const char *separation;        /* which, or what to do; "" = nobody asked */
 };
 void server_facts(const struct server *s, struct server_facts *ret_facts);
 

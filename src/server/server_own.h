@@ -54,6 +54,7 @@ struct server {
 	char *file;
 	int store_fd;
 	struct identity *identity;
+	const struct separation *separation; /* NULL: nobody asked */
 	struct workpool *pool;
 	struct profile_setup profile_setup;
 	struct session_host host;

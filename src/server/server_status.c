@@ -14,6 +14,7 @@
 #include "server/config.h"
 #include "server/index.h"
 #include "server/sealing.h"
+#include "server/separation.h"
 #include "server/server_own.h"
 #include "server/staging.h"
 
@@ -204,5 +205,6 @@ void
 server_facts(const struct server *s, struct server_facts *ret_facts)
 {
 	*ret_facts = (struct server_facts){.keeper_up = keeper_link_up(s->keeper), .keeper_restarts = keeper_link_restarts(s->keeper),
-	    .sessions = s->sessions, .connecting = s->connecting, .refused = s->refused, .listen = s->listen};
+	    .sessions = s->sessions, .connecting = s->connecting, .refused = s->refused, .listen = s->listen, .separated = s->separation && s->separation->warden,
+	    .separation = s->separation ? s->separation->text : ""};
 }

@@ -93,7 +93,7 @@ rig_open(struct rig *r)
 	write_conf(r, file);
 	r->base = event_base_new();
 	MUST(server_config_load(file, &conf) == 0);
-	MUST(server_new(r->base, conf, file, &r->server) == 0);
+	MUST(server_new(r->base, conf, file, NULL, &r->server) == 0);
 	MUST(server_api_new(r->base, r->server, r->scratch.path, &r->api) == 0);
 	do {
 		rig_turn(r, 100);

@@ -216,11 +216,12 @@ server_kill() {	# the receiver alone; the keeper has to notice by itself
 	daemon_end server KILL
 	[ -z "$keeper" ] || proc gone "$keeper" $((20 * PATIENCE))
 }
-# The keeper is the server's child; between two of its lives there is none.
+# The keeper is the server's child, or its warden's where they are two users; between two of its lives there is none.
 keeper_pid() {
-	local child until=$((SECONDS + 15 * PATIENCE))	# one that was killed again and again is started after a pause
+	local child children until=$((SECONDS + 15 * PATIENCE))	# one that was killed again and again is started after a pause
 	while :; do
-		for child in $(proc children "${PID[server]}" 2>/dev/null); do
+		children=$(proc children "${PID[server]}" 2>/dev/null)
+		for child in $children $(for child in $children; do proc children "$child" 2>/dev/null; done); do
 			if [ "$(cat "/proc/$child/comm" 2>/dev/null)" = tidemark-keeper ]; then
 				STARTED+=("$child")
 				echo "$child"

@@ -56,7 +56,7 @@ static inline void
 stage_vault(struct stage *s, bool open)
 {
 	if (open && !s->vault)
-		good(vault_open(s->scratch.path, PROFILE, &s->vault));
+		good(vault_open(s->scratch.path, PROFILE, NULL, &s->vault));
 	if (!open) {
 		vault_close(s->vault);
 		s->vault = NULL;

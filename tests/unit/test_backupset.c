@@ -586,7 +586,7 @@ crash_at(const char *point, const struct order *order)
 		struct set_row set;
 
 		failpoint_arm(point);
-		if (vault_open(st.scratch.path, PROFILE, &st.vault) != 0)
+		if (vault_open(st.scratch.path, PROFILE, NULL, &st.vault) != 0)
 			_exit(3);
 		_exit(backupset_seal(st.vault, order, &task, &set, &doubtful) == 0 ? 0 : 2);
 	}

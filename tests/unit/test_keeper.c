@@ -45,7 +45,7 @@ set_up(void **state)
 	ended = false;
 	base = event_base_new();
 	stage_vault(&st, false);
-	good(keeper_new(base, st.scratch.path, pair[1], on_ended, NULL, &keeper));
+	good(keeper_new(base, &(struct keeper_setup){.store = st.scratch.path, .fd = pair[1], .ended = on_ended}, &keeper));
 	return 0;
 }
 

@@ -360,7 +360,7 @@ crash_at(const char *point)
 		struct task task = {0};
 
 		failpoint_arm(point);
-		if (vault_open(st.scratch.path, PROFILE, &st.vault) != 0)
+		if (vault_open(st.scratch.path, PROFILE, NULL, &st.vault) != 0)
 			_exit(3);
 		_exit(retention_run(st.vault, 14, &task, NULL, NULL) == 0 ? 0 : 2);
 	}

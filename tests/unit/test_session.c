@@ -507,7 +507,7 @@ start_server(void)
 	fputs(text, f);
 	fclose(f);
 	assert_int_equal(server_config_load(file, &conf), 0);
-	assert_int_equal(server_new(w.base, conf, file, &w.server), 0);
+	assert_int_equal(server_new(w.base, conf, file, NULL, &w.server), 0);
 	wait_for_keeper();
 }
 

@@ -166,6 +166,7 @@ $(B)/tools/%: $(B)/tests/tools/%.o $(LIBS)
 	@echo '  LD $@'
 	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
 $(B)/tools/crashpoint: $(call objs,$(wildcard tests/tools/crashpoint/*.c))
+$(B)/tools/usurper: $(call objs,$(wildcard tests/tools/usurper/*.c))
 $(B)/tools/%.so: $(B)/tests/tools/preload/%.o
 	@mkdir -p $(@D)
 	@echo '  LD $@'

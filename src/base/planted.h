@@ -86,6 +86,9 @@
 	X(changed_file_linked) \
 	X(sealed_digest_not_compared) \
 	X(removal_after_t0_counted) \
+	X(writer_at_the_seal_ignored) \
+	X(blob_left_to_the_receiver) \
+	X(order_shortens_keep_days) \
 	X(manifest_not_checked) \
 	X(scrub_without_reading) \
 	X(verify_by_size) \

@@ -14,6 +14,8 @@
 #include "base/courier.h"
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/log.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 
 #define TAKE 't' /* server/warden.h */
@@ -155,10 +157,10 @@ read_leased(struct copy *copy, int fd, struct copy_sums *ret_sums)
 	struct copy_sums sums;
 	int err;
 
-	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0 && !PLANTED(writer_at_the_seal_ignored))
 		return 1;
 	err = copy_pass(copy, fd, -1, &sums);
-	if (!err && !leased(fd))
+	if (!err && !leased(fd) && !PLANTED(writer_at_the_seal_ignored))
 		err = 1;
 	(void)fcntl(fd, F_SETLEASE, F_UNLCK);
 	if (!err)
@@ -198,6 +200,8 @@ read_replaced(const struct custody *c, struct copy *copy, int fd, const char *na
 	close(to);
 	if (err)
 		(void)fsio_unlink(c->vault->creating, made);
+	else
+		log_info("custody.copied", "profile=%s name=%s was open for writing, or the file system has no leases", c->vault->profile, name);
 	return err;
 }
 
@@ -214,7 +218,7 @@ read_taken(struct custody *c, struct copy *copy, const char *place, struct copy_
 	fd = fsio_open(c->fd, name, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
-	err = take(c, c->fd, name, fd);
+	err = PLANTED(blob_left_to_the_receiver) ? 0 : take(c, c->fd, name, fd);
 	if (!err)
 		err = read_leased(copy, fd, ret_sums);
 	if (err == 1)

@@ -369,8 +369,12 @@ check_outside(const struct restore *r, int dir)
 static int
 open_target(struct restore *r, const char *to)
 {
-	int err = target_open(to, &r->target);
+	int err = target_find(to, &r->target);
 
+	if (!err)
+		err = check_outside(r, r->target.parent);
+	if (!err)
+		err = target_make(to, &r->target);
 	if (err)
 		return err;
 	err = vault_names(r->target.fd, not_empty, NULL);

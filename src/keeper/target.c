@@ -131,16 +131,15 @@ cannot(const char *what, const char *path)
 }
 
 int
-target_open(const char *path, struct target *ret_target)
+target_find(const char *path, struct target *ret_target)
 {
-	struct target *t = ret_target;
-	int err;
+	*ret_target = (struct target){.fd = -1, .parent = -1};
+	return *path == '/' ? open_parent(path, ret_target) : err_set(ERR_USAGE, "%s is not an absolute path", path);
+}
 
-	*t = (struct target){.fd = -1, .parent = -1};
-	if (*path != '/')
-		return err_set(ERR_USAGE, "%s is not an absolute path", path);
-	if ((err = open_parent(path, t)) < 0)
-		return err;
+int
+target_make(const char *path, struct target *t)
+{
 	t->made = mkdirat(t->parent, t->name, 0700) == 0;
 	if (!t->made && errno != EEXIST)
 		return cannot("make", path);

@@ -18,8 +18,11 @@ struct target {
 	bool made;                /* by us */
 };
 
-/* `path` is absolute.  -ERR_USAGE: not a directory, or the one above it is not there; -ERR_UNSAFE: it leads over somebody else's link.  Close also after an error. */
-int target_open(const char *path, struct target *ret_target);
+/* `path` is absolute.  Holds the directory above it; nothing is made.  -ERR_USAGE: that one is not there; -ERR_UNSAFE: it leads over somebody
+ * else's link.  Close also after an error. */
+int target_find(const char *path, struct target *ret_target);
+/* Opens what was found, made when it is not there.  -ERR_USAGE: not a directory. */
+int target_make(const char *path, struct target *t);
 /* Takes an empty directory that was made for nothing away again. */
 void target_unmake(struct target *t);
 void target_close(struct target *t);

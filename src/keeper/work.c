@@ -11,6 +11,7 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "keeper/backupset.h"
 #include "keeper/listing.h"
 #include "keeper/restore.h"
@@ -124,7 +125,7 @@ keep_days(const struct work *w)
 	}
 	days = server_config_profile(conf, w->profile)->keep_days;
 	conf_free(conf);
-	return w->order.keep_days > days ? w->order.keep_days : (uint32_t)days;
+	return w->order.keep_days > days || PLANTED(order_shortens_keep_days) ? w->order.keep_days : (uint32_t)days;
 }
 
 static int

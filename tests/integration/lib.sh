@@ -144,6 +144,8 @@ write_server_conf() {
 	address = 127.0.0.1:$PORT
 	store   = $STORE
 	run-dir = $W/run-server
+	user = ${AS_RECEIVER:-root}
+	keeper-user = ${AS_KEEPER:-root}
 	log-level = debug
 
 	[profile "po1"]

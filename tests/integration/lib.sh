@@ -220,10 +220,10 @@ server_kill() {	# the receiver alone; the keeper has to notice by itself
 }
 # The keeper is the server's child, or its warden's where they are two users; between two of its lives there is none.
 keeper_pid() {
-	local child children until=$((SECONDS + 15 * PATIENCE))	# one that was killed again and again is started after a pause
+	local child children parent until=$((SECONDS + 15 * PATIENCE))	# one that was killed again and again is started after a pause
 	while :; do
 		children=$(proc children "${PID[server]}" 2>/dev/null)
-		for child in $children $(for child in $children; do proc children "$child" 2>/dev/null; done); do
+		for child in $children $(for parent in $children; do proc children "$parent" 2>/dev/null; done); do
 			if [ "$(cat "/proc/$child/comm" 2>/dev/null)" = tidemark-keeper ]; then
 				STARTED+=("$child")
 				echo "$child"

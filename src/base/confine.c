@@ -147,6 +147,16 @@ filter_calls(unsigned flags)
 	return err_sys("filtering system calls");
 }
 
+static int landlock_in_force;
+static bool filter_in_force;
+
+void
+confine_means(int *ret_landlock, bool *ret_seccomp)
+{
+	*ret_landlock = landlock_in_force;
+	*ret_seccomp = filter_in_force;
+}
+
 int
 confine(unsigned flags, const char *const *writable, size_t n_writable)
 {
@@ -158,6 +168,8 @@ confine(unsigned flags, const char *const *writable, size_t n_writable)
 	filtered = abi < 0 ? abi : filter_calls(flags);
 	if (filtered < 0)
 		return err_prefix(filtered, "confining this process");
+	landlock_in_force = abi;
+	filter_in_force = filtered == 1;
 	log_debug("confine", "landlock=%d seccomp=%s network=%s programs=%s writes=%s", abi, filtered ? "yes" : "no",
 	    flags & (CONFINE_NO_NETWORK | CONFINE_NO_SOCKET) ? "no" : "yes", flags & CONFINE_NO_PROGRAM ? "no" : "yes",
 	    n_writable ? "beneath own directories" : "anywhere");

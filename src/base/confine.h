@@ -9,6 +9,7 @@
 #ifndef BASE_CONFINE_H
 #define BASE_CONFINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum confine {
@@ -26,5 +27,8 @@ enum confine {
  * the caller ends, it would believe itself confined.  Called before the process has a second thread.
  */
 int confine(unsigned flags, const char *const *writable, size_t n_writable);
+
+/* What this process's kernel had to offer: Landlock's version (0 = none, or one that is too old) and whether there is seccomp. */
+void confine_means(int *ret_landlock, bool *ret_seccomp);
 
 #endif

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/verified.h"
@@ -159,6 +160,21 @@ tell_rights_check(json_t *checks, const char *path, int mode, const char *meanin
 		tell_check(checks, VERDICT_FAIL, "rights", "%s: %s: %s; run the daemon as a user who may, or correct the rights", path, strerror(errno), meaning);
 }
 
+/* Without either the processes work as ever, and a flaw in one of them reaches further. */
+static void
+check_confinement(json_t *checks)
+{
+	int landlock;
+	bool seccomp;
+
+	confine_means(&landlock, &seccomp);
+	if (landlock && seccomp)
+		tell_check(checks, VERDICT_OK, "confinement", "Landlock %d and seccomp", landlock);
+	else
+		tell_check(checks, VERDICT_WARN, "confinement", "this kernel has %s: a flaw in the daemon would reach further; Linux 5.19 and later have both, "
+		    "where Landlock is among lsm= of the kernel's command line", landlock ? "no seccomp" : seccomp ? "no Landlock" : "neither Landlock nor seccomp");
+}
+
 void
 tell_host_checks(json_t *checks, const char *path)
 {
@@ -166,6 +182,7 @@ tell_host_checks(json_t *checks, const char *path)
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	check_clock(checks);
+	check_confinement(checks);
 	check_descriptors(checks);
 	if (fd < 0 || fsio_space(fd, &free_bytes, &total, &inodes) != 0)
 		tell_check(checks, VERDICT_FAIL, "space", "%s cannot be read: %s; create it or correct the configuration", path, strerror(errno));

@@ -140,6 +140,7 @@ for round in 1 2 3; do
 	check "round $round: what is sealed is good" all_read
 	before=$(sealed_things)
 	check "round $round: it tries everything" usurper_attacks
+	note "round $round: tried $(usurper_tried)"
 	check "round $round: what was sealed is what it was" unchanged "$before"
 	check "round $round: verify says so, too" all_read
 done
@@ -157,6 +158,18 @@ check "a server is started again" server_start
 same "and its owners are as they were" "$AS_RECEIVER root $AS_KEEPER" "$(users)"
 check "it goes on" sync_wait
 collector_stop && server_stop
+
+# ---- a server that somebody else starts ----
+
+world_new
+chmod 755 "$W" && mkdir "$W/mine" && chown games "$W/mine" && chmod 644 "$W/server.conf"
+STORE=$W/mine/store
+sed -i "s|^store .*|store = $STORE|; s|^run-dir.*|run-dir = $W/mine/run|; s|^user = .*|user = no-such-user|" "$W/server.conf"
+PID[server]=$(proc launch "$W/server.log" "$W/mine/run/server.sock" setpriv --reuid games --regid games --clear-groups "$BIN/tidemark-server" --config "$W/server.conf")
+STARTED+=("${PID[server]}")
+same "all of it is one user" "games games" "$(user_of "${PID[server]}") $(user_of "$(keeper_pid)")"
+check "and doctor says so" grep -q '^WARN .*separation .*both run as games.*start the server as root' <(tms doctor)
+check "it ends" server_stop
 
 # ---- a store that was one user's ----
 

@@ -388,6 +388,70 @@ the_end_of_the_receiver_is_the_end(void **state)
 }
 
 static void
+configure(const char *file, const char *text)
+{
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* Whoever gives orders may be somebody else than he should be. */
+static uint32_t
+sets_after_a_seal_that_keeps_for_a_day(uint32_t date)
+{
+	struct order o;
+	struct report r;
+
+	stage_t0(&st);
+	o = stage_order(&st, date);
+	o.id += 100;
+	o.keep_days = 1;
+	stage_index(&st, false);
+	r = ask(&o);
+	assert_int_equal(r.kind, REPORT_DONE);
+	report_fini(&r);
+	order_fini(&o);
+	return (uint32_t)stage_count(&st, "backups/weeknow");
+}
+
+static void
+an_order_cannot_shorten_how_long_sets_are_kept(void **state)
+{
+	const int64_t month_ago = clock_wall_ns() - 30ll * 86400 * 1000000000;
+	struct keeper_setup setup = {.store = st.scratch.path, .ended = on_ended};
+	char file[300];
+	int pair[2];
+
+	(void)state;
+	keeper_free(keeper);
+	for (uint32_t day = 1; day <= 4; day++) {
+		struct set_row set = stage_seal(&st, 20260200 + day);
+
+		set.t0_ns = set.sealed_ns = month_ago;
+		good(catalogue_put_set(st.vault->catalogue, &set));
+		set_row_fini(&set);
+	}
+	stage_vault(&st, false);
+	snprintf(file, sizeof file, "%s/server.conf", st.scratch.path);
+	configure(file, "[profile \"" PROFILE "\"]\nkeep-days = 60\n");
+	close(sock);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	sock = pair[0];
+	setup.config = file;
+	setup.fd = pair[1];
+	good(keeper_new(base, &setup, &keeper));
+	assert_int_equal(sets_after_a_seal_that_keeps_for_a_day(20260213), 5);
+	configure(file, "this is no configuration\n");
+	assert_int_equal(sets_after_a_seal_that_keeps_for_a_day(20260214), 6);
+	configure(file, "[profile \"" PROFILE "\"]\nkeep-days = 14\n");
+	assert_int_equal(sets_after_a_seal_that_keeps_for_a_day(20260215), 3);
+	keeper_free(keeper); /* the configuration is borrowed */
+	keeper = NULL;
+}
+
+static void
 garbage_is_the_end(void **state)
 {
 	uint32_t huge = UINT32_MAX;
@@ -435,6 +499,7 @@ main(void)
 		T(unknown_things_are_refused),
 		T(a_stop_reaches_what_waits_and_what_runs),
 		T(the_end_of_the_receiver_is_the_end),
+		T(an_order_cannot_shorten_how_long_sets_are_kept),
 		T(garbage_is_the_end),
 		T(a_listing_longer_than_every_buffer_arrives),
 	};

@@ -105,6 +105,24 @@ the_tree_equals_the_set(void **state)
 }
 
 static void
+no_profile_of_the_store_is_a_place_to_restore_to(void **state)
+{
+	static const char *const places[] = {"other/backups/weeknow", "other", PROFILE "/blobs"};
+	struct lines lines;
+	struct stat made;
+
+	(void)state;
+	close(fsio_make_dirs(st.scratch.fd, "other/state", false));
+	close(fsio_make_dirs(st.scratch.fd, "other/backups/weeknow", false));
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		snprintf(to, sizeof to, "%.100s/%s/set", st.scratch.path, places[i]);
+		assert_int_equal(restore(NULL, 0, &lines), -ERR_USAGE);
+		assert_non_null(strstr(err_text(), "lies in the store"));
+		assert_int_equal(stat(to, &made), -1);
+	}
+}
+
+static void
 named_paths_only(void **state)
 {
 	char *one[] = {(char *)(uintptr_t)"offiles/fd0/aaa"}, *two[] = {(char *)(uintptr_t)"ofuser/index", (char *)(uintptr_t)"offiles/fd1"};
@@ -277,6 +295,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(the_tree_equals_the_set),
+		T(no_profile_of_the_store_is_a_place_to_restore_to),
 		T(named_paths_only),
 		T(a_path_that_is_not_in_the_set_is_said),
 		T(of_a_path_that_is_not_in_the_set_nothing_is_made),

@@ -87,7 +87,7 @@
 	X(sealed_digest_not_compared) \
 	X(removal_after_t0_counted) \
 	X(writer_at_the_seal_ignored) \
-	X(blob_left_to_the_receiver) \
+	X(folders_left_to_the_receiver) \
 	X(order_shortens_keep_days) \
 	X(manifest_not_checked) \
 	X(scrub_without_reading) \

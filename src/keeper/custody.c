@@ -113,7 +113,7 @@ take_way(const struct custody *c, const char *dir)
 			name[len] = '\0';
 			dir += len + (dir[len] == '/');
 			next = fsio_open_dir(at, name);
-			err = next < 0 ? next : take(c, at, name, next);
+			err = next < 0 ? next : PLANTED(folders_left_to_the_receiver) ? 0 : take(c, at, name, next);
 			close(at);
 			at = next;
 		}
@@ -218,7 +218,7 @@ read_taken(struct custody *c, struct copy *copy, const char *place, struct copy_
 	fd = fsio_open(c->fd, name, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
-	err = PLANTED(blob_left_to_the_receiver) ? 0 : take(c, c->fd, name, fd);
+	err = take(c, c->fd, name, fd);
 	if (!err)
 		err = read_leased(copy, fd, ret_sums);
 	if (err == 1)

@@ -127,6 +127,7 @@ rm -r "$PO/offiles/new-folder"
 check "a blob that changes after all becomes another version" sync_wait
 check "and is sealed" backup
 check "what came and went before a set was made is removed from the receiver's folder" test ! -e "$STORE/po1/blobs/offiles/new-folder/short-lived"
+same "where nobody held anything, nothing was copied" "$(held)" "$(grep -c 'keeper: custody\.copied' "$W/server.log")"
 check "the next set is restored" restored
 refuse "the blobs before are still there" test -z "$(find "$STORE/po1/blobs/versions" -type f)"
 
@@ -153,7 +154,9 @@ check "and is the tree" restored
 
 check "a keeper that is killed" keeper_kill
 check "is started again as the same user" grep -q $AS_KEEPER <(user_of "$(keeper_pid)")
-server_stop
+warden=$(warden_pid)
+server_kill
+check "a receiver that is killed takes keeper and warden with it" proc gone "$warden" 25
 check "a server is started again" server_start
 same "and its owners are as they were" "$AS_RECEIVER root $AS_KEEPER" "$(users)"
 check "it goes on" sync_wait

@@ -46,7 +46,7 @@ hostile_world() {
 	hostile_baseline
 }
 
-hostile_scrubbed() { wait_line "$W/server.conf" "$1" 30 'p["last_set"] and p["last_set"]["verified"]' >/dev/null; }
+hostile_scrubbed() { wait_line "$W/server.conf" "$1" 30 'p["last_set"] and p["last_set"]["verified"]' >/dev/null && sets_scrubbed "$1"; }
 
 # ---- what is where ----
 

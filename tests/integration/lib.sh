@@ -285,6 +285,13 @@ backup_in_use() { backup "$@" || [ -n "$SET" ]; }
 
 sets() { tms --json set list "${1:-po1}" 2>/dev/null | q sets.#; }
 sealed() { find "$STORE/${1:-po1}/backups/weeknow" -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort; }
+# Until the keeper has re-read every set from disk, and writes no more by itself; "verified" is true from the sealing on.
+sets_scrubbed() {	# sets_scrubbed [PROFILE]
+	local set
+	for set in $(sealed "$@"); do
+		until tms --json set show "${1:-po1}" "$set" 2>/dev/null | grep -q '"scrubbed_at": *"'; do sleep 0.05; done	# nothing tells of its end
+	done
+}
 half_state() { find "$STORE/${1:-po1}/backups/creating" -mindepth 1 -maxdepth 1 2>/dev/null; }
 
 restore() {	# restore PROFILE SET DIR [PATH...]

@@ -36,10 +36,8 @@ users() { echo "$(user_of "${PID[server]}") $(user_of "$(warden_pid)") $(user_of
 # Every set is read again: the keeper has nothing left to do by itself.
 all_read() {
 	local set
-	for set in $(sealed); do
-		tms verify po1 "$set" || return 1
-		until tms --json set show po1 "$set" | grep -q '"scrubbed_at": *"'; do sleep 0.05; done	# nothing tells of the end of a scrub
-	done
+	for set in $(sealed); do tms verify po1 "$set" || return 1; done
+	sets_scrubbed
 }
 # A seal that was disturbed names what is then sent again.
 backup_in_the_end() {

@@ -21,7 +21,6 @@
 
 #define VALUE_MAX (1u << 30)
 #define SEAL_BYTES 8
-#define FULL_BYTES (64u * 1024u) /* free, and yet full: what a batch of pages did not find */
 
 static int remap_patience_s = 10; /* the unit test has less */
 
@@ -159,13 +158,16 @@ begin_write(struct store *s, unsigned how, MDB_txn **ret_txn)
 	return rc ? store_fail(rc, "begin to write") : 0;
 }
 
-/* LMDB says EIO when the disk was full in the middle of a write and took only a part of it. */
-static bool
-was_short_write(const struct store *s, int rc)
+/* LMDB says EIO, too, of a write that the kernel took only a part of, because the disk was full: then no call has failed.  To ask how much
+ * room there is would be too late, for another's may have been given back meanwhile. */
+static int
+commit(MDB_txn *txn)
 {
-	uint64_t free_bytes = 0, total, inodes;
+	int rc;
 
-	return rc == EIO && fsio_space(s->lock, &free_bytes, &total, &inodes) == 0 && free_bytes < FULL_BYTES;
+	errno = 0;
+	rc = mdb_txn_commit(txn);
+	return rc == EIO && errno != EIO ? ENOSPC : rc;
 }
 
 /* A full disk leaves the last commit in force and may pass.  After anything else we cannot know what the kernel has
@@ -173,7 +175,7 @@ was_short_write(const struct store *s, int rc)
 static int
 commit_failed(struct store *s, int rc)
 {
-	int err = store_fail(was_short_write(s, rc) ? ENOSPC : rc, "commit");
+	int err = store_fail(rc, "commit");
 
 	return err == -ERR_NOSPACE || PLANTED(failed_commit_forgiven) ? err : refuse_writes(s, err);
 }
@@ -196,7 +198,7 @@ write_once(struct store *s, unsigned how, int (*work)(struct store_txn *txn, voi
 		return result;
 	}
 	failpoint("store.commit");
-	rc = mdb_txn_commit(txn.mdb);
+	rc = commit(txn.mdb);
 	*ret_full = rc == MDB_MAP_FULL;
 	if (rc)
 		return *ret_full ? 0 : commit_failed(s, rc);

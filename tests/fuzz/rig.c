@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <event2/event.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -85,6 +86,7 @@ rig_open(struct rig *r)
 
 	if (r->server)
 		return;
+	(void)signal(SIGPIPE, SIG_IGN); /* as the daemons do */
 	find_keeper();
 	log_set_level(LOG_ERROR);
 	scratch_open(&r->scratch);

@@ -467,7 +467,7 @@ append(struct world *w, struct change *changes, size_t n)
 
 	MUST(a);
 	*a = (struct appending){.job = {.run = append_run, .done = append_done}, .w = w, .changes = changes, .n = n};
-	workpool_submit(w->pool, w->lane_journal, &a->job);
+	workpool_submit(w->lanes, w->lane_journal, &a->job);
 }
 
 static int64_t
@@ -541,12 +541,13 @@ world_start(struct world *w)
 {
 	bool rebuilt;
 
-	w->lane_journal = workpool_add_lane(w->pool, "journal", 1);
-	w->lane_hash = workpool_add_lane(w->pool, "hash", 2);
+	MUST(workpool_new(w->base, &w->lanes) == 0);
+	w->lane_journal = workpool_add_lane(w->lanes, "journal", 1);
+	w->lane_hash = workpool_add_lane(w->lanes, "hash", 2);
 	MUST(livetree_open(w->live, LAYOUT_POST_OFFICE, &w->tree) == 0);
 	MUST(journal_open(w->state, "po1", &w->journal, &rebuilt) == 0);
 	MUST(blockmap_open(w->state, "po1", &w->map, &rebuilt) == 0);
-	w->setup = (struct replicator_setup){.base = w->base, .pool = w->pool, .lane_journal = w->lane_journal,
+	w->setup = (struct replicator_setup){.base = w->base, .pool = w->lanes, .lane_journal = w->lane_journal,
 	    .lane_hash = w->lane_hash, .tree = w->tree, .journal = w->journal, .map = w->map, .identity = w->collector_id,
 	    .profile = "po1", .server = w->peer.address, .cookie_dir = w->cookies, .seed = w->seed + 1, .clock_ms = w->clock_ms};
 	MUST(replicator_new(&w->setup, &replicator_events, w, &w->replicator) == 0);
@@ -561,8 +562,7 @@ world_stop(struct world *w)
 		return;
 	if (w->watching)
 		unwatch(w);
-	workpool_remove_lane(w->pool, w->lane_hash);
-	workpool_remove_lane(w->pool, w->lane_journal);
+	workpool_free(w->lanes); /* all at once, as the collector does: what ends in one may still give work to the other */
 	replicator_free(w->replicator);
 	w->replicator = NULL;
 	blockmap_close(w->map);

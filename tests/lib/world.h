@@ -24,7 +24,8 @@ struct world {
 	struct scratch scratch;
 	char live[256], staging[256], cookies[256], state[256], server[256];
 	struct event_base *base;
-	struct workpool *pool;
+	struct workpool *pool;  /* the server's */
+	struct workpool *lanes; /* the collector's, for one life of it */
 	int lane_journal, lane_hash;
 	struct identity *server_id, *collector_id;
 	struct peer peer;

@@ -466,26 +466,13 @@ apply_ops(struct store_txn *txn, void *arg)
 	return err;
 }
 
-/* A mark must be there whatever happens before the first patched byte leaves.  All else is learned from the server again: a belief that
- * a power failure took back has other sums than the server. */
-static bool
-suspends_belief(const struct blockmap_op *ops, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (ops[i].kind == BLOCKMAP_FLIGHT)
-			return true;
-	return false;
-}
-
 int
 blockmap_apply(struct blockmap *m, const struct blockmap_op *ops, size_t n)
 {
 	struct apply a = {m, ops, n};
 
 	assert(m->has_key);
-	if (!n)
-		return 0;
-	return suspends_belief(ops, n) ? store_write(m->store, apply_ops, &a) : store_write_soon(m->store, apply_ops, &a);
+	return n ? store_write(m->store, apply_ops, &a) : 0;
 }
 
 /* ---- small values ---- */

@@ -84,7 +84,6 @@ struct blockmap_op {
 	size_t n;
 	int64_t dir_mtime_ns;
 };
-/* Whatever becomes of the process it stands; a power failure may take back what marked nothing in flight, from its end on. */
 int blockmap_apply(struct blockmap *m, const struct blockmap_op *ops, size_t n);
 
 /* In directories that `within` picks, what is remembered to see that a file is unchanged is forgotten: each is read and compared when it

@@ -479,7 +479,7 @@ journal_ack(struct journal *j, const uint64_t *seqs, size_t n)
 	for (size_t i = 0; i < n && !err; i += ACK_ROWS) {
 		struct acked acked = {seqs + i, n - i < ACK_ROWS ? n - i : ACK_ROWS};
 
-		err = store_write_soon(j->store, ack_rows, &acked); /* one that comes back is sent again and found equal */
+		err = store_write(j->store, ack_rows, &acked);
 	}
 	return err;
 }

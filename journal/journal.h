@@ -50,10 +50,6 @@ const char *journal_uuid(const struct journal *j);
  * the batch.  Borrows; fills `seq`.  -ERR_NOSPACE: nothing was written but the flag file: a RESCAN of "" is pending, the
  * changes may be forgotten.  After any other error they may not: the caller owes a RESCAN of "". */
 int journal_append(struct journal *j, struct change *changes, size_t n);
-/* The same with one sync less: a power failure may take the rows back until journal_flush().  For who compares the whole tree at its next
- * start anyway. */
-int journal_append_soon(struct journal *j, struct change *changes, size_t n);
-int journal_flush(struct journal *j);
 
 /* Reads up to `max` changes with seq > `after`, oldest first.  *Gives* the array and the paths; n = 0: none.  An open flag
  * (JOURNAL_FLAG) comes first when `after` is 0, and else once after each time it was raised.  A row that fails its checksum is

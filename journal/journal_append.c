@@ -209,8 +209,8 @@ raise_flag(struct journal *j, const struct change *changes, size_t n)
 	return err ? err : err_set(ERR_NOSPACE, "the journal's disk is full: everything will be scanned instead");
 }
 
-static int
-append(struct journal *j, struct change *changes, size_t n, int (*write)(struct store *, int (*)(struct store_txn *, void *), void *))
+int
+journal_append(struct journal *j, struct change *changes, size_t n)
 {
 	struct batch b;
 	int err;
@@ -219,27 +219,9 @@ append(struct journal *j, struct change *changes, size_t n, int (*write)(struct 
 		return 0;
 	err = batch_init(&b, changes, n);
 	if (!err)
-		err = write(j->store, append_batch, &b);
+		err = store_write(j->store, append_batch, &b);
 	for (size_t i = 0; i < n && !err; i++)
 		changes[i].seq = b.rows[b.row_of[i]].seq;
 	batch_fini(&b);
 	return err == -ERR_NOSPACE && !PLANTED(full_disk_forgotten) ? raise_flag(j, changes, n) : err;
-}
-
-int
-journal_append(struct journal *j, struct change *changes, size_t n)
-{
-	return append(j, changes, n, store_write);
-}
-
-int
-journal_append_soon(struct journal *j, struct change *changes, size_t n)
-{
-	return append(j, changes, n, store_write_soon);
-}
-
-int
-journal_flush(struct journal *j)
-{
-	return store_flush(j->store);
 }

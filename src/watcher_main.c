@@ -54,9 +54,8 @@ struct program {
 
 	struct workpool *pool;
 	int lane;
-	struct job job;          /* the append or the flush under way */
+	struct job job;          /* the append under way */
 	bool appending;
-	bool unflushed;          /* the newest rows would not outlive a power failure */
 	struct change *batch;
 	size_t n_batch;
 	int append_err;
@@ -71,7 +70,7 @@ append_run(struct job *job)
 {
 	struct program *p = (struct program *)((char *)job - offsetof(struct program, job));
 
-	p->append_err = journal_append_soon(p->journal, p->batch, p->n_batch);
+	p->append_err = journal_append(p->journal, p->batch, p->n_batch);
 	if (p->append_err)
 		snprintf(p->append_text, sizeof p->append_text, "%s", err_text());
 }
@@ -88,7 +87,6 @@ judge_append(struct program *p)
 		daemon_end(p->daemon, 1);
 	} else {
 		handover_poke(p->handover, p->batch[p->n_batch - 1].seq);
-		p->unflushed = true;
 	}
 	journal_changes_free(p->batch, p->n_batch);
 	p->batch = NULL;
@@ -117,45 +115,6 @@ fail(struct program *p)
 	daemon_end(p->daemon, 1);
 }
 
-static void
-flush_run(struct job *job)
-{
-	struct program *p = (struct program *)((char *)job - offsetof(struct program, job));
-
-	p->append_err = journal_flush(p->journal);
-	if (p->append_err)
-		snprintf(p->append_text, sizeof p->append_text, "%s", err_text());
-}
-
-static void
-flush_done(struct job *job, bool cancelled)
-{
-	struct program *p = (struct program *)((char *)job - offsetof(struct program, job));
-
-	p->appending = false;
-	if (p->append_err && !cancelled) {
-		log_error("watcher.flush", "profile=%s: %s: ending; the next start compares the whole tree", p->profile, p->append_text);
-		p->lossy = true;
-		daemon_end(p->daemon, 1);
-	}
-	if (!p->ending)
-		append_ripe(p);
-}
-
-/* The collector has been told of the rows, and sends already, while they become safe from a power failure.  The next commit would make
- * them so, too: only when nothing follows at once it is worth a sync of its own. */
-static void
-flush(struct program *p)
-{
-	if (!p->unflushed || p->ending)
-		return;
-	p->unflushed = false;
-	p->appending = true;
-	p->append_err = 0;
-	p->job = (struct job){.run = flush_run, .done = flush_done};
-	workpool_submit(p->pool, p->lane, &p->job);
-}
-
 /*
  * A commit may take longer than a burst needs to fill the kernel's queue.  So one commit is under way on a thread of its
  * own, and what is drained meanwhile waits, folded, for the next.
@@ -177,7 +136,6 @@ append_ripe(struct program *p)
 	} else {
 		free(p->batch);
 		p->batch = NULL;
-		flush(p);
 	}
 	if (!event_pending(p->ripen, EV_TIMEOUT, NULL) && watcher_waits(p->watcher))
 		evtimer_add(p->ripen, &young_every);

@@ -139,7 +139,7 @@ refuse_writes(struct store *s, int err)
 }
 
 static int
-begin_write(struct store *s, unsigned how, MDB_txn **ret_txn)
+begin_write(struct store *s, MDB_txn **ret_txn)
 {
 	int rc;
 
@@ -147,7 +147,7 @@ begin_write(struct store *s, unsigned how, MDB_txn **ret_txn)
 		return refuse_writes(s, err_set(ERR_IO, "an earlier commit failed"));
 	if (s->unmapped) /* set under `writer`, which we hold */
 		return err_set(ERR_IO, "the map of the store was lost; it must be opened again");
-	while ((rc = mdb_txn_begin(s->env, NULL, how, ret_txn)) == MDB_MAP_RESIZED) {
+	while ((rc = mdb_txn_begin(s->env, NULL, 0, ret_txn)) == MDB_MAP_RESIZED) {
 		int err = remap(s, 0);
 
 		if (err)
@@ -181,10 +181,10 @@ commit_failed(struct store *s, int rc)
 }
 
 static int
-write_once(struct store *s, unsigned how, int (*work)(struct store_txn *txn, void *arg), void *arg, bool *ret_full)
+write_once(struct store *s, int (*work)(struct store_txn *txn, void *arg), void *arg, bool *ret_full)
 {
 	struct store_txn txn = {.store = s};
-	int rc, result, err = begin_write(s, how, &txn.mdb);
+	int rc, result, err = begin_write(s, &txn.mdb);
 
 	*ret_full = false;
 	if (err)
@@ -206,8 +206,8 @@ write_once(struct store *s, unsigned how, int (*work)(struct store_txn *txn, voi
 	return result;
 }
 
-static int
-write_as(struct store *s, unsigned how, int (*work)(struct store_txn *txn, void *arg), void *arg)
+int
+store_write(struct store *s, int (*work)(struct store_txn *txn, void *arg), void *arg)
 {
 	bool full = true;
 	int rc, result = 0;
@@ -218,7 +218,7 @@ write_as(struct store *s, unsigned how, int (*work)(struct store_txn *txn, void 
 	assert(rc == 0); /* EDEADLK: a write within a write */
 	(void)rc;
 	while (full) {
-		result = write_once(s, how, work, arg, &full);
+		result = write_once(s, work, arg, &full);
 		if (full) {
 			int err = grow(s);
 
@@ -231,34 +231,6 @@ write_as(struct store *s, unsigned how, int (*work)(struct store_txn *txn, void 
 	pthread_mutex_unlock(&s->writer);
 	store_resident_written(s);
 	return result;
-}
-
-int
-store_write(struct store *s, int (*work)(struct store_txn *txn, void *arg), void *arg)
-{
-	return write_as(s, 0, work, arg);
-}
-
-/* LMDB syncs the pages before it writes the page that names them, so that one is never ahead; it is itself synced with the pages of the
- * next commit. */
-int
-store_write_soon(struct store *s, int (*work)(struct store_txn *txn, void *arg), void *arg)
-{
-	return write_as(s, MDB_NOMETASYNC, work, arg);
-}
-
-int
-store_flush(struct store *s)
-{
-	int rc, err = 0;
-
-	pthread_mutex_lock(&s->writer);
-	if (s->broken || s->unmapped)
-		err = err_set(ERR_IO, "an earlier commit failed");
-	else if ((rc = mdb_env_sync(s->env, 1)) != 0)
-		err = commit_failed(s, rc);
-	pthread_mutex_unlock(&s->writer);
-	return err;
 }
 
 bool

@@ -75,12 +75,6 @@ void store_reap_readers(struct store *s);
  * A failed put or delete aborts even if `work` overlooks it.  -ERR_NOSPACE: disk full, nothing was written.  This is the
  * only way to write; `work` may not call it. */
 int store_write(struct store *s, int (*work)(struct store_txn *txn, void *arg), void *arg);
-/* The same with one sync less: what was written stands, whole, whatever becomes of the process, but a power failure may take it back
- * together with all that came after it.  The next store_write(), or store_flush(), ends that. */
-int store_write_soon(struct store *s, int (*work)(struct store_txn *txn, void *arg), void *arg);
-/* After it all that was written is durable.  Fails as a commit does. */
-int store_flush(struct store *s);
-
 
 /* True when a commit failed so that nobody knows what the disk holds, or the map was lost: it takes no more writes until it is opened
  * again, which recovers.  Any thread. */

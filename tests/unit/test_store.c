@@ -702,66 +702,6 @@ after_a_failed_sync_nobody_writes_until_it_is_opened_again(void **state)
 	assert_int_equal(count_good_rows(1000), 20);
 }
 
-/* ---- what becomes durable later ---- */
-
-static int
-append_soon(uint64_t first, uint64_t n)
-{
-	struct batch b = {.first = first, .n = n, .len = 100};
-
-	return store_write_soon(store, append_batch, &b);
-}
-
-static void
-what_is_written_for_soon_survives_the_process(void **state)
-{
-	int status;
-	pid_t child;
-
-	(void)state;
-	open_store();
-	store_close(store);
-	if ((child = fork()) == 0) {
-		open_store();
-		if (append_soon(0, 10) == 0 && append_soon(10, 10) == 0)
-			kill(getpid(), SIGKILL);
-		_exit(1);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSIGNALED(status));
-	open_store();
-	assert_int_equal(count_good_rows(100), 20);
-}
-
-/* The page that names the others is never on its way before they are safe: each commit syncs once, a flush once more. */
-static void
-what_is_written_for_soon_is_synced_once_and_by_a_flush_once_more(void **state)
-{
-	size_t before;
-
-	(void)state;
-	open_store();
-	before = syncs_of(dir.fd, "journal/data.mdb");
-	assert_int_equal(append_soon(0, 10), 0);
-	assert_int_equal(syncs_of(dir.fd, "journal/data.mdb"), before + 1);
-	assert_int_equal(store_flush(store), 0);
-	assert_int_equal(syncs_of(dir.fd, "journal/data.mdb"), before + 2);
-}
-
-static void
-after_a_failed_flush_nothing_is_written_any_more(void **state)
-{
-	(void)state;
-	open_store();
-	assert_int_equal(append_soon(0, 10), 0);
-	syncs_errno = EIO;
-	assert_int_equal(store_flush(store), -ERR_IO);
-	syncs_errno = 0;
-	assert_true(store_is_broken(store));
-	assert_int_equal(append_soon(10, 10), -ERR_IO);
-	assert_int_equal(store_flush(store), -ERR_IO);
-}
-
 /* ---- what a process keeps of the map ---- */
 
 /* As the kernel counts it: what is resident of this process's mappings of the store's file. */
@@ -826,9 +766,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		with_dir(a_hundred_thousand_rows_come_back_in_order_after_reopening),
 		with_dir(who_reads_a_large_store_whole_keeps_little_of_it),
-		with_dir(what_is_written_for_soon_survives_the_process),
-		with_dir(what_is_written_for_soon_is_synced_once_and_by_a_flush_once_more),
-		with_dir(after_a_failed_flush_nothing_is_written_any_more),
 		with_dir(rows_are_put_replaced_and_deleted),
 		with_dir(keys_out_of_bounds_or_order_are_refused_and_spoil_nothing),
 		with_dir(a_cursor_goes_on_after_its_row_was_deleted),

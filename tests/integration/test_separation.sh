@@ -137,10 +137,11 @@ for round in 1 2 3; do
 	backup >"$W/raced.out" 2>&1 && raced=sealed || raced=refused	# either is right
 	note "round $round: $raced"
 	check "round $round: what is sealed is good" all_read
-	before=$(sealed_things)
+	# A blob that a refused seal took over is in no set, and a descriptor from before may still write to it: verify judges those.
+	before=$(sealed_things | grep -v "/race-")
 	check "round $round: it tries everything" usurper_attacks
 	note "round $round: tried $(usurper_tried)"
-	check "round $round: what was sealed is what it was" unchanged "$before"
+	[ $raced = refused ] || check "round $round: what was sealed is what it was" unchanged "$before"
 	check "round $round: verify says so, too" all_read
 done
 # What a race left in the receiver's own folder: links where folders were, whose blobs are sent again.

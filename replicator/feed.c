@@ -144,26 +144,60 @@ run_reading(struct errand *e)
 		snprintf(rd->text, sizeof rd->text, "%s", err_text());
 }
 
+/* One that has not begun answers for whoever asks again.  Else a poll that comes faster than its scans end, on a slow disk, would queue
+ * scans of the same names without end, and barriers behind them. */
+static bool
+answers_too(const struct sweep *sw, const struct change *c, enum scan_how how)
+{
+	if (!sw->row || sw->begun || journal_is_flag(sw->rows.v[0]) != journal_is_flag(c->seq))
+		return false;
+	return journal_is_flag(c->seq) || (sw->how == how && strcmp(sw->dir, c->path) == 0);
+}
+
+static bool
+answer_too(struct replicator *r, struct sweep *sw, const struct change *c)
+{
+	if (!sw->held)
+		sw->due_ms = 0; /* there is news, and what failed may go now */
+	if (!journal_is_flag(c->seq))
+		return rows_add(&sw->rows, c->seq, r->cookie_seq);
+	sw->rows.v[0] = c->seq; /* the newest raising answers all before */
+	return true;
+}
+
+static bool
+is_known(const struct replicator *r, uint64_t seq)
+{
+	const struct sweep *sw;
+
+	TAILQ_FOREACH(sw, &r->sweeps, link)
+		if (rows_have(&sw->rows, seq))
+			return true;
+	return false;
+}
+
 static bool
 take_rescan(struct replicator *r, const struct change *c)
 {
+	enum scan_how how = c->seq == r->slow_seq ? SCAN_SLOW : c->kind == CHANGE_BLIND ? SCAN_FILES : SCAN_STAMPS;
+	struct rows rows = {0};
 	struct sweep *sw;
 
-	TAILQ_FOREACH(sw, &r->sweeps, link) {
-		if (sw->row && sw->seq == c->seq)
-			return true;
-		/* The flag was raised again: one scan answers both, if it has not begun. */
-		if (sw->row && journal_is_flag(sw->seq) && journal_is_flag(c->seq) && !sw->scan) {
-			sw->seq = c->seq;
-			return true;
-		}
-	}
-	if (!(sw = sweep_new(r, c->path)))
+	if (is_known(r, c->seq))
+		return true;
+	TAILQ_FOREACH(sw, &r->sweeps, link)
+		if (answers_too(sw, c, how))
+			return answer_too(r, sw, c);
+	if (!rows_add(&rows, c->seq, r->cookie_seq))
 		return false;
+	if (!(sw = sweep_new(r, c->path))) {
+		rows_fini(&rows);
+		return false;
+	}
 	sw->row = true;
-	sw->seq = c->seq;
+	sw->rows = rows;
 	sw->since = journal_is_flag(c->seq) ? 1 : c->seq;
-	sw->how = c->seq == r->slow_seq ? SCAN_SLOW : c->kind == CHANGE_BLIND ? SCAN_FILES : SCAN_STAMPS;
+	sw->how = how;
 	return true;
 }
 

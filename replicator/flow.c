@@ -53,6 +53,16 @@ flow_quiet(const struct replicator *r)
 	    !outbox_ops(r->outbox) && settle_idle(r->settle);
 }
 
+void
+flow_outdate(struct replicator *r, const char *dir, const struct snapshot *snapshot)
+{
+	struct work *w;
+
+	TAILQ_FOREACH(w, &r->works, all)
+		if (w->active && !w->noting && w->snapshot == snapshot && relpath_within(w->path, dir))
+			w->outdated = true;
+}
+
 /* ---- the ends of a work ---- */
 
 /* Its turn is over; the same path again, if it waits, comes next. */
@@ -137,7 +147,7 @@ end_noted(struct replicator *r, struct work *w)
 		flow_retry(r, w, w->err, w->text);
 	} else if (astray && w->verdict == WORK_REMOVE) { /* something below it was still on its way when it was emptied */
 		empty_tree(r, w);
-	} else if (astray || w->again) {
+	} else if (astray || w->again || w->outdated) {
 		flow_requeue(r, w);
 	} else if (work_rows_gone(w)) { /* touched meanwhile: not before its neighbours have had their turn */
 		leave(r, w);
@@ -211,7 +221,7 @@ flow_finish(struct replicator *r, struct work *w)
 	*n = (struct note){.owner = w, .done = on_noted};
 	n->n_ops = map_ops(w, n->ops);
 	n->in_dir = has_dir(w);
-	if (!w->again && w->verdict != WORK_ABORTED) {
+	if (!w->again && !w->outdated && w->verdict != WORK_ABORTED) {
 		n->acks = w->looked.v;
 		n->n_acks = w->looked.n;
 	}

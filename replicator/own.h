@@ -75,14 +75,17 @@ struct snapshot {
 struct sweep {
 	TAILQ_ENTRY(sweep) link;
 	char *dir;
-	uint64_t seq, since;      /* of its row, or of the raising of the flag that it answers */
-	bool row;
+	bool row;                 /* journal rows ask for it: */
+	struct rows rows;         /* or the raising of the flag that it answers */
+	uint64_t since;           /* the oldest of them */
 	enum scan_how how;
 	unsigned epoch;           /* of the connection it began under */
 	struct replicator *replicator;
 	struct work *parent;      /* waits for it: a directory to be removed */
 	struct snapshot *snapshot;
-	struct scan *scan;        /* NULL until its turn */
+	bool begun;               /* its turn has come; it scans when all is written that was on its way into the map: */
+	uint64_t settled;
+	struct scan *scan;        /* NULL until then */
 	bool busy;                /* a slice or a note of it runs: the scan is the lane's */
 	bool scanned;             /* its scan has found everything; told by the last slice's end */
 	bool emptied;             /* every vanished directory was given */
@@ -257,6 +260,7 @@ void flow_finish(struct replicator *r, struct work *w);
 void flow_retry(struct replicator *r, struct work *w, int err, const char *text);
 const char *flow_words(const struct work *w, char *text, size_t len); /* why it waits, in 256 bytes at most; `text` */
 void flow_requeue(struct replicator *r, struct work *w); /* from the start, at once */
+void flow_outdate(struct replicator *r, const char *dir, const struct snapshot *snapshot); /* what is on its way is looked at again */
 void flow_end(struct replicator *r, struct work *w);     /* no longer wanted: frees */
 void flow_release_held(struct replicator *r);
 void flow_fini(struct replicator *r);

@@ -25,6 +25,7 @@ struct settle {
 	void *arg;
 	struct note_list waiting;
 	size_t n_waiting;
+	uint64_t added, over;
 	bool running;
 
 	/* the group being written: the lane's while `running` */
@@ -64,6 +65,7 @@ settle_cancel(struct settle *s)
 
 	while ((n = TAILQ_FIRST(&s->waiting))) {
 		TAILQ_REMOVE(&s->waiting, n, link);
+		s->over++;
 		if (n->done)
 			n->done(n, -ERR_STOPPED);
 	}
@@ -83,6 +85,7 @@ settle_add(struct settle *s, struct note *n)
 	n->err = 0;
 	TAILQ_INSERT_TAIL(&s->waiting, n, link);
 	s->n_waiting++;
+	s->added++;
 }
 
 bool
@@ -95,6 +98,18 @@ bool
 settle_has_room(const struct settle *s)
 {
 	return s->n_waiting < GROUP_MAX;
+}
+
+uint64_t
+settle_added(const struct settle *s)
+{
+	return s->added;
+}
+
+bool
+settle_past(const struct settle *s, uint64_t n)
+{
+	return s->over >= n;
 }
 
 /* Rows that are added come first: what they announce must not be lost to a crash after the map changed. */
@@ -235,6 +250,7 @@ write_done(struct job *job, bool cancelled)
 	s->running = false;
 	while ((n = TAILQ_FIRST(&group))) {
 		TAILQ_REMOVE(&group, n, link);
+		s->over++;
 		if (n->done)
 			n->done(n, cancelled ? -ERR_STOPPED : n->err);
 	}

@@ -58,5 +58,8 @@ void settle_add(struct settle *s, struct note *n);
 void settle_flush(struct settle *s);
 bool settle_idle(const struct settle *s);
 bool settle_has_room(const struct settle *s);
+/* How many notes were ever added; and whether the first `n` of them have been carried out, or ended. */
+uint64_t settle_added(const struct settle *s);
+bool settle_past(const struct settle *s, uint64_t n);
 
 #endif

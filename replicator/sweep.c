@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "journal/journal.h"
 #include "replicator/own.h"
@@ -57,6 +58,7 @@ free_sweep(struct replicator *r, struct sweep *sw)
 		scan_free(sw->scan);
 	if (sw->snapshot)
 		snapshot_unref(sw->snapshot);
+	rows_fini(&sw->rows);
 	free(sw->dir);
 	free(sw);
 }
@@ -216,9 +218,26 @@ on_slice(struct job *job, bool cancelled)
 	pump_wake(r);
 }
 
+/* A name on its way is not in the map yet, so the scan would not miss it: its directory was moved away, say, and another made in
+ * its place, whose row this scan answers.  What is not being written down yet is looked at again when the server has it; what is
+ * being written is in the map before the scan reads it.  What is looked at from now on is as new as the scan. */
+static bool
+begin(struct replicator *r, struct sweep *sw)
+{
+	if (!sw->begun) {
+		sw->begun = true;
+		if (!PLANTED(scan_past_names_on_their_way))
+			flow_outdate(r, sw->dir, sw->snapshot);
+		sw->settled = settle_added(r->settle);
+	}
+	return settle_past(r->settle, sw->settled);
+}
+
 static void
 start_slice(struct replicator *r, struct sweep *sw)
 {
+	if (!begin(r, sw))
+		return;
 	if (!sw->scan)
 		sw->scan = scan_new(sw->snapshot ? &sw->snapshot->origin : &r->live, r->setup.map, &r->key, sw->dir, sw->how);
 	if (!sw->scan) {
@@ -274,7 +293,7 @@ end_good(struct replicator *r, struct sweep *sw)
 
 	log_debug("sweep.done", "dir=%s", sw->dir);
 	if (sw->row) {
-		sw->note = (struct note){.owner = sw, .done = on_row_acked, .acks = &sw->seq, .n_acks = 1};
+		sw->note = (struct note){.owner = sw, .done = on_row_acked, .acks = sw->rows.v, .n_acks = sw->rows.n};
 		sw->busy = true;
 		settle_add(r->settle, &sw->note);
 		return;
@@ -339,7 +358,7 @@ end_bad(struct replicator *r, struct sweep *sw)
 	if (sw->scan)
 		scan_free(sw->scan);
 	sw->scan = NULL;
-	sw->failed = sw->emptied = sw->scanned = false;
+	sw->begun = sw->failed = sw->emptied = sw->scanned = false;
 	sw->unwritten = 0;
 	sw->epoch = r->epoch;
 	sw->due_ms = now_ms(r) + delay;
@@ -415,7 +434,7 @@ is_anticipated(const struct replicator *r, const struct sweep *sw)
 {
 	const struct sweep *b;
 
-	if (sw->scan)
+	if (sw->begun)
 		return false;
 	TAILQ_FOREACH(b, &r->sweeps, link) {
 		if (b == sw)

@@ -6,7 +6,6 @@
 #include "replicator/work.h"
 
 #define BUCKETS 4096u
-#define ROWS_KEPT 64 /* from here on a list leaves out what was replaced */
 
 struct worktable {
 	enum worktable_of which;
@@ -54,43 +53,14 @@ work_free(struct work *w)
 		work_free(b);
 	}
 	work_forget(w);
-	free(w->looked.v);
-	free(w->later.v);
+	rows_fini(&w->looked);
+	rows_fini(&w->later);
 	free(w->hints);
 	free(w->path);
 	free(w);
 }
 
 /* ---- rows ---- */
-
-static bool
-rows_have(const struct work_rows *rows, uint64_t seq)
-{
-	for (size_t i = 0; i < rows->n; i++)
-		if (rows->v[i] == seq)
-			return true;
-	return false;
-}
-
-static bool
-rows_add(struct work_rows *rows, uint64_t seq, uint64_t cookie)
-{
-	if (rows->n >= ROWS_KEPT && rows->v[rows->n - 1] > cookie) {
-		rows->v[rows->n - 1] = seq;
-		return true;
-	}
-	if (rows->n == rows->cap) {
-		size_t cap = rows->cap ? rows->cap * 2 : 1;
-		uint64_t *grown = realloc(rows->v, cap * sizeof *grown);
-
-		if (!grown)
-			return false;
-		rows->v = grown;
-		rows->cap = cap;
-	}
-	rows->v[rows->n++] = seq;
-	return true;
-}
 
 bool
 work_add_row(struct work *w, uint64_t seq, uint64_t cookie)
@@ -110,7 +80,7 @@ work_begin_look(struct work *w, uint64_t cookie)
 {
 	size_t n = 0;
 
-	w->asked_for = false;
+	w->asked_for = w->outdated = false;
 	while (n < w->later.n && rows_add(&w->looked, w->later.v[n], cookie))
 		n++;
 	for (size_t i = n; i < w->later.n; i++) /* out of memory: looked at once more than needed */

@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "journal/blockmap.h"
+#include "replicator/rows.h"
 #include "replicator/settle.h"
 #include "wire/entry.h"
 
@@ -48,11 +49,6 @@ enum worktable_of {
 	WORKTABLES
 };
 
-struct work_rows { /* numbers of journal rows, as they came */
-	uint64_t *v;
-	size_t n, cap;
-};
-
 struct work {
 	TAILQ_ENTRY(work) link; /* in the one queue it waits in */
 	TAILQ_ENTRY(work) all;  /* among all the replicator's */
@@ -62,8 +58,8 @@ struct work {
 	const struct origin *origin;
 	struct replicator *replicator;
 	bool row;              /* journal rows name it: */
-	struct work_rows looked; /* before the last look began: they go when what it found is durable */
-	struct work_rows later;  /* since then: it is looked at once more */
+	struct rows looked; /* before the last look began: they go when what it found is durable */
+	struct rows later;  /* since then: it is looked at once more */
 	uint64_t since;        /* a barrier counts it as this row: the scan's that found it, or its own oldest */
 	struct sweep *sweep;   /* found by it: told when done */
 	struct scan_dir *dir;  /* in this directory */
@@ -74,6 +70,7 @@ struct work {
 	uint32_t attempts;     /* failed so far */
 	uint64_t failed_at;    /* the last time, by the replicator's count of failures */
 	bool asked_for;        /* a try is asked for that begins after the one under way */
+	bool outdated;         /* a scan began since it was looked at: it is looked at once more before its rows go */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
 	bool whole;            /* the server could not join what we sent: send every byte */
 	bool deferred;         /* waits for its next try, at: */
@@ -106,8 +103,7 @@ void work_free(struct work *w); /* with all that waits behind it; NULL is fine *
 /* Forgets what looking found. */
 void work_forget(struct work *w);
 
-/* One more row names it.  Rows that a newer one of the path has replaced need not be known, and long lists of them are cut: those above
- * `cookie`, the newest cookie's (journal.h).  False: out of memory, nothing changed. */
+/* One more row names it; `cookie` as in rows_add().  False: out of memory, nothing changed. */
 bool work_add_row(struct work *w, uint64_t seq, uint64_t cookie);
 /* A look begins: all rows so far are answered by it. */
 void work_begin_look(struct work *w, uint64_t cookie);

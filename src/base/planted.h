@@ -40,6 +40,7 @@
 	X(row_gone_when_received) \
 	X(barrier_past_open_rescans) \
 	X(barrier_past_unsent_names) \
+	X(scan_past_names_on_their_way) \
 	X(absent_area_believed) \
 	X(unmounted_volume_believed) \
 	X(lost_volume_forgotten) \

@@ -207,6 +207,35 @@ until_sent(enum wire_type type, uint64_t n)
 	}
 }
 
+/* A poll that comes faster than a scan of its directory ends; 300 are more scans than may wait before no row is read any more. */
+static void
+a_rescan_that_has_not_begun_answers_for_all_that_ask_again(void **state)
+{
+	char a[] = "offiles/fdA", second[] = "offiles/fdB/second";
+	struct change again = {.kind = CHANGE_RESCAN, .path = a}, other = {.kind = CHANGE_TOUCHED, .path = second};
+
+	(void)state;
+	begin();
+	w.watching = false;
+	world_make_dir(&w, a);
+	world_make_dir(&w, "offiles/fdB");
+	world_write_random(&w, false, "offiles/fdA/first", 100);
+	world_start(&w);
+	world_run_until(&w, &w.link_up);
+	w.peer.mute = true; /* nothing becomes durable, as far as the collector knows: the first scan does not end */
+	for (int i = 0; i < 300; i++) {
+		assert_int_equal(journal_append(w.journal, &again, 1), 0);
+		replicator_poke(w.replicator);
+		world_turns(&w, 20);
+	}
+	until_sent(WIRE_PUT, 1);
+	world_write_random(&w, false, second, 100);
+	assert_int_equal(journal_append(w.journal, &other, 1), 0);
+	replicator_poke(w.replicator);
+	until_sent(WIRE_PUT, 2);
+	world_close(&w);
+}
+
 /* What the server has only received is lost when it is killed: the row must outlive that. */
 static void
 a_row_stays_in_the_journal_until_the_server_says_durable(void **state)
@@ -375,6 +404,16 @@ move_out(const char *path)
 }
 
 static void
+move(const char *from, const char *to)
+{
+	char a[400], b[400];
+
+	snprintf(a, sizeof a, "%s/%s", w.live, from);
+	snprintf(b, sizeof b, "%s/%s", w.live, to);
+	assert_int_equal(rename(a, b), 0);
+}
+
+static void
 names_on_their_way_leave_with_their_folder(void **state)
 {
 	uint64_t puts, removals;
@@ -391,6 +430,37 @@ names_on_their_way_leave_with_their_folder(void **state)
 	until_sent(WIRE_PUT, puts + 1);
 	move_out("offiles/going"); /* the map knows of nothing in it yet */
 	until_sent(WIRE_REMOVE, removals + 1);
+	w.peer.mute = false;
+	world_write(&w, false, "offiles/fd0/next", "1", 1); /* what it is told of now tells of all before */
+	agree_and_compare();
+	world_close(&w);
+}
+
+/* The scan of the new folder sees neither on disk nor in the map what was on its way out of the old one. */
+static void
+names_on_their_way_leave_when_another_folder_takes_the_place_of_theirs(void **state)
+{
+	struct replicator_status before, now;
+	uint64_t puts;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	make_folder("offiles/going");
+	make_folder("offiles/coming");
+	world_write(&w, false, "offiles/coming/other", "2", 1);
+	agree_and_compare();
+	puts = w.peer.messages[WIRE_PUT];
+	w.peer.mute = true;
+	world_write(&w, false, "offiles/going/file", "1", 1);
+	until_sent(WIRE_PUT, puts + 1);
+	move_out("offiles/going");
+	move("offiles/coming", "offiles/going");
+	replicator_status(w.replicator, &before);
+	do {
+		event_base_loop(w.base, EVLOOP_ONCE);
+		replicator_status(w.replicator, &now);
+	} while (now.scanned == before.scanned);
 	w.peer.mute = false;
 	world_write(&w, false, "offiles/fd0/next", "1", 1); /* what it is told of now tells of all before */
 	agree_and_compare();
@@ -1082,12 +1152,14 @@ main(void)
 		cmocka_unit_test(a_snapshot_is_streamed_and_its_removals_too),
 		cmocka_unit_test(one_dirty_page_of_a_small_database_travels_alone),
 		cmocka_unit_test(a_rescan_that_waits_for_the_disk_holds_up_no_other),
+		cmocka_unit_test(a_rescan_that_has_not_begun_answers_for_all_that_ask_again),
 		cmocka_unit_test(a_row_stays_in_the_journal_until_the_server_says_durable),
 		cmocka_unit_test(a_lost_map_costs_no_retransfer),
 		cmocka_unit_test(a_server_that_went_back_in_time_is_brought_forward),
 		cmocka_unit_test(a_server_that_was_made_anew_is_filled_without_a_word_from_the_watcher),
 		cmocka_unit_test(an_empty_server_gets_everything_again),
 		cmocka_unit_test(names_on_their_way_leave_with_their_folder),
+		cmocka_unit_test(names_on_their_way_leave_when_another_folder_takes_the_place_of_theirs),
 		cmocka_unit_test(a_folder_takes_the_name_that_a_file_had),
 		cmocka_unit_test(a_file_takes_the_name_of_a_folder_without_a_row),
 		cmocka_unit_test(a_seal_says_what_the_server_holds_and_index_waits),

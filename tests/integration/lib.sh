@@ -280,8 +280,13 @@ backup() {
 }
 
 # Beside agents: a set, with a warning when blobs of every copy were deleted before they could be sent; agents on a slow machine may be
-# faster than the flow.
-backup_in_use() { backup "$@" || [ -n "$SET" ]; }
+# faster than the flow.  Leaves in STATE how the set must then be listed.
+backup_in_use() {
+	STATE=good
+	backup "$@" && return
+	STATE=warnings
+	[ -n "$SET" ]
+}
 
 sets() { tms --json set list "${1:-po1}" 2>/dev/null | q sets.#; }
 sealed() { find "$STORE/${1:-po1}/backups/weeknow" -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort; }

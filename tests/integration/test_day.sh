@@ -44,7 +44,7 @@ same "it lies under backups/weeknow" "$SET" "$(sealed po1)"
 same "only_a_poke_seals: a backup of one profile seals nothing of another" 0 "$(sets dom1)"
 tms --json set list po1 >"$W/sets.json"
 same "set list names it" "$SET" "$(q sets.-1.name <"$W/sets.json")"
-same "set list says it is good" good "$(q sets.-1.state <"$W/sets.json")"
+same "set list says how it is" "$STATE" "$(q sets.-1.state <"$W/sets.json")"
 holds "set list counts its files" "$(q sets.-1.files <"$W/sets.json")" -ge 600
 holds "T0 lies before the seal" "$(q sets.-1.started_at <"$W/sets.json")" '<' "$(q sets.-1.sealed_at <"$W/sets.json")"
 same "the collector lists the same set" "$SET" "$(tm --json set list po1 | q sets.-1.name)"

@@ -29,7 +29,7 @@ dirty_ranges(const struct hash128 *old, size_t n_old, const struct hash128 *now,
 		if (n_out && joins(&out[n_out - 1], i, in_hole, max_count))
 			out[n_out - 1].count++;
 		else
-			out[n_out++] = (struct dirty_range){.first = (uint32_t)i, .count = 1, .hole = in_hole};
+			out[n_out++] = (struct dirty_range){.first = (uint32_t)i, .count = 1, .at = (uint32_t)i, .hole = in_hole};
 	}
 	return n_out;
 }

@@ -14,6 +14,7 @@
 /* Blocks first..first+count-1 of the piece that was compared: all data, or all hole. */
 struct dirty_range {
 	uint32_t first, count;
+	uint32_t at; /* where its data is kept, in blocks: `first`, unless who keeps it packs it closer */
 	bool hole;
 };
 

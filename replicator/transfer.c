@@ -16,6 +16,8 @@
 #include "replicator/transfer.h"
 #include "replicator/work.h"
 
+#define SPARSE 16 /* of a piece's blocks one is dirty, or fewer */
+
 static const char *const names[] = {
 	[TRANSFER_READ] = "read", [TRANSFER_ASK] = "ask", [TRANSFER_MARK] = "mark", [TRANSFER_SEND] = "send",
 	[TRANSFER_WAIT] = "wait", [TRANSFER_DONE] = "done", [TRANSFER_FAILED] = "failed",
@@ -153,11 +155,12 @@ bytes_of(const struct transfer *t, uint64_t block, uint32_t n)
 	return (size_t)((to < t->size ? to : t->size) - from);
 }
 
+/* `n` blocks of the piece from `block` on, to the place of block `at` of the buffer. */
 static int
-read_at(struct transfer *t, uint32_t block, uint32_t n)
+read_at(struct transfer *t, uint32_t block, uint32_t n, uint32_t at)
 {
 	size_t want = bytes_of(t, t->first + block, n);
-	ssize_t got = fsio_pread(t->fd, t->data + (size_t)block * BLOCK_BYTES, want, (t->first + block) * BLOCK_BYTES);
+	ssize_t got = fsio_pread(t->fd, t->data + (size_t)at * BLOCK_BYTES, want, (t->first + block) * BLOCK_BYTES);
 
 	if (got < 0)
 		return (int)got;
@@ -201,7 +204,7 @@ read_piece(struct transfer *t)
 		return err;
 	if (!any_data)
 		memset(t->data, 0, len);
-	else if ((err = read_at(t, 0, t->n)) < 0)
+	else if ((err = read_at(t, 0, t->n, 0)) < 0)
 		return err;
 	block_hash_many(t->key, t->data, len, t->now);
 	block_digest_update(t->digest, t->data, len);
@@ -210,7 +213,7 @@ read_piece(struct transfer *t)
 
 /* What the server holds of the piece, as far as it is known. */
 static int
-old_hashes(struct transfer *t, struct hash128 old[TRANSFER_PIECE], size_t *ret_n)
+old_hashes(struct transfer *t, struct hash128 old[BLOCKMAP_EXTENT], size_t *ret_n)
 {
 	uint64_t skip = t->first - t->theirs_first;
 
@@ -235,35 +238,65 @@ read_hinted(struct transfer *t)
 
 	for (size_t i = 0; i < t->n_ranges; i++) {
 		struct dirty_range *r = &t->ranges[i];
-		size_t offset = (size_t)r->first * BLOCK_BYTES;
 
-		if ((err = read_at(t, r->first, r->count)) < 0)
+		if ((err = read_at(t, r->first, r->count, r->at)) < 0)
 			return err;
-		block_hash_many(t->key, t->data + offset, bytes_of(t, t->first + r->first, r->count), got);
+		block_hash_many(t->key, t->data + (size_t)r->at * BLOCK_BYTES, bytes_of(t, t->first + r->first, r->count), got);
 		if (memcmp(got, t->now + r->first, r->count * sizeof *got) != 0)
 			return err_set(ERR_TORN, "is not what its copier said");
 	}
 	return 0;
 }
 
-static int
-compare_piece(struct transfer *t)
+/* The piece ends where its dirty blocks would not fit into the buffer, in which they lie one after the other. */
+static void
+pack(struct transfer *t, const struct dirty_range *ranges, size_t n)
 {
-	struct hash128 old[TRANSFER_PIECE];
-	size_t n_old;
-	int err;
+	uint32_t dirty = 0;
 
-	if (t->work->hints)
-		memcpy(t->now, t->work->hints + t->first, t->n * sizeof *t->now);
-	else if ((err = read_piece(t)) < 0)
+	for (t->n_ranges = 0; t->n_ranges < n && dirty < TRANSFER_PIECE; t->n_ranges++) {
+		struct dirty_range *r = &t->ranges[t->n_ranges];
+
+		*r = ranges[t->n_ranges];
+		r->at = dirty;
+		if (dirty + r->count > TRANSFER_PIECE)
+			r->count = TRANSFER_PIECE - dirty;
+		dirty += r->count;
+		if (dirty == TRANSFER_PIECE)
+			t->n = r->first + r->count;
+	}
+	t->sparse = dirty <= t->n / SPARSE;
+}
+
+static int
+compare_hinted(struct transfer *t)
+{
+	struct hash128 old[BLOCKMAP_EXTENT];
+	struct dirty_range ranges[BLOCKMAP_EXTENT];
+	size_t n_old;
+	int err = old_hashes(t, old, &n_old);
+
+	if (err < 0)
 		return err;
+	memcpy(t->now, t->work->hints + t->first, t->n * sizeof *t->now);
+	pack(t, ranges, dirty_ranges(old, n_old, t->now, NULL, t->n, TRANSFER_PIECE, ranges));
+	return read_hinted(t);
+}
+
+static int
+compare_read(struct transfer *t)
+{
+	struct hash128 old[BLOCKMAP_EXTENT];
+	size_t n_old;
+	int err = read_piece(t);
+
 	t->n_ranges = 0;
-	if (t->against == AGAINST_DIGEST)
-		return 0;
+	if (err < 0 || t->against == AGAINST_DIGEST)
+		return err;
 	if ((err = old_hashes(t, old, &n_old)) < 0)
 		return err;
-	t->n_ranges = dirty_ranges(old, n_old, t->now, t->work->hints ? NULL : t->hole, t->n, TRANSFER_PIECE, t->ranges);
-	return t->work->hints ? read_hinted(t) : 0;
+	t->n_ranges = dirty_ranges(old, n_old, t->now, t->hole, t->n, TRANSFER_PIECE, t->ranges);
+	return 0;
 }
 
 static void
@@ -299,7 +332,7 @@ must_ask(const struct transfer *t)
 static uint32_t
 piece_blocks(const struct transfer *t)
 {
-	uint64_t n = TRANSFER_PIECE, theirs_end = t->theirs_first + t->n_theirs;
+	uint64_t n = t->work->hints && t->sparse ? BLOCKMAP_EXTENT : TRANSFER_PIECE, theirs_end = t->theirs_first + t->n_theirs;
 
 	if (n > t->n_blocks - t->at)
 		n = t->n_blocks - t->at;
@@ -320,10 +353,12 @@ transfer_run(struct transfer *t)
 		return;
 	t->first = t->at;
 	t->n = piece_blocks(t);
-	t->last = t->first + t->n == t->n_blocks;
 	if (!t->data && !(t->data = malloc(buffer_bytes(t->size))))
 		t->err = err_set(ERR_NOMEM, "no memory");
-	else if ((t->err = compare_piece(t)) == 0 && t->last)
+	else
+		t->err = t->work->hints ? compare_hinted(t) : compare_read(t);
+	t->last = t->first + t->n == t->n_blocks;
+	if (!t->err && t->last)
 		t->err = finish_reading(t);
 	if (t->err < 0) {
 		snprintf(t->work->text, sizeof t->work->text, "%s", err_text());
@@ -478,7 +513,7 @@ range_message(struct transfer *t, const struct dirty_range *r, uint64_t op)
 	}
 	m.u.chunk.op = op;
 	m.u.chunk.offset = block * BLOCK_BYTES;
-	m.u.chunk.data = (struct wire_bytes){t->data + (size_t)r->first * BLOCK_BYTES, len};
+	m.u.chunk.data = (struct wire_bytes){t->data + (size_t)r->at * BLOCK_BYTES, len};
 	t->bytes += len;
 	return m;
 }

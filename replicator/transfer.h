@@ -3,7 +3,9 @@
  * transfer - one large file on its way: a step machine that answers what it wants next.
  *
  * The file is read in pieces of 512 KiB, each hashed and compared with what the server is known to hold; only dirty ranges
- * become messages.  A piece is one job in a lane; everything else happens on the loop.  No libevent, no network inside.
+ * become messages.  Where the file's writer told its hashes only dirty blocks are read, and where these are few a piece is as long as
+ * an extent of the map: what is sent one page at a time costs half as much again in jobs, records and packets.
+ * A piece is one job in a lane; everything else happens on the loop.  No libevent, no network inside.
  *
  *   READ --piece dirty--> MARK --mark durable--> SEND --posted--> READ ... --last piece--> WAIT --> DONE
  *   READ needs the server's hashes --> ASK --BLOCKS--> READ
@@ -25,7 +27,7 @@
 
 struct work;
 
-#define TRANSFER_PIECE (WIRE_CHUNK_MAX / BLOCK_BYTES)   /* blocks */
+#define TRANSFER_PIECE (WIRE_CHUNK_MAX / BLOCK_BYTES)   /* blocks of data that one piece has at most */
 #define TRANSFER_MESSAGES (TRANSFER_PIECE + 2)          /* of one piece: BEGIN, ranges, END */
 #define TRANSFER_RESUME_BYTES (8u * 1024u * 1024u)      /* new files from this size on are marked, so that a cut costs no re-transfer */
 
@@ -74,7 +76,8 @@ struct transfer {
 	uint32_t n;
 	uint8_t *data;
 	size_t data_bytes;             /* what `data` takes or will take: the loop's, as told by stat, then by the last piece's end */
-	struct hash128 now[TRANSFER_PIECE];
+	bool sparse;                   /* few blocks of the piece before it were dirty */
+	struct hash128 now[BLOCKMAP_EXTENT];
 	bool hole[TRANSFER_PIECE];
 	struct dirty_range ranges[TRANSFER_PIECE];
 	size_t n_ranges;

@@ -21,6 +21,7 @@
 #define PATH "ofuser/index/x.idx"
 #define BLOB "offiles/fd0/x"
 #define SIZE (3u * 1024 * 1024 + 777)
+#define BIG (19u * 1024 * 1024 + 777)
 
 static struct mapped m;
 static struct work *w;
@@ -38,7 +39,7 @@ begin(void **state)
 	(void)state;
 	mapped_open(&m);
 	mapped_dir(&m, "offiles/fd0");
-	theirs = calloc(1, 2 * SIZE);
+	theirs = calloc(1, BIG);
 	theirs_len = 0;
 	sent = 0;
 	marks = asks = begins = ends = holes = 0;
@@ -403,6 +404,22 @@ hashes_saved_on_the_way_are_those_of_the_file(void **state)
 	free(want);
 }
 
+/* What the copier of the file says of it. */
+static void
+hint(size_t size)
+{
+	int fd = mapped_path_fd(&m, PATH, O_RDONLY);
+	uint8_t *data = malloc(size);
+
+	assert_int_equal(fsio_pread(fd, data, size, 0), size);
+	close(fd);
+	w->n_hints = block_count(size);
+	w->hints = calloc(w->n_hints, sizeof *w->hints);
+	block_hash_many(&m.key, data, size, w->hints);
+	w->hint_digest = block_hash(&m.key, data, size);
+	free(data);
+}
+
 static void
 the_copiers_hashes_save_the_reading(void **state)
 {
@@ -410,19 +427,34 @@ the_copiers_hashes_save_the_reading(void **state)
 	held(PATH, SIZE);
 	patch(PATH, 1024 * 1024);
 	open_transfer(PATH);
-	int fd = mapped_path_fd(&m, PATH, O_RDONLY);
-	uint8_t *data = malloc(SIZE);
-	assert_int_equal(fsio_pread(fd, data, SIZE, 0), SIZE);
-	close(fd);
-	w->n_hints = block_count(SIZE);
-	w->hints = calloc(w->n_hints, sizeof *w->hints);
-	block_hash_many(&m.key, data, SIZE, w->hints);
-	w->hint_digest = block_hash(&m.key, data, SIZE);
-	free(data);
+	hint(SIZE);
 	while (t->state != TRANSFER_WAIT)
 		step();
 	assert_int_equal(sent, BLOCK_BYTES);
 	assert_int_equal(ends, 1);
+}
+
+/* A piece grows where little is dirty, and must not promise more than its buffer holds where much is: one page here and there, then
+ * every third page, then all of 3 MiB, then nothing. */
+static void
+few_dirty_pages_share_a_piece_and_many_still_fit(void **state)
+{
+	size_t dirty = 0;
+	unsigned pieces = 0;
+
+	(void)state;
+	held(PATH, BIG);
+	for (uint64_t b = 0; b < 4096; b += b < 2048 ? 97 : b < 3000 ? 3 : 1, dirty++)
+		patch(PATH, b * BLOCK_BYTES);
+	open_transfer(PATH);
+	hint(BIG);
+	while (t->state != TRANSFER_WAIT) {
+		pieces += t->state == TRANSFER_READ;
+		step();
+	}
+	assert_int_equal(sent, dirty * BLOCK_BYTES);
+	assert_int_equal(ends, 1);
+	assert_in_range(pieces, 1, 24); /* 38 of 512 KiB each */
 }
 
 int
@@ -445,6 +477,7 @@ main(void)
 		TEST(holes_travel_as_holes),
 		TEST(hashes_saved_on_the_way_are_those_of_the_file),
 		TEST(the_copiers_hashes_save_the_reading),
+		TEST(few_dirty_pages_share_a_piece_and_many_still_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,25 +50,25 @@ struct baking {
 };
 
 /*
- * A tree whose root or area is missing sends no events, and no barrier may pass over that silence.  Of the cookie only its
- * coming matters, so it goes at once.
+ * A tree whose root or area is missing sends no events, and no barrier may pass over that silence: it waits for this look at them, which
+ * takes about as long as the cookie's way.  Of the cookie only its coming matters, so it goes at once.
  */
 static void
 run_baking(struct errand *e)
 {
 	struct baking *b = (struct baking *)e;
-	int fd = -1;
+	int fd = open(b->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	if ((b->err = origin_complete(&e->r->live)) < 0)
-		b->err = -ERR_INCOMPLETE;
-	else if ((fd = open(b->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
-		b->err = err_sys("making the cookie %s", b->path);
-	if (b->err < 0)
-		snprintf(b->text, sizeof b->text, "%s", err_text());
 	if (fd >= 0) {
 		close(fd);
 		unlink(b->path);
 	}
+	if (fd < 0)
+		b->err = err_sys("making the cookie %s", b->path);
+	else if (origin_complete(&e->r->live) < 0)
+		b->err = -ERR_INCOMPLETE;
+	if (b->err < 0)
+		snprintf(b->text, sizeof b->text, "%s", err_text());
 }
 
 static void
@@ -77,11 +77,14 @@ on_baked(struct errand *e, bool cancelled)
 	struct baking *k = (struct baking *)e;
 	struct barrier *b;
 
-	TAILQ_FOREACH(b, &e->r->barriers, link)
-		if (!cancelled && b->id == k->id && k->err < 0 && b->state == BARRIER_COOKIE) {
+	TAILQ_FOREACH(b, &e->r->barriers, link) {
+		if (b->id != k->id)
+			continue;
+		b->baking--;
+		if (!cancelled && k->err < 0)
 			end_barrier(e->r, b, err_set((enum err)-k->err, "%s", k->text));
-			break;
-		}
+		break;
+	}
 	free(k->path);
 	free(k);
 }
@@ -100,6 +103,7 @@ bake(struct replicator *r, struct barrier *b)
 	k->id = b->id;
 	k->errand.run = run_baking;
 	k->errand.done = on_baked;
+	b->baking++;
 	errand_start(r, r->setup.lane_hash, &k->errand);
 }
 
@@ -151,6 +155,8 @@ check_works(struct replicator *r, struct barrier *b)
 	TAILQ_FOREACH(w, &r->works, all) {
 		if (!w->since || w->since > b->upto)
 			continue;
+		if (w->durable && !w->outdated && !w->later.n)
+			continue;
 		if (w->noting || w->active || w->failed_at <= b->asked_at)
 			return 1;
 		if (w->waits_held)
@@ -200,7 +206,7 @@ check(struct replicator *r, struct barrier *b)
 		feed_retry_now(r);
 		sweep_retry_now(r);
 	}
-	if (b->state != BARRIER_SETTLE || r->phase != PHASE_RUN)
+	if (b->state != BARRIER_SETTLE || b->baking || r->phase != PHASE_RUN)
 		return;
 	b->text[0] = b->stale ? b->text[0] : '\0';
 	err = PLANTED(barrier_past_open_rescans) ? 0 : check_sweeps(r, b);

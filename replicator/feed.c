@@ -243,7 +243,7 @@ take_cookie(struct replicator *r, const struct change *c)
 	if (!cn)
 		return false;
 	cn->seq = c->seq;
-	cn->note = (struct note){.owner = cn, .done = on_cookie_acked, .acks = &cn->seq, .n_acks = 1};
+	cn->note = (struct note){.owner = cn, .done = on_cookie_acked, .acks = &cn->seq, .n_acks = 1, .patient = true};
 	settle_add(r->settle, &cn->note);
 	if (c->seq > r->cookie_seq)
 		r->cookie_seq = c->seq;

@@ -59,7 +59,7 @@ flow_outdate(struct replicator *r, const char *dir, const struct snapshot *snaps
 	struct work *w;
 
 	TAILQ_FOREACH(w, &r->works, all)
-		if (w->active && !w->noting && w->snapshot == snapshot && relpath_within(w->path, dir))
+		if (w->active && w->snapshot == snapshot && relpath_within(w->path, dir) && strcmp(w->path, dir) != 0)
 			w->outdated = true;
 }
 
@@ -162,7 +162,7 @@ on_noted(struct note *n, int err)
 {
 	struct work *w = n->owner;
 
-	w->noting = false;
+	w->noting = w->durable = false;
 	w->replicator->status.disk_full = err == -ERR_NOSPACE;
 	if (err < 0)
 		flow_retry(w->replicator, w, err, "the collector could not write down what the server has");
@@ -224,8 +224,11 @@ flow_finish(struct replicator *r, struct work *w)
 	if (!w->again && !w->outdated && w->verdict != WORK_ABORTED) {
 		n->acks = w->looked.v;
 		n->n_acks = w->looked.n;
+		w->durable = w->verdict != WORK_REMOVE; /* a removal's note finds what arrived below it meanwhile */
+		n->patient = w->durable && !w->sweep && !w->snapshot;
 	}
 	if (!n->n_ops && !n->n_acks) {
+		w->durable = false;
 		end_noted(r, w);
 		return;
 	}
@@ -432,6 +435,8 @@ act(struct replicator *r, struct work *w)
 {
 	w->waits_held = false;
 	count_missed(r, w);
+	if (w->absent && !w->known) /* perhaps a folder that came and went: names in it may be on their way, and no scan looks for them */
+		flow_outdate(r, w->path, w->snapshot);
 	switch (w->verdict) {
 	case WORK_PUT:
 	case WORK_ENTRY:

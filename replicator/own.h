@@ -108,6 +108,7 @@ struct barrier {
 	uint64_t id;
 	char cookie[64];
 	enum { BARRIER_COOKIE, BARRIER_DRAIN, BARRIER_SETTLE } state;
+	unsigned baking;          /* looks at the tree that belong to it and are not over */
 	uint64_t upto;            /* rows up to here must be durable */
 	uint64_t asked_at;        /* failures before this one say nothing: all was tried again */
 	int64_t again_ms;         /* the cookie may have been lost: make another */
@@ -260,7 +261,7 @@ void flow_finish(struct replicator *r, struct work *w);
 void flow_retry(struct replicator *r, struct work *w, int err, const char *text);
 const char *flow_words(const struct work *w, char *text, size_t len); /* why it waits, in 256 bytes at most; `text` */
 void flow_requeue(struct replicator *r, struct work *w); /* from the start, at once */
-void flow_outdate(struct replicator *r, const char *dir, const struct snapshot *snapshot); /* what is on its way is looked at again */
+void flow_outdate(struct replicator *r, const char *dir, const struct snapshot *snapshot); /* what is on its way below is looked at again */
 void flow_end(struct replicator *r, struct work *w);     /* no longer wanted: frees */
 void flow_release_held(struct replicator *r);
 void flow_fini(struct replicator *r);

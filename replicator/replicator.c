@@ -119,6 +119,17 @@ pump_sends(struct replicator *r)
 	}
 }
 
+/* A quiet that somebody waits for has no time for patience. */
+static void
+pump_settle(struct replicator *r)
+{
+	unsigned wait_ms = settle_flush(r->settle, now_ms(r), r->phase != PHASE_RUN || job_stops_flow(r));
+	struct timeval wait = {.tv_usec = wait_ms * 1000};
+
+	if (wait_ms)
+		evtimer_add(r->wake, &wait);
+}
+
 /* From what frees resources to what takes them, so that a busy replicator finishes work before it starts more. */
 static void
 pump(struct replicator *r)
@@ -132,7 +143,7 @@ pump(struct replicator *r)
 	barrier_pump(r);
 	job_pump(r);
 	ask_pump(r);
-	settle_flush(r->settle);
+	pump_settle(r);
 	keep_promises(r);
 }
 

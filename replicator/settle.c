@@ -24,7 +24,8 @@ struct settle {
 	void (*wake)(void *arg);
 	void *arg;
 	struct note_list waiting;
-	size_t n_waiting;
+	size_t n_waiting, n_patient;
+	int64_t since_ms;         /* the flush that first saw those that wait; 0 = none did */
 	uint64_t added, over;
 	bool running;
 
@@ -69,7 +70,7 @@ settle_cancel(struct settle *s)
 		if (n->done)
 			n->done(n, -ERR_STOPPED);
 	}
-	s->n_waiting = 0;
+	s->n_waiting = s->n_patient = 0;
 }
 
 void
@@ -85,6 +86,7 @@ settle_add(struct settle *s, struct note *n)
 	n->err = 0;
 	TAILQ_INSERT_TAIL(&s->waiting, n, link);
 	s->n_waiting++;
+	s->n_patient += n->patient;
 	s->added++;
 }
 
@@ -257,20 +259,40 @@ write_done(struct job *job, bool cancelled)
 	s->wake(s->arg);
 }
 
-void
-settle_flush(struct settle *s)
+/* How long all that waits may wait, in milliseconds. */
+static unsigned
+patience(struct settle *s, int64_t now_ms)
+{
+	int64_t waited_ms;
+
+	if (!s->since_ms)
+		s->since_ms = now_ms;
+	waited_ms = now_ms - s->since_ms;
+	if (s->n_patient < s->n_waiting || s->n_waiting >= GROUP_MAX / 2 || waited_ms >= SETTLE_PATIENCE_MS)
+		return 0;
+	return (unsigned)(SETTLE_PATIENCE_MS - waited_ms);
+}
+
+unsigned
+settle_flush(struct settle *s, int64_t now_ms, bool urgent)
 {
 	size_t n_group = 0;
 	struct note *n;
+	unsigned wait;
 
 	if (s->running || TAILQ_EMPTY(&s->waiting))
-		return;
+		return 0;
+	if (!urgent && (wait = patience(s, now_ms)))
+		return wait;
 	while (n_group < GROUP_MAX && (n = TAILQ_FIRST(&s->waiting))) {
 		TAILQ_REMOVE(&s->waiting, n, link);
 		TAILQ_INSERT_TAIL(&s->group, n, link);
+		s->n_patient -= n->patient;
 		n_group++;
 	}
 	s->n_waiting -= n_group;
+	s->since_ms = 0;
 	s->running = true;
 	workpool_submit(s->pool, s->lane, &s->job);
+	return 0;
 }

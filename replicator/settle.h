@@ -3,6 +3,8 @@
  * settle - what becomes true is written down: block map first, journal after, many notes in one commit.
  *
  * While one commit runs the next gathers, so the disk sets the size of the group.  Notes are carried out in their order.
+ * What nobody waits for (`patient`) waits for company: a commit of its own would hold up the disk and the journal's lane while a sync
+ * wants both.
  * Killed between the two environments: the map knows, the journal row is still there and costs a stat.
  *
  * A name may be on its way while its directory vanishes.  Nobody would ever ask for it again, so whoever writes the second of
@@ -33,6 +35,7 @@ struct note {
 
 	struct blockmap_op ops[2];
 	unsigned n_ops;
+	bool patient;          /* may wait for SETTLE_PATIENCE_MS */
 	bool in_dir;           /* the directory that its path lies in has a row of its own */
 	bool astray;           /* given: a row was put below a directory that has none, or removed above rows; its journal rows have stayed */
 	bool append;           /* `change` goes into the journal first; its seq is filled */
@@ -53,9 +56,12 @@ int settle_new(struct workpool *pool, int lane, struct journal *journal, struct 
 void settle_cancel(struct settle *s);
 void settle_free(struct settle *s); /* nothing may run; NULL is fine */
 
+#define SETTLE_PATIENCE_MS 20
+
 void settle_add(struct settle *s, struct note *n);
-/* Starts writing what was added, unless a writing runs: it is then called again from the pump. */
-void settle_flush(struct settle *s);
+/* Starts writing what was added, unless a writing runs: it is then called again from the pump.  0, or the milliseconds after which
+ * it wants to be called again because all that waits is patient; never when `urgent`.  `now_ms` is monotonic. */
+unsigned settle_flush(struct settle *s, int64_t now_ms, bool urgent);
 bool settle_idle(const struct settle *s);
 bool settle_has_room(const struct settle *s);
 /* How many notes were ever added; and whether the first `n` of them have been carried out, or ended. */

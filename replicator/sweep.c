@@ -219,8 +219,8 @@ on_slice(struct job *job, bool cancelled)
 }
 
 /* A name on its way is not in the map yet, so the scan would not miss it: its directory was moved away, say, and another made in
- * its place, whose row this scan answers.  What is not being written down yet is looked at again when the server has it; what is
- * being written is in the map before the scan reads it.  What is looked at from now on is as new as the scan. */
+ * its place, whose row this scan answers.  Whatever is on its way is looked at again when the server has it; what is just being
+ * written down has no row any more, and is in the map before the scan reads it.  What is looked at from now on is as new as the scan. */
 static bool
 begin(struct replicator *r, struct sweep *sw)
 {

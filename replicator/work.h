@@ -70,7 +70,8 @@ struct work {
 	uint32_t attempts;     /* failed so far */
 	uint64_t failed_at;    /* the last time, by the replicator's count of failures */
 	bool asked_for;        /* a try is asked for that begins after the one under way */
-	bool outdated;         /* a scan began since it was looked at: it is looked at once more before its rows go */
+	bool outdated;         /* what was looked at may be gone since without a word of its own: it is looked at once more */
+	bool durable;          /* the server holds what was looked at; our own notes of that are not written yet */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
 	bool whole;            /* the server could not join what we sent: send every byte */
 	bool deferred;         /* waits for its next try, at: */

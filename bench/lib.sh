@@ -128,6 +128,12 @@ new_blobs() { build/release/tools/burst "$OFFICE/offiles" "$1" "$2" 0 4096 >/dev
 
 until_equal() { "$PYTHON" bench/until.py equal "$1" "$2" "${3:-600}"; }	# until_equal SOURCE COPY [SECONDS]
 
+phase_of() {	# phase_of NAME [X]: of tidemark's last job, where it knows one of that name
+	local ms
+	ms=$(W=$S tm --json job show | q "phase_ms.$1")
+	[ "$ms" = null ] || result "phase_$1" s "$(percent "$ms" 1000)" "${2:-}"
+}
+
 phases() {	# phases NAME...: of tidemark's last job together, in seconds
 	W=$S tm --json job show | q phase_ms | "$PYTHON" -c 'import json, sys
 ms = json.load(sys.stdin); print(sum(ms.get(p, 0) for p in sys.argv[1:]) / 1000)' "$@"

@@ -37,12 +37,6 @@ churn_round() {	# churn_round PERCENT SYSTEM...
 
 wire_of() { case $1 in rsync* | nightly) echo yes ;; esac; }	# the others have no network
 
-phase_of() {	# phase_of NAME X: where the job knows one of that name
-	local ms
-	ms=$(W=$S tm --json job show | q "phase_ms.$1")
-	[ "$ms" = null ] || result "phase_$1" s "$(percent "$ms" 1000)" "$2"
-}
-
 hold_all() {
 	for SYSTEM in $(turns "$@"); do
 		become "$SYSTEM"

@@ -4,6 +4,7 @@
 #
 #   pages        s     again; tidemark: until the set is sealed, that is with the database's copies on both sides
 #   pages_sent   s     tidemark alone: the phases in which the changed pages are found, sent and made durable (copy to barrier)
+#   phase_*      s     its phases
 #   pages_wire   B/B   bytes on the loopback, in both directions, for each changed byte
 
 scene
@@ -21,6 +22,7 @@ for ROUND in $(seq "$ROUNDS"); do
 		case $SYSTEM in tidemark | rsync* | nightly) result pages_wire B/B "$(percent "$WIRE" "$(churned changed_bytes)")" ;; esac
 		[ "$SYSTEM" = tidemark ] || continue
 		result pages_sent s "$(phases copy stream barrier)"
+		for phase in copy stream barrier seal; do phase_of "$phase"; done
 		be_still
 	done
 done

@@ -3,11 +3,14 @@
  * copier - reads a database under its lock and writes only the pages that differ.
  *
  * Happy path: lock, stat, read 1 MiB at a time, hash, compare with the copy, write the runs of pages that differ, stat, unlock.
+ * A large database is read by several threads at once, because its writers wait for our lock: each takes the next piece, and only the
+ * digest of the whole is taken in order.
  * Failure modes: no lock in time; changed under the lock (a writer that does not honour it) - again, then ERR_TORN.
  * A crash leaves a mixture in the copy, with a modification time that is not the source's: the next run copies it again.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +20,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/planted.h"
 #include "collector/copier.h"
 
 #define PIECE_BYTES (1024u * 1024u)
+#define HANDS 2              /* at one database */
+#define LARGE_BYTES (16u * 1024u * 1024u)
 #define TICK_NS 20000000 /* the kernel's file times move in steps of up to 10 ms */
 #define CALM_TRIES 5
 
@@ -89,10 +95,16 @@ unlock(int fd)
 struct pass {
 	int from, to;
 	const struct block_key *key;
-	struct block_digest *digest;
-	uint8_t *piece, *old; /* PIECE_BYTES each */
+	uint64_t size;        /* of the source */
 	uint64_t old_size;    /* of the copy before this pass */
 	struct copier_result *result;
+	struct { uint8_t *piece, *old; } hands[HANDS]; /* PIECE_BYTES each */
+
+	pthread_mutex_t lock; /* guards all below, and the result's bytes_written */
+	pthread_cond_t turn;
+	size_t next;          /* the piece whose turn it is */
+	bool failed;
+	struct block_digest *digest; /* of whose turn it is */
 };
 
 static int64_t
@@ -117,22 +129,24 @@ block_len(size_t at, size_t len)
 
 /* Writes the runs of blocks in which the piece differs from the old copy, of which `have` bytes were read. */
 static int
-write_differences(struct pass *p, uint64_t offset, size_t len, size_t have)
+write_differences(struct pass *p, unsigned hand, uint64_t offset, size_t len, size_t have, uint64_t *written)
 {
+	const uint8_t *piece = p->hands[hand].piece, *old = p->hands[hand].old;
+
 	for (size_t at = 0; at < len;) {
 		size_t end = at;
 
 		while (end < len) {
 			size_t n = block_len(end, len);
-			if (end + n <= have && memcmp(p->piece + end, p->old + end, n) == 0)
+			if (end + n <= have && memcmp(piece + end, old + end, n) == 0)
 				break;
 			end += n;
 		}
 		if (end > at) {
-			int err = fsio_pwrite(p->to, p->piece + at, end - at, offset + at);
+			int err = fsio_pwrite(p->to, piece + at, end - at, offset + at);
 			if (err)
 				return err;
-			p->result->bytes_written += end - at;
+			*written += end - at;
 		}
 		at = end < len ? end + block_len(end, len) : end;
 	}
@@ -140,21 +154,65 @@ write_differences(struct pass *p, uint64_t offset, size_t len, size_t have)
 }
 
 static int
-copy_piece(struct pass *p, uint64_t offset, size_t len)
+copy_piece(struct pass *p, unsigned hand, uint64_t offset, size_t len, uint64_t *written)
 {
-	ssize_t got = fsio_pread(p->from, p->piece, len, offset), have = 0;
+	uint8_t *piece = p->hands[hand].piece, *old = p->hands[hand].old;
+	ssize_t got = fsio_pread(p->from, piece, len, offset), have = 0;
 
 	if (got < 0)
 		return (int)got;
 	if ((size_t)got != len)
 		return err_set(ERR_TORN, "the database became shorter while it was copied");
-	if (offset < p->old_size && (have = fsio_pread(p->to, p->old, len, offset)) < 0)
+	if (offset < p->old_size && (have = fsio_pread(p->to, old, len, offset)) < 0)
 		return (int)have;
-	if (p->key) {
-		block_hash_many(p->key, p->piece, len, p->result->hashes + offset / BLOCK_BYTES);
-		block_digest_update(p->digest, p->piece, len);
+	if (p->key)
+		block_hash_many(p->key, piece, len, p->result->hashes + offset / BLOCK_BYTES);
+	return write_differences(p, hand, offset, len, (size_t)have, written);
+}
+
+/* True when all before the piece is in the digest; false when that will never be so. */
+static bool
+await_turn(struct pass *p, size_t i)
+{
+	bool ours;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->next != i && !p->failed)
+		pthread_cond_wait(&p->turn, &p->lock);
+	ours = !p->failed;
+	pthread_mutex_unlock(&p->lock);
+	return ours;
+}
+
+static void
+end_turn(struct pass *p, uint64_t written, bool failed)
+{
+	pthread_mutex_lock(&p->lock);
+	p->result->bytes_written += written;
+	p->failed |= failed;
+	p->next += !failed;
+	pthread_cond_broadcast(&p->turn);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static int
+take_piece(void *arg, unsigned hand, size_t i)
+{
+	struct pass *p = arg;
+	uint64_t offset = (uint64_t)i * PIECE_BYTES, written = 0;
+	size_t len = p->size - offset < PIECE_BYTES ? (size_t)(p->size - offset) : PIECE_BYTES;
+	int err = copy_piece(p, hand, offset, len, &written);
+
+	if (err) {
+		end_turn(p, written, true);
+		return err;
 	}
-	return write_differences(p, offset, len, (size_t)have);
+	if (!await_turn(p, i))
+		return 0; /* whoever failed says why */
+	if (p->key)
+		block_digest_update(p->digest, p->hands[hand].piece, len);
+	end_turn(p, written, false);
+	return 0;
 }
 
 static int
@@ -179,11 +237,15 @@ static int
 copy_once(struct pass *p, const struct stat *before)
 {
 	uint64_t size = (uint64_t)before->st_size;
+	unsigned hands = size < LARGE_BYTES || crew_size() < HANDS ? 1 : HANDS;
 	struct stat after;
 	int err = prepare_hashes(p, size);
 
-	for (uint64_t offset = 0; err == 0 && offset < size; offset += PIECE_BYTES)
-		err = copy_piece(p, offset, size - offset < PIECE_BYTES ? (size_t)(size - offset) : PIECE_BYTES);
+	p->size = size;
+	p->next = 0;
+	p->failed = false;
+	if (err == 0)
+		err = crew_each(hands, (size_t)((size + PIECE_BYTES - 1) / PIECE_BYTES), take_piece, p);
 	if (err)
 		return err;
 	if (p->old_size != size && ftruncate(p->to, (off_t)size) != 0)
@@ -249,25 +311,48 @@ locked_pass(struct pass *p, const struct copier_limits *limits)
 	return err;
 }
 
+static int
+open_pass(struct pass *p)
+{
+	bool complete = true;
+
+	for (unsigned i = 0; i < HANDS; i++) {
+		p->hands[i].piece = malloc(PIECE_BYTES); /* untouched, and so free, unless that hand is used */
+		p->hands[i].old = malloc(PIECE_BYTES);
+		complete = complete && p->hands[i].piece && p->hands[i].old;
+	}
+	p->digest = p->key ? block_digest_new(p->key) : NULL;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->turn, NULL);
+	return complete && (!p->key || p->digest) ? 0 : err_set(ERR_NOMEM, "no memory to copy a database");
+}
+
+static void
+close_pass(struct pass *p)
+{
+	pthread_cond_destroy(&p->turn);
+	pthread_mutex_destroy(&p->lock);
+	block_digest_free(p->digest);
+	for (unsigned i = 0; i < HANDS; i++) {
+		free(p->hands[i].piece);
+		free(p->hands[i].old);
+	}
+}
+
 int
 copier_copy(int from, int to, const struct block_key *key, const struct copier_limits *limits, struct copier_result *ret_result)
 {
 	struct copier_result result = {0};
 	struct pass p = {.from = from, .to = to, .key = key, .result = &result};
-	int err = -ERR_TORN;
+	int err = open_pass(&p);
 
-	p.piece = malloc(PIECE_BYTES);
-	p.old = malloc(PIECE_BYTES);
-	p.digest = key ? block_digest_new(key) : NULL;
-	if (!p.piece || !p.old || (key && !p.digest))
-		err = err_set(ERR_NOMEM, "no memory to copy a database");
+	if (err == 0)
+		err = -ERR_TORN;
 	for (unsigned i = 0; err == -ERR_TORN && i < limits->tries; i++) {
 		result.retries = i;
 		err = locked_pass(&p, limits);
 	}
-	block_digest_free(p.digest);
-	free(p.piece);
-	free(p.old);
+	close_pass(&p);
 	if (err) {
 		copier_result_fini(&result);
 		return err;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include "tests/lib/scratch.h"
 
 #define PAGES 600u /* more than two pieces */
+#define MANY 6000u /* enough for several threads */
 
 static const struct copier_limits limits = {.lock_wait_ms = 10000, .tries = 8};
 static struct scratch scratch;
@@ -138,6 +140,22 @@ copy_and_finish(uint64_t want_written)
 	copier_result_fini(&r);
 }
 
+/* What the copy holds is what is said of it, block by block and as a whole. */
+static void
+assert_hashed(const struct copier_result *r)
+{
+	uint8_t *data = malloc(r->size);
+	struct hash128 *hashes = calloc(r->n_hashes, sizeof *hashes), digest;
+
+	assert_int_equal(pread(to, data, r->size, 0), r->size);
+	block_hash_many(&key, data, r->size, hashes);
+	digest = block_hash(&key, data, r->size);
+	assert_memory_equal(hashes, r->hashes, r->n_hashes * sizeof *hashes);
+	assert_memory_equal(&digest, &r->digest, sizeof digest);
+	free(hashes);
+	free(data);
+}
+
 /* ---- alone ---- */
 
 static void
@@ -194,6 +212,49 @@ only_pages_that_differ_are_written(void **state)
 	write_pages(from, 255, 2, 2); /* on both sides of a piece's border */
 	write_pages(from, 599, 1, 2);
 	copy_and_finish(4 * BLOCK_BYTES);
+}
+
+static void
+a_large_database_is_copied_and_hashed_as_a_whole(void **state)
+{
+	struct copier_result r;
+
+	(void)state;
+	write_pages(from, 0, MANY, 1);
+	assert_int_equal(pwrite(from, "tail", 4, (off_t)MANY * BLOCK_BYTES), 4);
+	for (unsigned round = 2; round < 12; round++) {
+		unsigned changed = round == 2 ? MANY + 1 : MANY / 500;
+
+		r = copy();
+		assert_int_equal(r.bytes_written, round == 2 ? r.size : changed * BLOCK_BYTES);
+		assert_hashed(&r);
+		assert_int_equal(copier_stamp(to, &r), 0);
+		copier_result_fini(&r);
+		for (unsigned i = 0; i < MANY / 500; i++)
+			write_pages(from, i * 500 + round, 1, round);
+	}
+}
+
+/* Who waits for the piece that failed must not wait for ever. */
+static void
+a_large_copy_that_cannot_be_written_ends_with_its_reason(void **state)
+{
+	struct rlimit was, small = {.rlim_cur = 20u * 1024 * 1024, .rlim_max = RLIM_INFINITY};
+	struct copier_result r = {0};
+
+	(void)state;
+	write_pages(from, 0, MANY, 1);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	small.rlim_max = was.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_true(copier_copy(from, to, &key, &limits, &r) < 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	if (!strstr(err_text(), "File too large"))
+		fail_msg("%s", err_text());
+	r = copy();
+	assert_hashed(&r);
+	copier_result_fini(&r);
 }
 
 static void
@@ -461,6 +522,8 @@ main(void)
 	    T(the_first_copy_is_whole_and_hashed),
 	    T(an_unchanged_database_is_not_read_again),
 	    T(only_pages_that_differ_are_written),
+	    T(a_large_database_is_copied_and_hashed_as_a_whole),
+	    T(a_large_copy_that_cannot_be_written_ends_with_its_reason),
 	    T(a_database_that_grew_or_shrank_is_followed),
 	    T(a_copy_that_was_not_finished_is_made_again),
 	    T(a_half_written_copy_is_repaired),

@@ -134,14 +134,24 @@ barrier_read_again(struct replicator *r)
 
 /* ---- waiting ---- */
 
+/* It goes, and its new row is not among those the barrier waits for.  If it failed before the barrier began that says nothing of now:
+ * all is read once more, and the row tried. */
 void
 barrier_stale(struct replicator *r, const struct work *w)
 {
 	struct barrier *b;
 
-	TAILQ_FOREACH(b, &r->barriers, link)
-		if (b->state == BARRIER_SETTLE && w->since && w->since <= b->upto && !b->stale++)
+	TAILQ_FOREACH(b, &r->barriers, link) {
+		if (b->state != BARRIER_SETTLE || !w->since || w->since > b->upto)
+			continue;
+		if (w->failed_at <= b->asked_at) {
+			b->state = BARRIER_DRAIN;
+			r->drained = false;
+			r->news = true;
+		} else if (!b->stale++) {
 			flow_words(w, b->text, sizeof b->text);
+		}
+	}
 }
 
 /* 0 all done, 1 wait, -ERR_INCOMPLETE: it will not come to an end soon. */

@@ -97,7 +97,7 @@ feed_retry_now(struct replicator *r)
 	struct work *w;
 
 	TAILQ_FOREACH(w, &r->works, all)
-		w->asked_for = w->active;
+		w->asked_for = w->active || w->noting;
 	/* All alike: still a heap. */
 	for (size_t i = 0; i < r->n_deferred; i++)
 		r->deferred[i]->due_ms = now_ms(r);

@@ -255,7 +255,7 @@ on_trouble_noted(struct note *n, int err)
 		return;
 	}
 	if (n->append) /* nothing else knows of it */
-		feed_defer(r, w, feed_delay_ms(w->attempts - 1));
+		feed_defer(r, w, w->asked_for ? 0 : feed_delay_ms(w->attempts - 1));
 	else if (!w->deferred) /* no room to wait: its row will be read again */
 		flow_end(r, w);
 	pump_wake(r);

@@ -95,6 +95,7 @@ struct sweep {
 	unsigned notes;           /* being written for it */
 	uint32_t attempts;
 	uint64_t failed_at;       /* the last of them */
+	bool asked_for;           /* a scan is asked for that begins after the one under way */
 	int64_t due_ms;
 	bool held;
 	int unwritten;            /* its row could not be taken from the journal, which said this */

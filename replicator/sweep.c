@@ -343,13 +343,16 @@ static void
 end_bad(struct replicator *r, struct sweep *sw)
 {
 	int err = sw->scan ? sw->scan->err : -ERR_NOMEM;
-	int64_t delay = feed_delay_ms(sw->attempts++);
+	int64_t delay = 0;
 
 	sw->held = sw->scan && sw->scan->held;
-	sw->failed_at = ++r->failures;
 	explain(sw);
-	if (sw->held)
-		delay = HELD_RETRY_MS;
+	if (!sw->asked_for) { /* else what failed began before somebody had perhaps mended it: it says nothing */
+		delay = sw->held ? HELD_RETRY_MS : feed_delay_ms(sw->attempts);
+		sw->attempts++;
+		sw->failed_at = ++r->failures;
+	}
+	sw->asked_for = false;
 	log_warn("sweep.again", "dir=%s attempts=%u delay_ms=%lld %s", sw->dir, sw->attempts, (long long)delay, sw->text);
 	if (sw->held && !r->status.root_gone) {
 		r->status.root_gone = true;
@@ -474,8 +477,10 @@ sweep_retry_now(struct replicator *r)
 {
 	struct sweep *sw;
 
-	TAILQ_FOREACH(sw, &r->sweeps, link)
+	TAILQ_FOREACH(sw, &r->sweeps, link) {
+		sw->asked_for = sw->scan != NULL;
 		sw->due_ms = 0;
+	}
 	pump_wake(r);
 }
 

@@ -504,6 +504,8 @@ next_work(struct replicator *r)
 			w->active = true;
 			work_begin_look(w, r->cookie_seq);
 			return w;
+		} else {
+			settle_hurry(r->settle); /* it waits for the one of its path */
 		}
 	}
 	return NULL;

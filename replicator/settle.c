@@ -27,7 +27,7 @@ struct settle {
 	size_t n_waiting, n_patient;
 	int64_t since_ms;         /* the flush that first saw those that wait; 0 = none did */
 	uint64_t added, over;
-	bool running;
+	bool running, hurry;
 
 	/* the group being written: the lane's while `running` */
 	struct note_list group;
@@ -106,6 +106,12 @@ uint64_t
 settle_added(const struct settle *s)
 {
 	return s->added;
+}
+
+void
+settle_hurry(struct settle *s)
+{
+	s->hurry = true;
 }
 
 bool
@@ -282,7 +288,7 @@ settle_flush(struct settle *s, int64_t now_ms, bool urgent)
 
 	if (s->running || TAILQ_EMPTY(&s->waiting))
 		return 0;
-	if (!urgent && (wait = patience(s, now_ms)))
+	if (!urgent && !s->hurry && (wait = patience(s, now_ms)))
 		return wait;
 	while (n_group < GROUP_MAX && (n = TAILQ_FIRST(&s->waiting))) {
 		TAILQ_REMOVE(&s->waiting, n, link);
@@ -292,6 +298,7 @@ settle_flush(struct settle *s, int64_t now_ms, bool urgent)
 	}
 	s->n_waiting -= n_group;
 	s->since_ms = 0;
+	s->hurry = false;
 	s->running = true;
 	workpool_submit(s->pool, s->lane, &s->job);
 	return 0;

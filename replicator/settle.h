@@ -67,5 +67,7 @@ bool settle_has_room(const struct settle *s);
 /* How many notes were ever added; and whether the first `n` of them have been carried out, or ended. */
 uint64_t settle_added(const struct settle *s);
 bool settle_past(const struct settle *s, uint64_t n);
+/* Somebody waits for what has been added: patience is over at the next flush. */
+void settle_hurry(struct settle *s);
 
 #endif

@@ -230,7 +230,10 @@ begin(struct replicator *r, struct sweep *sw)
 			flow_outdate(r, sw->dir, sw->snapshot);
 		sw->settled = settle_added(r->settle);
 	}
-	return settle_past(r->settle, sw->settled);
+	if (settle_past(r->settle, sw->settled))
+		return true;
+	settle_hurry(r->settle);
+	return false;
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -13,11 +14,17 @@
 
 struct crew {
 	int (*piece)(void *arg, unsigned hand, size_t i);
+	void (*finish)(void *arg, unsigned hand, size_t i); /* NULL: none */
 	void *arg;
 	size_t n;
 	atomic_size_t next;
 	atomic_int err;
 	char text[ERR_TEXT_MAX + 1]; /* by the one who set err; read after the joins */
+
+	pthread_mutex_t lock;        /* guards all below */
+	pthread_cond_t changed;
+	size_t turn;                 /* the piece that may be finished */
+	bool failed;
 };
 
 struct hand {
@@ -35,6 +42,45 @@ crew_size(void)
 	return n < 1 ? 1 : n < WORTH ? (unsigned)n : WORTH;
 }
 
+static void
+pass_on(struct crew *c, bool failed)
+{
+	pthread_mutex_lock(&c->lock);
+	c->failed |= failed;
+	c->turn++;
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Pieces are begun in order, so whoever waits here waits for one that is under way. */
+static bool
+await_turn(struct crew *c, size_t i)
+{
+	bool ours;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->turn != i && !c->failed)
+		pthread_cond_wait(&c->changed, &c->lock);
+	ours = !c->failed;
+	pthread_mutex_unlock(&c->lock);
+	return ours;
+}
+
+static void
+do_piece(struct crew *c, unsigned hand, size_t i)
+{
+	int err = c->piece(c->arg, hand, i), none = 0;
+
+	if (err && atomic_compare_exchange_strong(&c->err, &none, err))
+		snprintf(c->text, sizeof c->text, "%s", err_text());
+	if (err) {
+		pass_on(c, true);
+	} else if (c->finish && await_turn(c, i)) {
+		c->finish(c->arg, hand, i);
+		pass_on(c, false);
+	}
+}
+
 static void *
 hand_main(void *arg)
 {
@@ -42,19 +88,23 @@ hand_main(void *arg)
 	struct crew *c = hand->crew;
 	size_t i;
 
-	while (atomic_load(&c->err) == 0 && (i = atomic_fetch_add(&c->next, 1)) < c->n) {
-		int err = c->piece(c->arg, hand->number, i), none = 0;
-
-		if (err && atomic_compare_exchange_strong(&c->err, &none, err))
-			snprintf(c->text, sizeof c->text, "%s", err_text());
-	}
+	while (atomic_load(&c->err) == 0 && (i = atomic_fetch_add(&c->next, 1)) < c->n)
+		do_piece(c, hand->number, i);
 	return NULL;
 }
 
 int
 crew_each(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, size_t i), void *arg)
 {
-	struct crew crew = {.piece = piece, .arg = arg, .n = n};
+	return crew_in_order(hands, n, piece, NULL, arg);
+}
+
+int
+crew_in_order(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, size_t i), void (*finish)(void *arg, unsigned hand, size_t i),
+    void *arg)
+{
+	struct crew crew = {
+	    .piece = piece, .finish = finish, .arg = arg, .n = n, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 	struct hand hand[CREW_MAX];
 	unsigned started = 1;
 	int err;

@@ -22,4 +22,11 @@ unsigned crew_size(void);
  */
 int crew_each(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, size_t i), void *arg);
 
+/*
+ * The same; and after each piece its hand calls finish(arg, hand, i): one at a time, in the order of i, and not after a piece that failed.
+ * For what must be in order about pieces that need not: a running digest, a sum.
+ */
+int crew_in_order(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, size_t i), void (*finish)(void *arg, unsigned hand, size_t i),
+    void *arg);
+
 #endif

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,13 +97,11 @@ struct pass {
 	uint64_t size;        /* of the source */
 	uint64_t old_size;    /* of the copy before this pass */
 	struct copier_result *result;
-	struct { uint8_t *piece, *old; } hands[HANDS]; /* PIECE_BYTES each */
-
-	pthread_mutex_t lock; /* guards all below, and the result's bytes_written */
-	pthread_cond_t turn;
-	size_t next;          /* the piece whose turn it is */
-	bool failed;
-	struct block_digest *digest; /* of whose turn it is */
+	struct block_digest *digest;
+	struct {
+		uint8_t *piece, *old; /* PIECE_BYTES each */
+		uint64_t written;     /* of the piece in hand */
+	} hands[HANDS];
 };
 
 static int64_t
@@ -129,7 +126,7 @@ block_len(size_t at, size_t len)
 
 /* Writes the runs of blocks in which the piece differs from the old copy, of which `have` bytes were read. */
 static int
-write_differences(struct pass *p, unsigned hand, uint64_t offset, size_t len, size_t have, uint64_t *written)
+write_differences(struct pass *p, unsigned hand, uint64_t offset, size_t len, size_t have)
 {
 	const uint8_t *piece = p->hands[hand].piece, *old = p->hands[hand].old;
 
@@ -146,19 +143,31 @@ write_differences(struct pass *p, unsigned hand, uint64_t offset, size_t len, si
 			int err = fsio_pwrite(p->to, piece + at, end - at, offset + at);
 			if (err)
 				return err;
-			*written += end - at;
+			p->hands[hand].written += end - at;
 		}
 		at = end < len ? end + block_len(end, len) : end;
 	}
 	return 0;
 }
 
-static int
-copy_piece(struct pass *p, unsigned hand, uint64_t offset, size_t len, uint64_t *written)
+static size_t
+piece_len(const struct pass *p, size_t i)
 {
+	uint64_t rest = p->size - (uint64_t)i * PIECE_BYTES;
+
+	return rest < PIECE_BYTES ? (size_t)rest : PIECE_BYTES;
+}
+
+static int
+copy_piece(void *arg, unsigned hand, size_t i)
+{
+	struct pass *p = arg;
 	uint8_t *piece = p->hands[hand].piece, *old = p->hands[hand].old;
+	uint64_t offset = (uint64_t)i * PIECE_BYTES;
+	size_t len = piece_len(p, i);
 	ssize_t got = fsio_pread(p->from, piece, len, offset), have = 0;
 
+	p->hands[hand].written = 0;
 	if (got < 0)
 		return (int)got;
 	if ((size_t)got != len)
@@ -167,52 +176,17 @@ copy_piece(struct pass *p, unsigned hand, uint64_t offset, size_t len, uint64_t 
 		return (int)have;
 	if (p->key)
 		block_hash_many(p->key, piece, len, p->result->hashes + offset / BLOCK_BYTES);
-	return write_differences(p, hand, offset, len, (size_t)have, written);
-}
-
-/* True when all before the piece is in the digest; false when that will never be so. */
-static bool
-await_turn(struct pass *p, size_t i)
-{
-	bool ours;
-
-	pthread_mutex_lock(&p->lock);
-	while (p->next != i && !p->failed)
-		pthread_cond_wait(&p->turn, &p->lock);
-	ours = !p->failed;
-	pthread_mutex_unlock(&p->lock);
-	return ours;
+	return write_differences(p, hand, offset, len, (size_t)have);
 }
 
 static void
-end_turn(struct pass *p, uint64_t written, bool failed)
-{
-	pthread_mutex_lock(&p->lock);
-	p->result->bytes_written += written;
-	p->failed |= failed;
-	p->next += !failed;
-	pthread_cond_broadcast(&p->turn);
-	pthread_mutex_unlock(&p->lock);
-}
-
-static int
-take_piece(void *arg, unsigned hand, size_t i)
+count_piece(void *arg, unsigned hand, size_t i)
 {
 	struct pass *p = arg;
-	uint64_t offset = (uint64_t)i * PIECE_BYTES, written = 0;
-	size_t len = p->size - offset < PIECE_BYTES ? (size_t)(p->size - offset) : PIECE_BYTES;
-	int err = copy_piece(p, hand, offset, len, &written);
 
-	if (err) {
-		end_turn(p, written, true);
-		return err;
-	}
-	if (!await_turn(p, i))
-		return 0; /* whoever failed says why */
+	p->result->bytes_written += p->hands[hand].written;
 	if (p->key)
-		block_digest_update(p->digest, p->hands[hand].piece, len);
-	end_turn(p, written, false);
-	return 0;
+		block_digest_update(p->digest, p->hands[hand].piece, piece_len(p, i));
 }
 
 static int
@@ -242,10 +216,8 @@ copy_once(struct pass *p, const struct stat *before)
 	int err = prepare_hashes(p, size);
 
 	p->size = size;
-	p->next = 0;
-	p->failed = false;
 	if (err == 0)
-		err = crew_each(hands, (size_t)((size + PIECE_BYTES - 1) / PIECE_BYTES), take_piece, p);
+		err = crew_in_order(hands, (size_t)((size + PIECE_BYTES - 1) / PIECE_BYTES), copy_piece, count_piece, p);
 	if (err)
 		return err;
 	if (p->old_size != size && ftruncate(p->to, (off_t)size) != 0)
@@ -322,16 +294,12 @@ open_pass(struct pass *p)
 		complete = complete && p->hands[i].piece && p->hands[i].old;
 	}
 	p->digest = p->key ? block_digest_new(p->key) : NULL;
-	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->turn, NULL);
 	return complete && (!p->key || p->digest) ? 0 : err_set(ERR_NOMEM, "no memory to copy a database");
 }
 
 static void
 close_pass(struct pass *p)
 {
-	pthread_cond_destroy(&p->turn);
-	pthread_mutex_destroy(&p->lock);
 	block_digest_free(p->digest);
 	for (unsigned i = 0; i < HANDS; i++) {
 		free(p->hands[i].piece);

@@ -182,7 +182,8 @@ the_first_copy_is_whole_and_hashed(void **state)
 	assert_int_equal(copier_stamp(to, &r), 0);
 	copier_result_fini(&r);
 	assert_int_equal(version_of(to, PAGES), 1);
-	assert_int_equal(fstat(from, &a) || fstat(to, &b), 0);
+	assert_int_equal(fstat(from, &a), 0);
+	assert_int_equal(fstat(to, &b), 0);
 	assert_int_equal(a.st_mtim.tv_sec, b.st_mtim.tv_sec);
 	assert_int_equal(a.st_mtim.tv_nsec, b.st_mtim.tv_nsec);
 }

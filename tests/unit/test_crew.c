@@ -82,6 +82,49 @@ the_first_error_ends_it_and_keeps_its_sentence(void **state)
 	assert_string_equal(err_text(), "no room for piece 2");
 }
 
+/* Each hand keeps the piece it did; what is finished must be that one, and the next. */
+static size_t in_hand[CREW_MAX], finished, fails_at;
+
+static int
+take(void *arg, unsigned hand, size_t i)
+{
+	(void)arg;
+	in_hand[hand] = i;
+	return i == fails_at ? err_set(ERR_NOSPACE, "no room for piece %zu", i) : 0;
+}
+
+static void
+finish_next(void *arg, unsigned hand, size_t i)
+{
+	(void)arg;
+	if (i == finished && in_hand[hand] == i)
+		finished++;
+}
+
+static void
+pieces_are_finished_one_at_a_time_and_in_order(void **state)
+{
+	(void)state;
+	fails_at = PIECES;
+	for (unsigned hands = 0; hands <= CREW_MAX; hands++) {
+		finished = 0;
+		assert_int_equal(crew_in_order(hands, PIECES, take, finish_next, NULL), 0);
+		assert_int_equal(finished, PIECES);
+	}
+}
+
+static void
+nothing_is_finished_after_a_piece_that_failed_and_nobody_waits_for_it(void **state)
+{
+	(void)state;
+	for (fails_at = 0; fails_at < PIECES; fails_at += 97)
+		for (unsigned hands = 1; hands <= 4; hands++) {
+			finished = 0;
+			assert_int_equal(crew_in_order(hands, PIECES, take, finish_next, NULL), -ERR_NOSPACE);
+			assert_in_range(finished, 0, fails_at);
+		}
+}
+
 static void
 a_crew_has_a_hand_at_least(void **state)
 {
@@ -96,6 +139,8 @@ main(void)
 		cmocka_unit_test(each_piece_is_done_once_and_no_hand_does_two_at_a_time),
 		cmocka_unit_test(as_many_pieces_run_at_once_as_there_are_hands),
 		cmocka_unit_test(the_first_error_ends_it_and_keeps_its_sentence),
+		cmocka_unit_test(pieces_are_finished_one_at_a_time_and_in_order),
+		cmocka_unit_test(nothing_is_finished_after_a_piece_that_failed_and_nobody_waits_for_it),
 		cmocka_unit_test(a_crew_has_a_hand_at_least),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,17 +107,23 @@ bake(struct replicator *r, struct barrier *b)
 	errand_start(r, r->setup.lane_hash, &k->errand);
 }
 
+/* The journal is to be read to its end (once more). */
+static void
+drain(struct replicator *r, struct barrier *b)
+{
+	b->state = BARRIER_DRAIN;
+	r->drained = false;
+	r->news = true;
+}
+
 void
 barrier_cookie(struct replicator *r, const char *path)
 {
 	struct barrier *b;
 
 	TAILQ_FOREACH(b, &r->barriers, link)
-		if (b->state == BARRIER_COOKIE && strcmp(b->cookie, relpath_name(path)) == 0) {
-			b->state = BARRIER_DRAIN;
-			r->drained = false;
-			r->news = true;
-		}
+		if (b->state == BARRIER_COOKIE && strcmp(b->cookie, relpath_name(path)) == 0)
+			drain(r, b);
 }
 
 /* What was not in memory when a barrier began to wait is so only when all has been read once more. */
@@ -144,13 +150,10 @@ barrier_stale(struct replicator *r, const struct work *w)
 	TAILQ_FOREACH(b, &r->barriers, link) {
 		if (b->state != BARRIER_SETTLE || !w->since || w->since > b->upto)
 			continue;
-		if (w->failed_at <= b->asked_at) {
-			b->state = BARRIER_DRAIN;
-			r->drained = false;
-			r->news = true;
-		} else if (!b->stale++) {
+		if (w->failed_at <= b->asked_at)
+			drain(r, b);
+		else if (!b->stale++)
 			flow_words(w, b->text, sizeof b->text);
-		}
 	}
 }
 

@@ -214,6 +214,7 @@ has_dir(const struct work *w)
 void
 flow_finish(struct replicator *r, struct work *w)
 {
+	bool final = !w->again && !w->outdated && w->verdict != WORK_ABORTED;
 	struct note *n = &w->note;
 
 	if (w->verdict == WORK_PUT || w->verdict == WORK_LARGE)
@@ -221,18 +222,17 @@ flow_finish(struct replicator *r, struct work *w)
 	*n = (struct note){.owner = w, .done = on_noted};
 	n->n_ops = map_ops(w, n->ops);
 	n->in_dir = has_dir(w);
-	if (!w->again && !w->outdated && w->verdict != WORK_ABORTED) {
+	if (final) {
 		n->acks = w->looked.v;
 		n->n_acks = w->looked.n;
-		w->durable = w->verdict != WORK_REMOVE; /* a removal's note finds what arrived below it meanwhile */
-		n->patient = w->durable && !w->sweep && !w->snapshot;
 	}
 	if (!n->n_ops && !n->n_acks) {
-		w->durable = false;
 		end_noted(r, w);
 		return;
 	}
 	w->noting = true;
+	w->durable = final && w->verdict != WORK_REMOVE; /* a removal's note finds what arrived below it meanwhile */
+	n->patient = w->durable && !w->sweep && !w->snapshot;
 	settle_add(r->settle, n);
 	pump_wake(r);
 }

@@ -4,7 +4,7 @@
  *
  * The file is read in pieces of 512 KiB, each hashed and compared with what the server is known to hold; only dirty ranges
  * become messages.  Where the file's writer told its hashes only dirty blocks are read, and where these are few a piece is as long as
- * an extent of the map: what is sent one page at a time costs half as much again in jobs, records and packets.
+ * an extent of the map: else each page would cost a job, a record and a packet of its own.
  * A piece is one job in a lane; everything else happens on the loop.  No libevent, no network inside.
  *
  *   READ --piece dirty--> MARK --mark durable--> SEND --posted--> READ ... --last piece--> WAIT --> DONE

@@ -7,7 +7,7 @@
  * descriptors do not interfere); GroupWise's agents, and gwsim, write under an exclusive one.  A writer that does not
  * lock is noticed by the file's stat before and after, and the copy is made again.
  *
- * Threads: any; a call uses only what it is given.
+ * Threads: any; a call uses only what it is given, and for a large database a second thread, which has ended when it returns.
  */
 #ifndef COLLECTOR_COPIER_H
 #define COLLECTOR_COPIER_H

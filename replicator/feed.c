@@ -22,10 +22,13 @@
 
 /* ---- what is tried again later ---- */
 
+/* Whoever makes room on our disk does not tell us: while it is full the next try is never far. */
 int64_t
-feed_delay_ms(uint32_t attempts)
+feed_delay_ms(const struct replicator *r, uint32_t attempts)
 {
-	return attempts < 9 && (DELAY_FIRST_MS << attempts) < DELAY_MAX_MS ? DELAY_FIRST_MS << attempts : DELAY_MAX_MS;
+	int64_t most = r->status.disk_full ? HELD_RETRY_MS : DELAY_MAX_MS;
+
+	return attempts < 9 && (DELAY_FIRST_MS << attempts) < most ? DELAY_FIRST_MS << attempts : most;
 }
 
 static void
@@ -157,12 +160,13 @@ answers_too(const struct sweep *sw, const struct change *c, enum scan_how how)
 static bool
 answer_too(struct replicator *r, struct sweep *sw, const struct change *c)
 {
+	if (journal_is_flag(c->seq)) { /* our disk is still full: no reason to try again sooner */
+		sw->rows.v[0] = c->seq; /* the newest raising answers all before */
+		return true;
+	}
 	if (!sw->held)
 		sw->due_ms = 0; /* there is news, and what failed may go now */
-	if (!journal_is_flag(c->seq))
-		return rows_add(&sw->rows, c->seq, r->cookie_seq);
-	sw->rows.v[0] = c->seq; /* the newest raising answers all before */
-	return true;
+	return rows_add(&sw->rows, c->seq, r->cookie_seq);
 }
 
 static bool

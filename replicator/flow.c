@@ -163,7 +163,7 @@ on_noted(struct note *n, int err)
 	struct work *w = n->owner;
 
 	w->noting = w->durable = false;
-	w->replicator->status.disk_full = err == -ERR_NOSPACE;
+	wrote_down(w->replicator, err);
 	if (err < 0)
 		flow_retry(w->replicator, w, err, "the collector could not write down what the server has");
 	else
@@ -255,7 +255,7 @@ on_trouble_noted(struct note *n, int err)
 		return;
 	}
 	if (n->append) /* nothing else knows of it */
-		feed_defer(r, w, w->asked_for ? 0 : feed_delay_ms(w->attempts - 1));
+		feed_defer(r, w, w->asked_for ? 0 : feed_delay_ms(r, w->attempts - 1));
 	else if (!w->deferred) /* no room to wait: its row will be read again */
 		flow_end(r, w);
 	pump_wake(r);
@@ -308,14 +308,14 @@ fail_snapshot(struct replicator *r, struct work *w)
 void
 flow_retry(struct replicator *r, struct work *w, int err, const char *text)
 {
-	int64_t delay = feed_delay_ms(w->attempts++);
+	int64_t delay = feed_delay_ms(r, w->attempts);
 	char copy[sizeof w->text];
 
 	if (w->asked_for) { /* what failed began before somebody had perhaps mended it: it says nothing */
-		w->attempts--;
 		flow_requeue(r, w);
 		return;
 	}
+	w->attempts++;
 	snprintf(copy, sizeof copy, "%s", text ? text : "");
 	leave(r, w);
 	work_forget(w);

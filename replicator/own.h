@@ -6,7 +6,7 @@
  *   agree.c       HELLO, WELCOME, agreement                  flow.c     looks, what is sent and what became of it
  *   convoy.c      transfers of large files                   sweep.c    scans and what they found
  *   barrier.c     cookies                                    job.c      the day's functions
- *   backlog.c     how much waits
+ *   backlog.c     how much waits                             clocks.c   scans that nobody asks for
  */
 #ifndef REPLICATOR_OWN_H
 #define REPLICATOR_OWN_H
@@ -237,6 +237,7 @@ void pump_wake(struct replicator *r);
 void errand_start(struct replicator *r, int lane, struct errand *e);
 int64_t now_ms(const struct replicator *r);  /* monotonic */
 void state_changed(struct replicator *r);
+void wrote_down(struct replicator *r, int err); /* or found no room for it in our state: the status says so */
 /* Owes a callback: it is called from the pump, never from inside a call. */
 void promise_keep(struct replicator *r, replicator_done *done, void *arg, int err, const char *text);
 
@@ -280,7 +281,7 @@ void backlog_ask(struct replicator *r); /* figures of what waits, into the statu
 /* ---- feed.c ---- */
 void feed_pump(struct replicator *r);
 void feed_defer(struct replicator *r, struct work *w, int64_t delay_ms);
-int64_t feed_delay_ms(uint32_t attempts);
+int64_t feed_delay_ms(const struct replicator *r, uint32_t attempts); /* before the next try */
 void feed_retry_now(struct replicator *r); /* whatever waits for its time */
 void feed_fini(struct replicator *r);
 
@@ -290,9 +291,11 @@ void sweep_first(struct replicator *r, struct sweep *sw); /* others may wait for
 void sweep_pump(struct replicator *r);
 void sweep_settled(struct replicator *r, struct work *w, bool good); /* what it found is over */
 void sweep_retry_now(struct replicator *r);
-void sweep_timers(struct replicator *r);
 void sweep_release_held(struct replicator *r); /* the root is there again */
 void sweep_fini(struct replicator *r);
+
+/* ---- clocks.c ---- */
+void clocks_pump(struct replicator *r);
 
 /* ---- barrier.c ---- */
 void barrier_cookie(struct replicator *r, const char *path); /* came back */

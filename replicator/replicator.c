@@ -68,6 +68,17 @@ state_changed(struct replicator *r)
 		r->events->state(r->arg);
 }
 
+void
+wrote_down(struct replicator *r, int err)
+{
+	bool full = err == -ERR_NOSPACE;
+
+	if (full == r->status.disk_full)
+		return;
+	r->status.disk_full = full;
+	state_changed(r);
+}
+
 /* ---- callbacks that are owed ---- */
 
 void
@@ -223,7 +234,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	r->news = true;
 	ask_root(r);
-	sweep_timers(r);
+	clocks_pump(r);
 	backlog_ask(r);
 	pump(r);
 }

@@ -1122,6 +1122,93 @@ what_a_full_disk_held_up_is_sent_by_the_next_barrier(void **state)
 	world_close(&w);
 }
 
+static bool
+settled(void)
+{
+	struct journal_lag lag;
+
+	return journal_lag(w.journal, &lag) == 0 && !lag.rows && !lag.rescans;
+}
+
+static void
+scans_that_a_full_disk_held_up_end_within_a_minute_of_there_being_room(void **state)
+{
+	unsigned raised = 0;
+	char filler[300];
+	int64_t until;
+
+	(void)state;
+	begin();
+	stopped_ms = 0;
+	w.clock_ms = stoppable_clock;
+	if (mount("tmpfs", w.state, "tmpfs", 0, "size=16m") != 0) {
+		world_close(&w);
+		skip();
+	}
+	world_start(&w);
+	agree_and_compare();
+	fill_disk("filler");
+	for (unsigned i = 0; i < 3000; i++) {
+		char path[64];
+
+		snprintf(path, sizeof path, "offiles/fd%u/full%u", i % 6, i);
+		world_write_random(&w, false, path, 100);
+	}
+	for (until = stoppable_clock() + 400000; stoppable_clock() < until;) {
+		struct change again = {.kind = CHANGE_RESCAN, .path = (char[]){"offiles"}};
+
+		raised += journal_append(w.journal, &again, 1) == -ERR_NOSPACE;
+		replicator_poke(w.replicator);
+		world_turns(&w, 5);
+	}
+	assert_true(raised > 20);
+	assert_false(settled());
+	snprintf(filler, sizeof filler, "%s/filler", w.state);
+	assert_int_equal(unlink(filler), 0);
+	assert_int_equal(mount("tmpfs", w.state, "tmpfs", MS_REMOUNT, "size=200m"), 0);
+	stopped_ms = stoppable_clock();
+	/* What is under way has time enough, what waits has a minute. */
+	for (until = stopped_ms + 60000; stopped_ms < until && !settled(); stopped_ms += 100)
+		world_turns(&w, 2000);
+	assert_true(settled());
+	world_stop(&w);
+	assert_int_equal(umount2(w.state, MNT_DETACH), 0);
+	world_close(&w);
+}
+
+static void
+a_full_disk_is_named_also_when_only_scans_meet_it(void **state)
+{
+	struct replicator_status s = {0};
+	unsigned raised = 0;
+
+	(void)state;
+	begin();
+	stopped_ms = 0;
+	w.clock_ms = stoppable_clock;
+	if (mount("tmpfs", w.state, "tmpfs", 0, "size=16m") != 0) {
+		world_close(&w);
+		skip();
+	}
+	world_start(&w);
+	agree_and_compare();
+	fill_disk("filler");
+	for (unsigned i = 0; !s.disk_full && i < 200000; i++) {
+		char path[64];
+		struct change scan = {.kind = CHANGE_RESCAN, .path = path};
+
+		snprintf(path, sizeof path, "offiles/fd%u/none%u", i % 6, i);
+		raised += journal_append(w.journal, &scan, 1) == -ERR_NOSPACE;
+		replicator_poke(w.replicator);
+		world_turns(&w, 5);
+		replicator_status(w.replicator, &s);
+	}
+	assert_true(s.disk_full && raised);
+	world_stop(&w);
+	assert_int_equal(umount2(w.state, MNT_DETACH), 0);
+	world_close(&w);
+}
+
 /* ---- a server that says what it must not ---- */
 
 /* Sends the lie; the connection ends for it, another one comes, and the map is what it was. */
@@ -1184,6 +1271,8 @@ main(void)
 		cmocka_unit_test(a_sync_does_not_wait_for_our_own_notes_of_what_the_server_holds),
 		cmocka_unit_test(a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go),
 		cmocka_unit_test(what_a_full_disk_held_up_is_sent_by_the_next_barrier),
+		cmocka_unit_test(scans_that_a_full_disk_held_up_end_within_a_minute_of_there_being_room),
+		cmocka_unit_test(a_full_disk_is_named_also_when_only_scans_meet_it),
 		cmocka_unit_test(a_first_start_replicates_all_that_is_there),
 		cmocka_unit_test(what_is_edited_while_it_runs_becomes_equal),
 		cmocka_unit_test(a_link_cut_at_random_loses_nothing),

@@ -9,7 +9,7 @@
 declare -A STANDING=()	# systems that were prepared and not ended: the folder of their scene
 declare -A HELD=()	# systems that are still until their turn
 declare -A LOST=()	# systems that failed in this scenario, and are left out of the rest of it
-SYSTEM='' FS='' ROUND=1
+SYSTEM='' FS='' ROUND=1 COLD=no
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -70,17 +70,25 @@ prepare() {
 # be_still: the present system, where it watches by itself, does nothing until the clock of its turn runs.
 be_still() { if can hold; then sys_hold >>"$S/hold.log" 2>&1 && HELD[$SYSTEM]=1; fi; }
 
+# warm: whoever comes after one that makes the kernel forget what it has read (sys_forget) finds it in the page cache, too.
+warm() {
+	[ $COLD = yes ] || return 0
+	find "$SOURCE" -type f -print0 | xargs -0 cat >/dev/null
+	COLD=no
+}
+
 # timed METRIC X VERB [ARG...]: the present system's verb against the clock; leaves SECONDS_TOOK and WIRE.
 timed() {
 	local metric=$1 x=$2 verb=$3 start wire
 	shift 3
-	[ "$SETTLE" = no ] || sync
+	[ "$SETTLE" = no ] || { sync; warm; }
 	wire=$(wire_now)
 	start=$(now)
 	if [ -n "${HELD[$SYSTEM]:-}" ]; then
 		sys_go >>"$S/hold.log" 2>&1 || { lost "it does not go on"; return 1; }
 		unset "HELD[$SYSTEM]"
 	fi
+	! can forget || COLD=yes
 	"sys_$verb" "$@" >>"$S/$verb.log" 2>&1 || { lost "$verb failed"; return 1; }
 	SECONDS_TOOK=$(since "$start")
 	WIRE=$(($(wire_now) - wire))
@@ -93,7 +101,7 @@ end_all() {	# end_all SYSTEM...: of those that were prepared
 		[ -n "${STANDING[$each]:-}" ] || continue
 		become "$each"
 		sys_stop >>"$S/stop.log" 2>&1
-		rm -rf "$S"
+		if mountpoint -q "$S"; then umount "$S" && rm -rf "$S" "$S.img"; else rm -rf "$S"; fi
 		unset "STANDING[$each]"
 	done
 }

@@ -32,6 +32,7 @@ choose SEAL_SERIES    "300 1000" "10000 100000" "10000 30000 100000 300000 10000
 choose SEAL_FRACTIONS "1"      "0.1 1 10"      "0.1 1 10"
 choose SERIES         "300 1000" "3000 10000 30000" "10000 30000 100000 300000 1000000 3000000"
 choose SERIES_ROUNDS  1        1               3
+choose SERIES_OLD     no       no              yes           # again when the files are ten minutes old
 choose IDLE_SECONDS   2        10              60
 choose DAYS           2        14              14
 choose DAYS_BLOBS     200      3000            30000

@@ -9,6 +9,7 @@ FULL_WORKS="flow backup midway start"
 FULL_WORLD=8	# sizes of one world: databases that once grew would not grow again
 FULL_ROOM=5000000	# the works need less
 FULL_DISK=500m	# the collector begins no job below 256 MiB
+FULL_INODES=100000
 full_round=0 sizes=0
 
 full_world() {	# full_world TYPE COPIER: tmpfs or ext4 under the server's store and the collector's state; DBCOPY builtin or ours
@@ -47,11 +48,13 @@ full_alive() {
 
 # ---- the wall ----
 
-# What the disk has left is ROOM bytes, as near as its blocks allow.
+# What the disk has left is ROOM bytes, as near as its blocks allow, or, where the wall is one of inodes, ROOM inodes.
 full_shrink() {	# full_shrink END ROOM
 	local disk=$W/disk.$1 used free
-	if [ "$FULL_TYPE" = tmpfs ]; then
-		# What writes meanwhile makes the first size too small to be taken.
+	# What writes meanwhile makes the first size too small to be taken.
+	if [ "$WALL" = inodes ]; then
+		until used=$(df --output=iused "$disk" | tail -n 1) && mount -o "remount,nr_inodes=$((used + $2))" "$disk" 2>/dev/null; do :; done
+	elif [ "$FULL_TYPE" = tmpfs ]; then
 		until used=$(df --output=used -B1 "$disk" | tail -n 1) && mount -o "remount,size=$((used + $2))" "$disk" 2>/dev/null; do :; done
 	else
 		free=$(stat -f -c '%f * %S' "$disk")
@@ -60,7 +63,7 @@ full_shrink() {	# full_shrink END ROOM
 }
 
 full_widen() {	# full_widen END
-	if [ "$FULL_TYPE" = tmpfs ]; then mount -o "remount,size=$FULL_DISK" "$W/disk.$1"; else rm -f "$W/disk.$1/ballast"; fi
+	if [ "$FULL_TYPE" = tmpfs ]; then mount -o "remount,size=$FULL_DISK,nr_inodes=$FULL_INODES" "$W/disk.$1"; else rm -f "$W/disk.$1/ballast"; fi
 }
 
 # ---- the works ----
@@ -212,12 +215,15 @@ full_size() {
 	[ -z "${VERBOSE:-}" ] || note "size $sizes: $FULL_TYPE $1 $WORK room $3: status $status, $(tail -n 1 "$W/.work" | cut -c -200)"
 	full_know_pids
 	[ $status != 15 ] || walls=$((walls + 1))
-	[ ! -s "$W/.verdict" ] || { not_ok "disk: $FULL_TYPE, $1 full, $WORK with $3 bytes of room (size $sizes)" "$W/.verdict"; return 1; }
+	[ ! -s "$W/.verdict" ] || { not_ok "disk: $FULL_TYPE, $1 full, $WORK with room for $3 $WALL (size $sizes)" "$W/.verdict"; return 1; }
 }
 
 # Small rooms are as frequent as large ones; the collector's databases use again what they once had.
 full_room() {	# full_room END
-	"$PYTHON" -c "import random; print(int($([ "$1" = server ] && echo $FULL_ROOM || echo 200000) ** random.Random($SEED * 1000 + $sizes).uniform(0.1, 1)))"
+	local most=200000
+	[ "$1" != server ] || most=$FULL_ROOM
+	[ "$WALL" != inodes ] || most=100
+	"$PYTHON" -c "import random; print(int($most ** random.Random($SEED * 1000 + $sizes).uniform(0.1, 1)))"
 }
 
 # full_sizes COUNT: seeded sizes at both ends, a few of each world.
@@ -230,6 +236,8 @@ full_sizes() {
 		end=server
 		[ $((RANDOM % 2)) = 0 ] || end=collector
 		work=${works[RANDOM % ${#works[@]}]}
+		WALL=bytes
+		[ "$FULL_TYPE" != tmpfs ] || [ $((RANDOM % 3)) != 0 ] || WALL=inodes	# ext4 knows its inodes when it is made
 		case $COPIER.$end.$work in
 		*.collector.backup) work=flow ;;	# it would not begin
 		builtin.*.midway) work=flow ;;

@@ -250,6 +250,53 @@ def a_patch_that_lies(w):
     w.tried()
 
 
+def _words(secret):
+    return struct.unpack("<%dQ" % (len(secret) // 8), secret)
+
+
+def _short_pair(secret):
+    """Two contents of 32 bytes and one digest: either factor of the first product is nothing, and the sum is the same."""
+    (k0, k1), half = _words(secret)[:2], 1 << 64
+    x, rest = 0x1234, b"the same rest..."
+    return struct.pack("<2Q", k0, x) + rest, struct.pack("<2Q", (x + k0 - k1) % half, k1) + rest
+
+
+def _long_pair(secret):
+    """Two of 8,192 bytes: one lane of the first two stripes, whose products are nothing whatever their upper halves are."""
+    k0, k1 = _words(secret)[:2]
+    low = (1 << 32) - 1
+
+    def content(a, b):
+        lanes = bytearray(b"l" * 8192)
+        struct.pack_into("<Q", lanes, 0, a << 32 | k0 & low)
+        struct.pack_into("<Q", lanes, 64, b << 32 | k1 & low)
+        return bytes(lanes)
+    return content(7, 9), content(8, 8)
+
+
+@case("C9", "a content that has another's digest, as whoever knows the key can make one, gets into no set that is sealed", sets=2)
+def two_contents_of_one_digest(w):
+    with live(w) as peer:
+        pairs = [(path, make(peer.secret)) for make in (_short_pair, _long_pair) for path in (b"offiles/fd0/pair", b"ofuser/pair.db")]
+        for _, (one, other) in pairs:
+            if one == other or wire.digest(peer.secret, one) != wire.digest(peer.secret, other):
+                raise RuntimeError("this is no pair")
+    for job, which in ((910, 0), (911, 1)):
+        with live(w) as peer:
+            peer.send_all([peer.put(b"%s%d" % (path, i), pair[which], mtime=5) for i, (path, pair) in enumerate(pairs)])
+            peer.expect_durable()
+            w.tried(len(pairs))
+        with live(w) as peer:
+            peer.send("JOB_BEGIN", job=job, date=20200303, t0=job)
+            peer.expect("PROGRESS")
+            peer.send("SEAL", job=job, date=20200303, t0=job, total=peer.total)
+            if (got := peer.expect("SEALED", "JOB_FAILED", seconds=60))[0] != "SEALED":
+                raise Violation("the seal ended with %r" % (got,))
+    with live(w) as peer:
+        peer.send_all([peer.remove(b"%s%d" % (path, i)) for i, (path, _) in enumerate(pairs)])
+        peer.expect_durable()
+
+
 # ---- C11: packing ----
 
 @case("C11", "a packed frame that is not what its head says ends the connection: bombs, liars, torn, nested, two in one")

@@ -223,3 +223,70 @@ def no_tickets(w):
             if tls.session_reused:
                 raise Violation("resumed")
     w.tried(2)
+
+
+# A handshake of the client's, in the open: how a session of TLS 1.2 is begun anew.
+HELLO_REQUEST, CLIENT_HELLO = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00", b"\x16\x03\x03\x00\x2d\x01\x00\x00\x29\x03\x03" + bytes(32) + b"\0\0\x02\x13\x01\x01\0"
+
+
+@case("C13", "a session is not begun anew: a second handshake ends it, and new keys may be asked for as often as one likes")
+def begun_anew(w):
+    for record in (HELLO_REQUEST, CLIENT_HELLO, CLIENT_HELLO * 50):
+        with live(w) as peer:
+            os.write(peer.tls.fileno(), record)     # beneath TLS
+            peer.expect_end()
+        w.tried()
+    keys = b"K\n" * 2000    # s_client asks for new keys, of both sides
+    _s_client(w, keys + b"Q\n")
+    w.tried()
+
+
+def _s_client(w, words, *more):
+    """What openssl's client prints when it is the collector and reads these lines."""
+    identity = [os.path.join(w.identity, name) for name in ("evil.crt", "evil.key", "authority.crt")]
+    command = ["openssl", "s_client", "-connect", "127.0.0.1:%d" % w.port, "-tls1_3", "-alpn", "tidemark/1", "-cert", identity[0], "-key", identity[1],
+               "-CAfile", identity[2]]
+    return subprocess.run(command + list(more), input=words, capture_output=True, timeout=60, check=False).stdout
+
+
+def _read_until(process, line, times=1):
+    while times:
+        got = process.stdout.readline()
+        if not got:
+            raise RuntimeError("openssl ended before it said %r" % line)
+        times -= got == line
+
+
+def _foreign_session(w):
+    """A session that allows early data: of a server of our own, since tidemark's gives none.  Its file."""
+    folder = os.path.join(w.scratch, "early")
+    os.makedirs(folder, exist_ok=True)
+    _openssl(folder, "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=other", "-keyout", "other.key", "-out", "other.crt")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    talk = {"cwd": folder, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "bufsize": 0}
+    server = subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:%d" % port, "-tls1_3", "-early_data", "-alpn", "tidemark/1", "-cert", "other.crt",
+                               "-key", "other.key", "-naccept", "1"], **talk)
+    _read_until(server, b"ACCEPT\n")
+    client = subprocess.Popen(["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, "-tls1_3", "-alpn", "tidemark/1", "-sess_out", "session"], **talk)
+    _read_until(client, b"---\n", times=5)
+    server.stdin.write(b"behind the ticket\n")
+    _read_until(client, b"behind the ticket\n")
+    for each in (client, server):
+        each.communicate(b"Q\n", timeout=PATIENCE)
+    return os.path.join(folder, "session")
+
+
+@case("C13", "what is sent before the handshake is over (0-RTT) is refused and never read")
+def early_data(w):
+    session, early = _foreign_session(w), os.path.join(w.scratch, "early", "data")
+    for data in (wire.frame(wire.message("HELLO", version_min=1, version_max=1), wire.CONTROL), b"x" * 16000):
+        with open(early, "wb") as f:
+            f.write(data)
+        said = _s_client(w, b"Q\n", "-sess_in", session, "-early_data", early)
+        if b"Early data was accepted" in said:
+            raise Violation("it was taken")
+        if b"Early data was rejected" not in said:
+            raise RuntimeError("no early data was sent: %r" % said[-2000:])
+        w.tried()

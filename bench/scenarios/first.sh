@@ -14,14 +14,11 @@ first_parts() {
 	result first_replica s "$(awk "BEGIN { print $FLOW_TOOK + $(phases copy stream barrier) }")"
 }
 
-first_body() {	# first_body FS|here SYSTEM...
-	local fs=$1
-	shift
+first_body() {	# first_body SYSTEM...
 	for ROUND in $(seq "$ROUNDS"); do
 		for SYSTEM in $(turns "$@"); do
 			[ "$ROUND" = 1 ] || { become "$SYSTEM"; ! can slow; } || continue
-			# Nobody finds what those before have left: ext4 keeps away from inodes that were freed lately.
-			[ "$fs" = here ] || mount_image "$W/$SYSTEM" "$fs" "$((OFFICE_BLOBS * 20 / 1024 * 5 + 1000))M" || { say "  no $fs can be mounted: left out"; return; }
+			fresh "$SYSTEM" "$OFFICE_BLOBS" "$((OFFICE_BLOBS * 20 / 1024 * 5 + 1000))" || { say "  no $FS can be mounted: left out"; return; }
 			prepare "$SYSTEM" && timed first '' first && [ "$SYSTEM" = tidemark ] && first_parts
 			end_all "$SYSTEM"
 		done
@@ -30,14 +27,10 @@ first_body() {	# first_body FS|here SYSTEM...
 
 scene
 office --users "$OFFICE_USERS" --blobs "$OFFICE_BLOBS" --blob-bytes 20k --db-share 12%
+# shellcheck disable=SC2086 # a list of words
+first_body $SYSTEMS_HERE
 if [ $ROOT = yes ]; then
-	FS=ext4
-	# shellcheck disable=SC2086 # a list of words
-	first_body ext4 $SYSTEMS_HERE
 	FS=xfs
-	first_body xfs tidemark rsync
-else
-	# shellcheck disable=SC2086 # a list of words
-	first_body here $SYSTEMS_HERE
+	first_body tidemark rsync
 fi
 scene_end

@@ -17,7 +17,7 @@ for ROUND in $(seq "$SERIES_ROUNDS"); do
 		office --users 2 --msgdbs 20 --blobs "$files" --blob-bytes 4k --same-size --db-share 1%
 		made=$(date +%s)
 		for SYSTEM in $(turns tidemark rsync); do
-			prepare "$SYSTEM" || continue
+			fresh "$SYSTEM" "$files" "$((files / 256 * 2 + 1000))" && prepare "$SYSTEM" || continue
 			[ "$SYSTEM" != tidemark ] || sampling
 			timed grow_first "$files" first
 			[ "$SYSTEM" != tidemark ] || { sampled; result grow_memory B "$MEMORY" "$files"; }

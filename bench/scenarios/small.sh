@@ -10,7 +10,7 @@ for ROUND in $(seq "$ROUNDS"); do
 	for SYSTEM in $(turns tidemark rsync rsync-fsync rsync-ssh tar lsyncd-0 syncthing restic borg rsnapshot); do
 		become "$SYSTEM"
 		[ "$ROUND" -le "$SLOW_ROUNDS" ] || ! can slow || continue
-		prepare "$SYSTEM" && timed small '' first
+		fresh "$SYSTEM" "$SMALL_FILES" "$((SMALL_FILES / 256 * 3 + 1000))" && prepare "$SYSTEM" && timed small '' first
 		end_all "$SYSTEM"
 	done
 done

@@ -77,7 +77,8 @@ class Report:
             at_most("burst and expiry: blobs lost or left over", 0, left if burst else None, "count"),
             at_least("burst: equal after its end no later than rsync -a", 1, self.ratio("burst", "burst_after", "rsync")),
             at_most("seal, %s blobs, 1 %% changed, beside the databases' copy" % number(million), 3, self.value("seal", US, "seal_beside_1", million), "s"),
-            at_most("reconcile %s unchanged files, warm" % number(scanned), 2, self.value("series", US, "grow_nothing", scanned), "s"),
+            at_most("reconcile %s unchanged files, warm, all older than ten minutes" % number(scanned), 2, self.value("series", US, "grow_nothing_old", scanned), "s"),
+            at_most("the same, all younger", 2, self.value("series", US, "grow_nothing", scanned), "s"),
             *(at_most("private memory, collector and watcher, %s files" % number(n), 64 << 20, self.value("series", US, "grow_memory", n), "B")
               for n in sorted({files[0], files[-1]} if files else ())),
             at_most("idle, both sides", 0.001, self.value("idle", US, "idle"), "core"),

@@ -4,7 +4,8 @@
  * the rest of its life: by several threads, since a first set has all blobs to read.
  *
  * The list of fresh rows tells what changed since the last seal.  When index or catalogue is another one than at the last
- * seal the list does not reach back far enough: then the whole index is walked first, and the list replayed over it.
+ * seal the list does not reach back far enough: then the whole index is walked first, the list replayed over it, and what the index
+ * does not know closed.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -116,13 +117,17 @@ batch_add(struct seal *s, struct batch *b, const char *path, uint64_t seq, const
 }
 
 static int
-stage_nodes(struct seal *s, struct batch *b, uint64_t head)
+stage_nodes(struct seal *s, struct batch *b)
 {
 	enum layout_type type = (enum layout_type)s->order->layout;
 	const struct walk_node *node;
 	struct walk *walk;
-	int err = walk_new(s->index, "", &walk);
+	uint64_t head;
+	/* Read before the walk: a removal above it is newer than what the walk finds. */
+	int err = index_fresh_head(s->index, &head);
 
+	if (!err)
+		err = walk_new(s->index, "", &walk);
 	if (err)
 		return err;
 	while (!err && (err = walk_next(walk, &node)) == 0) {
@@ -166,27 +171,34 @@ stage_vanished(struct seal *s, struct batch *b)
 	return err ? err : batch_flush(s, b);
 }
 
+/* What both need. */
 static int
-stage_everything(struct seal *s)
+stage_in_batches(struct seal *s, int (*stage)(struct seal *s, struct batch *b))
 {
 	struct batch b = {.rows = calloc(BATCH, sizeof *b.rows)};
-	uint64_t head;
 	int err;
 
 	if (!b.rows)
 		return err_set(ERR_NOMEM, "out of memory for blob changes");
-	/* Read before the walk: a removal above it is newer than what the walk finds. */
-	err = index_fresh_head(s->index, &head);
-	if (!err)
-		err = stage_vanished(s, &b);
-	if (!err)
-		err = stage_nodes(s, &b, head);
+	err = stage(s, &b);
 	for (size_t i = 0; i < b.n; i++) {
 		free(b.rows[i].path);
 		entry_fini(&b.rows[i].entry);
 	}
 	free(b.rows);
 	return err;
+}
+
+/* The numbers of another index say nothing beside those in the catalogue's rows: so what it no longer knows is closed last, over whatever
+ * the list made of it. */
+static int
+stage_everything(struct seal *s)
+{
+	int err = stage_in_batches(s, stage_nodes);
+
+	if (!err)
+		err = stage_list(s, &(struct positions){0});
+	return err ? err : stage_in_batches(s, stage_vanished);
 }
 
 /* ---- reading what is new ---- */
@@ -282,9 +294,9 @@ seal_blobs(struct seal *s)
 	if (strcmp(known, instance) != 0) {
 		p = (struct positions){0};
 		err = stage_everything(s);
-	}
-	if (!err)
+	} else {
 		err = stage_list(s, &p);
+	}
 	if (!err)
 		err = read_new(s);
 	if (err)

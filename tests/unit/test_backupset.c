@@ -703,6 +703,49 @@ a_rebuilt_index_loses_no_blob(void **state)
 	set_row_fini(&two);
 }
 
+/* The numbers of a new index begin low: they must not be held against those that the old one gave out. */
+static void
+what_left_a_rebuilt_index_is_in_no_set(void **state)
+{
+	static const char gone[] = "offiles/fd0/zzz";
+	uint8_t bytes[BLOCK_KEY_BYTES] = {7};
+	struct set_row one, two;
+	struct index_node node;
+	int fd;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		char path[32];
+
+		snprintf(path, sizeof path, "offiles/fd5/x%02u", i);
+		stage_put(&st, path, "one of many");
+	}
+	stage_put(&st, gone, "blob zzz");
+	one = stage_seal(&st, 20260213);
+	stage_index(&st, true);
+	good(index_get(st.index, gone, &node));
+	stage_index(&st, false);
+	good(fsio_remove_tree(st.dir, "state/index"));
+	stage_index(&st, true);
+	good(index_meta_put(st.index, INDEX_META_KEY, bytes, sizeof bytes));
+	stage_dirs(&st, gone);
+	stage_apply(&st, INDEX_PUT, gone, &node);
+	stage_remove(&st, gone);
+	stage_put(&st, "wphost.db", "post office database");
+	stage_put(&st, "ofmsg/msg0.db", "messages 0");
+	two = stage_seal(&st, 20260214);
+	assert_int_equal(differences(&two), 0);
+	fd = restored(&two);
+	assert_false(present(fd, gone));
+	close(fd);
+	fd = restored(&one);
+	assert_string_equal(content(fd, gone), "blob zzz");
+	close(fd);
+	entry_fini(&node.entry);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
 static void
 lose_catalogue(void)
 {
@@ -845,6 +888,7 @@ main(void)
 		T(stop_leaves_nothing),
 		T(set_appears_by_one_rename),
 		T(a_rebuilt_index_loses_no_blob),
+		T(what_left_a_rebuilt_index_is_in_no_set),
 		T(a_lost_catalogue_is_made_again_from_the_ledger),
 		T(a_ledger_that_ends_early_hides_no_change),
 		cmocka_unit_test(dates_become_names),

@@ -23,6 +23,7 @@
 #include "replicator/own.h"
 
 #define COOKIE_AGAIN_MS 10000
+#define COOKIES_FULL_DISK 3 /* so many may be lost to a disk that is full before whoever asked is told */
 
 static void
 end_barrier(struct replicator *r, struct barrier *b, int err)
@@ -94,6 +95,7 @@ bake(struct replicator *r, struct barrier *b)
 {
 	struct baking *k = calloc(1, sizeof *k);
 
+	b->bakes++;
 	b->again_ms = now_ms(r) + COOKIE_AGAIN_MS;
 	snprintf(b->cookie, sizeof b->cookie, "cookie-%" PRIx64 "-%" PRIu64, (uint64_t)clock_wall_ns(), b->id);
 	if (!k || asprintf(&k->path, "%s/%s", r->setup.cookie_dir, b->cookie) < 0) {
@@ -187,6 +189,12 @@ check_works(struct replicator *r, struct barrier *b)
 }
 
 static int
+our_disk_is_full(void)
+{
+	return err_set(ERR_NOSPACE, "the collector has no space left: not all that changed can be sent; free some space in its state");
+}
+
+static int
 check_sweeps(struct replicator *r, const struct barrier *b)
 {
 	const struct sweep *sw;
@@ -194,6 +202,8 @@ check_sweeps(struct replicator *r, const struct barrier *b)
 	TAILQ_FOREACH(sw, &r->sweeps, link) {
 		if (!sw->since || sw->since > b->upto)
 			continue;
+		if (sw->failed_at > b->asked_at && r->status.disk_full && sw->attempts >= TRIES)
+			return our_disk_is_full();
 		if (sw->failed_at > b->asked_at && (sw->held || sw->attempts >= TRIES))
 			return err_set(ERR_INCOMPLETE, "%s cannot be compared: %s", *sw->dir ? sw->dir : "the tree", sw->text);
 		return 1;
@@ -210,8 +220,13 @@ check(struct replicator *r, struct barrier *b)
 		end_barrier(r, b, err_set(ERR_STOPPED, "stopped"));
 		return;
 	}
-	if (b->state == BARRIER_COOKIE && now_ms(r) >= b->again_ms)
+	if (b->state == BARRIER_COOKIE && now_ms(r) >= b->again_ms) {
+		if (b->bakes >= COOKIES_FULL_DISK && r->status.disk_full) { /* the watcher cannot write down that it saw one */
+			end_barrier(r, b, our_disk_is_full());
+			return;
+		}
 		bake(r, b);
+	}
 	if (b->state == BARRIER_DRAIN && r->drained) {
 		b->state = BARRIER_SETTLE;
 		b->upto = r->cursor ? r->cursor : 1; /* a flag row counts as 1 */

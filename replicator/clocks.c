@@ -28,7 +28,7 @@ run_asking(struct errand *e)
 
 	a->err = journal_append(e->r->setup.journal, a->changes, a->n);
 	if (a->err < 0)
-		log_error("sweep.append", "%s", err_text());
+		log_error("clocks.append", "%s", err_text());
 }
 
 static void

@@ -113,6 +113,7 @@ struct barrier {
 	uint64_t upto;            /* rows up to here must be durable */
 	uint64_t asked_at;        /* failures before this one say nothing: all was tried again */
 	int64_t again_ms;         /* the cookie may have been lost: make another */
+	unsigned bakes;           /* cookies that went */
 	bool cancelled;
 	uint32_t stale;           /* files that could not be read and were given up for now */
 	char text[256];

@@ -1177,7 +1177,7 @@ scans_that_a_full_disk_held_up_end_within_a_minute_of_there_being_room(void **st
 }
 
 static void
-a_full_disk_is_named_also_when_only_scans_meet_it(void **state)
+a_full_disk_is_named_also_when_only_scans_or_cookies_meet_it(void **state)
 {
 	struct replicator_status s = {0};
 	unsigned raised = 0;
@@ -1204,6 +1204,7 @@ a_full_disk_is_named_also_when_only_scans_meet_it(void **state)
 		replicator_status(w.replicator, &s);
 	}
 	assert_true(s.disk_full && raised);
+	assert_int_equal(world_barrier(&w), -ERR_NOSPACE);
 	world_stop(&w);
 	assert_int_equal(umount2(w.state, MNT_DETACH), 0);
 	world_close(&w);
@@ -1272,7 +1273,7 @@ main(void)
 		cmocka_unit_test(a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go),
 		cmocka_unit_test(what_a_full_disk_held_up_is_sent_by_the_next_barrier),
 		cmocka_unit_test(scans_that_a_full_disk_held_up_end_within_a_minute_of_there_being_room),
-		cmocka_unit_test(a_full_disk_is_named_also_when_only_scans_meet_it),
+		cmocka_unit_test(a_full_disk_is_named_also_when_only_scans_or_cookies_meet_it),
 		cmocka_unit_test(a_first_start_replicates_all_that_is_there),
 		cmocka_unit_test(what_is_edited_while_it_runs_becomes_equal),
 		cmocka_unit_test(a_link_cut_at_random_loses_nothing),

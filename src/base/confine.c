@@ -121,7 +121,7 @@ add_rules(scmp_filter_ctx filter, unsigned flags)
 	if (rc == 0 && flags & CONFINE_NO_SOCKET)
 		rc = forbid(filter, SCMP_SYS(socket));
 	else if (rc == 0 && flags & CONFINE_NO_NETWORK)
-		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
 	return rc;
 }
 

@@ -56,6 +56,8 @@ crash_fresh_world() {
 
 # Under the tracer; returns when it is ready, or at once when something is going to happen to it on its way.
 crash_carrier_start() {	# crash_carrier_start N MODE
+	# A child of the one before, forked for DBCOPY, holds the lock until it ends, too; the unit would try again after two seconds.
+	[ "$CARRIER" != collector ] || [ ! -e "$STATE/collector.lock" ] || flock -w 20 "$STATE/collector.lock" true
 	# shellcheck disable=SC2086 # TRACE and WITH are lists of words
 	"$CRASHPOINT" ${TRACE:-} "$CONTROL" "tidemark-$VICTIM" "$@" -- ${WITH:-} "$BIN/tidemark-$CARRIER" --config "$W/$CARRIER.conf" >>"$W/$CARRIER.log" 2>&1 </dev/null &
 	PID[$CARRIER]=$!

@@ -244,6 +244,7 @@ crash_check_set() {
 		crash_all_up && sync_wait 60
 	done
 	[ -z "${CONTROL:-}" ] || crash_ask disarm	# the keeper that reads a set for us is not what is tried
+	crash_all_up	# the second kill may have come right behind the seal
 	[ -z "$(half_state)" ] || { echo "half a set is left: $(half_state)"; return 1; }
 	rm -rf "$W/restored"
 	restore po1 latest "$W/restored" >"$W/.restore" 2>&1 || { cat "$W/.restore"; return 1; }

@@ -144,7 +144,7 @@ renamer_ends(void)
 	assert_true(WIFSIGNALED(status)); /* it went on to the end */
 }
 
-/* ---- what is tried; each is true when it came to what lies outside ---- */
+/* ---- what is tried, and counted when it came to what lies outside ---- */
 
 static bool
 is_theirs(int fd)

@@ -1083,13 +1083,10 @@ fill_disk(const char *name)
 	close(fd);
 }
 
+/* Everything agrees, and the collector's disk is full. */
 static void
-what_a_full_disk_held_up_is_sent_by_the_next_barrier(void **state)
+begin_on_a_full_disk(void)
 {
-	char filler[300];
-	int64_t until;
-
-	(void)state;
 	begin();
 	stopped_ms = 0;
 	w.clock_ms = stoppable_clock;
@@ -1100,6 +1097,16 @@ what_a_full_disk_held_up_is_sent_by_the_next_barrier(void **state)
 	world_start(&w);
 	agree_and_compare();
 	fill_disk("filler");
+}
+
+static void
+what_a_full_disk_held_up_is_sent_by_the_next_barrier(void **state)
+{
+	char filler[300];
+	int64_t until;
+
+	(void)state;
+	begin_on_a_full_disk();
 	for (unsigned i = 0; i < 3000; i++) {
 		char path[64];
 
@@ -1138,16 +1145,7 @@ scans_that_a_full_disk_held_up_end_within_a_minute_of_there_being_room(void **st
 	int64_t until;
 
 	(void)state;
-	begin();
-	stopped_ms = 0;
-	w.clock_ms = stoppable_clock;
-	if (mount("tmpfs", w.state, "tmpfs", 0, "size=16m") != 0) {
-		world_close(&w);
-		skip();
-	}
-	world_start(&w);
-	agree_and_compare();
-	fill_disk("filler");
+	begin_on_a_full_disk();
 	for (unsigned i = 0; i < 3000; i++) {
 		char path[64];
 
@@ -1183,16 +1181,7 @@ a_full_disk_is_named_also_when_only_scans_or_cookies_meet_it(void **state)
 	unsigned raised = 0;
 
 	(void)state;
-	begin();
-	stopped_ms = 0;
-	w.clock_ms = stoppable_clock;
-	if (mount("tmpfs", w.state, "tmpfs", 0, "size=16m") != 0) {
-		world_close(&w);
-		skip();
-	}
-	world_start(&w);
-	agree_and_compare();
-	fill_disk("filler");
+	begin_on_a_full_disk();
 	for (unsigned i = 0; !s.disk_full && i < 200000; i++) {
 		char path[64];
 		struct change scan = {.kind = CHANGE_RESCAN, .path = path};

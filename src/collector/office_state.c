@@ -123,7 +123,7 @@ judge_all(const struct office *p, struct collector_profile_status *s)
 	if (!f->connected)
 		judge(s, PROFILE_DEGRADED, "the server is not connected (%s): changes are remembered and sent later", *f->why ? f->why : "connecting");
 	if (!s->watcher_up)
-		judge(s, PROFILE_DEGRADED, "the watcher does not answer: changes are found by scans until it is back");
+		judge(s, PROFILE_DEGRADED, "the watcher does not answer: changes are not seen until it is back (the collector's log says more)");
 	if (s->unwatched)
 		judge(s, PROFILE_DEGRADED, "%llu directories cannot be watched and are polled every minute; `tidemark doctor` says what to do",
 		    (unsigned long long)s->unwatched);

@@ -3,7 +3,8 @@
  * watcher_link - a connection that is always there or being made.
  *
  * Every second while down: connect; refused or absent: start a watcher, then wait longer and longer (up to 30 s) before
- * the next start.  Up: read lines, ask for figures every five seconds.
+ * the next start.  Up: read lines, ask for figures every five seconds.  One that leaves SILENT_ASKS of them without an answer counts
+ * as down, for it may be frozen with a full queue behind it; its connection stays, and its next answer makes it up again.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -27,6 +28,7 @@
 #include "collector/watcher_link.h"
 
 #define START_AGAIN_MAX_S 30
+#define SILENT_ASKS 3
 #define SYSTEMD_GRACE_S 10 /* for the watcher's own unit to come up */
 
 static const struct timeval ask_every = {5, 0}, try_every = {0, 200000};
@@ -42,6 +44,7 @@ struct watcher_link {
 	char line[512];
 	size_t len;
 	bool greeted;
+	unsigned unanswered;
 	pid_t pid;             /* of the one we started; 0 = none, or it was reaped */
 	int wait_s;            /* before the next start */
 	int64_t start_after_s; /* monotonic */
@@ -130,6 +133,7 @@ go_down(struct watcher_link *l)
 	l->fd = -1;
 	l->len = 0;
 	l->greeted = false;
+	l->unanswered = 0;
 	l->status.up = false;
 	evtimer_add(l->tick, &try_every);
 	if (was)
@@ -141,6 +145,32 @@ ask(struct watcher_link *l, const char *line)
 {
 	if (send(l->fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
 		go_down(l);
+}
+
+/* What a silent one has not read yet is in its queue, not lost: unless it dies, nothing has to be compared when it answers again. */
+static void
+tell_silent(struct watcher_link *l)
+{
+	struct ucred who = {0};
+	socklen_t size = sizeof who;
+
+	(void)getsockopt(l->fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
+	log_warn("watcher.silent",
+	    "profile=%s pid=%d: the watcher does not answer: changes are not seen, and no sync or backup ends, until it does; if it stays "
+	    "so, end it with kill -KILL: another is started and compares the tree",
+	    l->profile, (int)who.pid);
+	if (!l->status.up)
+		return;
+	l->status.up = false;
+	tell(l);
+}
+
+static void
+ask_figures(struct watcher_link *l)
+{
+	if (++l->unanswered == SILENT_ASKS + 1)
+		tell_silent(l);
+	ask(l, "status\n");
 }
 
 /* One that serves something else than we want ends, and we start another at once. */
@@ -172,7 +202,7 @@ on_hello(struct watcher_link *l, const char *line)
 	l->status.up = true;
 	l->wait_s = 1;
 	log_info("watcher.up", "profile=%s pid=%d", l->profile, pid);
-	ask(l, "status\n");
+	ask_figures(l);
 	if (l->fd < 0)
 		return;
 	evtimer_add(l->tick, &ask_every);
@@ -200,6 +230,9 @@ on_figures(struct watcher_link *l, const char *line)
 	s.rescans = rescans;
 	s.root_gone = strcmp(root, "gone") == 0;
 	s.since_s = since;
+	if (!l->status.up)
+		log_info("watcher.up", "profile=%s: it answers again", l->profile);
+	l->unanswered = 0;
 	l->status = s;
 	tell(l);
 }
@@ -264,7 +297,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	if (l->fd >= 0) {
-		ask(l, "status\n");
+		ask_figures(l);
 		if (l->fd >= 0)
 			evtimer_add(l->tick, &ask_every);
 		return;

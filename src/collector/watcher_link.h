@@ -20,7 +20,7 @@ struct event_base;
 struct watcher_link;
 
 struct watcher_link_status {
-	bool up;
+	bool up; /* connected, and it answers */
 	bool root_gone;
 	uint64_t directories, unwatched, events, overflows, rescans;
 	int64_t since_s;

@@ -236,6 +236,9 @@ keeper_pid() {
 }
 keeper_kill() { local pid; pid=$(keeper_pid) && kill -KILL "$pid" && proc gone "$pid" 10; }
 watcher_pid() { proc owner "$W/run-${2:-collector}/watcher-${1:-po1}.sock"; }
+# It falls asleep with nothing to write down: in the middle of a commit it would hold the journal's lock, and all that writes there.
+watcher_sleeps() { sync_wait && kill -STOP "$(watcher_pid)"; }
+watcher_wakes() { kill -CONT "$(watcher_pid)"; }
 watcher_kill() { local pid; pid=$(watcher_pid "$@") && kill -KILL "$pid" && proc gone "$pid" 10; }
 
 enrol() {	# enrol PROFILE [COLLECTOR]

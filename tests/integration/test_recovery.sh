@@ -163,7 +163,7 @@ check "profile lost on the server: a backup is good" backup
 queue=$(cat /proc/sys/fs/inotify/max_queued_events)
 if [ "$queue" -le 70000 ]; then
 	before=$(field queue_overflows)
-	kill -STOP "$(watcher_pid)"
+	watcher_sleeps
 	"$PYTHON" - "$PO/offiles" "$queue" <<'PY'
 import os, sys
 top, queue = sys.argv[1], int(sys.argv[2])
@@ -177,7 +177,7 @@ with open(top + "/late/tree/blob", "wb") as f:
 for i in range(100):
     os.unlink("%s/fd%X/burst%05d" % (top, i % 16, i))
 PY
-	kill -CONT "$(watcher_pid)"
+	watcher_wakes
 	check "overflow_is_a_rescan: sync ends after a burst above the kernel's queue" sync_wait 120
 	check "overflow_is_a_rescan: the overflow was counted" wait_status 20 "p['queue_overflows'] > $before"
 	check "overflow_is_a_rescan: nothing is missing" compare_replica

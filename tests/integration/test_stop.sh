@@ -60,8 +60,6 @@ stop_in() {
 hold_nothing() { :; }
 slow() { tm bandwidth po1 8K; }
 fast() { tm bandwidth po1 unlimited; }
-watcher_sleeps() { kill -STOP "$(watcher_pid)"; }
-watcher_wakes() { kill -CONT "$(watcher_pid)"; }
 # New blobs are read once in the seal: with this many it takes long enough to be caught in it.
 big_blobs() {
 	rm -f "$PO"/offiles/fd2/big*

@@ -19,12 +19,32 @@
 
 /* ---- reading the listing ---- */
 
+static int
+make_room(struct scan_batch *b)
+{
+	size_t cap = b->cap ? b->cap * 2 : 64;
+	struct scan_name *grown;
+
+	if (b->n < b->cap)
+		return 0;
+	if (!(grown = realloc(b->names, cap * sizeof *grown)))
+		return err_set(ERR_NOMEM, "no memory for a scan");
+	b->names = grown;
+	b->cap = cap;
+	return 0;
+}
+
 /* A fixed directory's name in the set may differ from that on disk; below one there are names as they are. */
 static int
-add_name(struct scan_batch *b, const struct origin *origin, const char *dir, bool fixed, const char *name)
+add_name(struct scan_batch *b, const struct origin *origin, const char *dir, bool fixed, const struct dirent *e)
 {
-	struct scan_name n = {.path = relpath_join(dir, name)};
+	const char *name = e->d_name;
+	struct scan_name n = {.inode = e->d_ino, .path = relpath_join(dir, name)};
 
+	if (make_room(b) < 0) {
+		free(n.path);
+		return -ERR_NOMEM;
+	}
 	if (n.path && fixed)
 		layout_canonical(origin->type, n.path);
 	if (n.path && strcmp(relpath_name(n.path), name) != 0 && !(n.spelt = strdup(name))) {
@@ -37,8 +57,9 @@ add_name(struct scan_batch *b, const struct origin *origin, const char *dir, boo
 	return 0;
 }
 
-int
-scan_batch_read(struct scan_batch *b, DIR *listing, const struct origin *origin, const char *dir)
+/* 0; 1 at the listing's end, 2 at a directory. */
+static int
+read_names(struct scan_batch *b, DIR *listing, const struct origin *origin, const char *dir)
 {
 	bool fixed = layout_fixed_len(origin->type, dir) == strlen(dir);
 
@@ -51,12 +72,32 @@ scan_batch_read(struct scan_batch *b, DIR *listing, const struct origin *origin,
 			return errno ? err_sys("listing %s", dir) : 1;
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		if ((err = add_name(b, origin, dir, fixed, e->d_name)) < 0)
+		if ((err = add_name(b, origin, dir, fixed, e)) < 0)
 			return err;
 		if (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN)
-			return 0;
+			return 2;
 	}
 	return 0;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	const struct scan_name *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+int
+scan_batch_read(struct scan_batch *b, DIR *listing, const struct origin *origin, const char *dir)
+{
+	int err;
+
+	b->n = b->next = 0;
+	err = read_names(b, listing, origin, dir);
+	if (b->n)
+		qsort(b->names, b->n - (err == 2), sizeof *b->names, by_name);
+	return err == 2 ? 0 : err;
 }
 
 const char *
@@ -74,6 +115,7 @@ scan_batch_free(struct scan_batch *b)
 		free(b->names[i].path);
 		free(b->names[i].spelt);
 	}
+	free(b->names);
 	free(b);
 }
 

@@ -155,10 +155,9 @@ read_names(struct scan *s)
 	struct scan_level *l = scan_top(s);
 	int err = 0;
 
-	if (!l->batch && !(l->batch = malloc(sizeof *l->batch)))
+	if (!l->batch && !(l->batch = calloc(1, sizeof *l->batch)))
 		err = err_set(ERR_NOMEM, "no memory for a scan");
 	if (!err) {
-		l->batch->n = l->batch->next = 0;
 		l->batch->read_ns = s->clock_ns();
 		err = scan_batch_read(l->batch, l->stream, s->origin, l->dir->path);
 		scan_batch_compare(l->batch, dirfd(l->stream), s->origin, s->map, s->hands);

@@ -39,7 +39,7 @@ static int
 add_name(struct scan_batch *b, const struct origin *origin, const char *dir, bool fixed, const struct dirent *e)
 {
 	const char *name = e->d_name;
-	struct scan_name n = {.inode = e->d_ino, .path = relpath_join(dir, name)};
+	struct scan_name n = {.path = relpath_join(dir, name)};
 
 	if (make_room(b) < 0) {
 		free(n.path);

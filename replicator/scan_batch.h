@@ -6,8 +6,8 @@
  * twice as fast.  The hands answer only what is plain: a file that is as the map says, and one that is not.  The rest they leave to
  * the scan, which asks by itself, one name at a time.
  *
- * A listing's order is that of the names' hashes (ext4), and whoever reads small files in it, from a disk, waits for a seek at each.  By the number of its
- * inode a file lies near the one before it, as does the inode itself: fts(3), tar and rm go the same way.
+ * A listing's order is that of the names' hashes (ext4).  Sorted, names that travel together are neighbours in the map and in the server's
+ * index, whose commits then write few pages; unsorted, each row wrote a page on either side.
  */
 #ifndef REPLICATOR_SCAN_BATCH_H
 #define REPLICATOR_SCAN_BATCH_H
@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/treemap.h"
 
@@ -32,7 +31,6 @@ enum scan_verdict {
 };
 
 struct scan_name {
-	ino_t inode; /* as the listing tells it: where on disk its file may lie, nothing more */
 	char *path;
 	char *spelt; /* its last component on disk, where that is not the path's; else NULL */
 	enum scan_verdict verdict;
@@ -48,7 +46,7 @@ struct scan_batch {
 };
 
 /* Reads on in the listing of `dir`: up to a directory, so that nothing waits behind what the scan enters, or until the batch is full; a directory
- * comes last, the names before it in the order of their inodes.  0; 1 at the listing's end; or an error, which leaves the names before it in
+ * comes last, the names before it sorted.  0; 1 at the listing's end; or an error, which leaves the names before it in
  * the batch. */
 int scan_batch_read(struct scan_batch *b, DIR *listing, const struct origin *origin, const char *dir);
 

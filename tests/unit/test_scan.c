@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "replicator/scan.h"
+#include "replicator/scan_batch.h"
 #include "tests/lib/mapped.h"
 
 static struct mapped m;
@@ -385,7 +386,7 @@ several_hands_find_in_a_wide_directory_what_changed_and_nothing_else(void **stat
 
 	(void)state;
 	believe_all();
-	for (unsigned i = 0; i < 2500; i++) {
+	for (unsigned i = 0; i < SCAN_BATCH + 500; i++) {
 		snprintf(name, sizeof name, "offiles/fd1/%u", i);
 		mapped_file(&m, name, 1, 1);
 		mapped_believe(&m, name);
@@ -406,6 +407,25 @@ several_hands_find_in_a_wide_directory_what_changed_and_nothing_else(void **stat
 			assert_true(has(found, changed[i]));
 	}
 	assert_int_equal(error, 0);
+}
+
+static void
+what_lies_in_a_directory_is_given_in_the_order_of_its_names(void **state)
+{
+	char name[64], last[64] = "", *given, *rest;
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof name, "offiles/fd1/%08x", i * 2654435761u);
+		mapped_file(&m, name, 1, 1);
+	}
+	scan("offiles/fd1", SCAN_STAMPS);
+	for (given = strtok_r(found, " ", &rest); given; given = strtok_r(NULL, " ", &rest), n++) {
+		assert_true(strcmp(given, last) > 0);
+		snprintf(last, sizeof last, "%s", given);
+	}
+	assert_int_equal(n, 301); /* the directory itself first */
 }
 
 static void
@@ -444,6 +464,7 @@ main(void)
 		TEST(a_change_that_keeps_size_and_time_is_found),
 		TEST(a_wide_directory_takes_several_bounded_slices),
 		TEST(several_hands_find_in_a_wide_directory_what_changed_and_nothing_else),
+		TEST(what_lies_in_a_directory_is_given_in_the_order_of_its_names),
 		TEST(a_file_where_a_directory_was_waits_until_that_is_emptied),
 	};
 

@@ -14,7 +14,7 @@ choose() {	# choose NAME TINY QUICK FULL
 }
 
 choose SETTLE         no       yes             yes           # sync the disk before each clock
-choose ROUNDS         1        3               5
+choose ROUNDS         1        2               5
 choose OFFICE_BLOBS   300      8000            270000        # office: mean 20 KiB, 12 % databases: 7 MB, 0.2 GB, 6 GB
 choose OFFICE_USERS   12       60              300
 choose FRACTIONS      "1"      "1"             "0.1 1 10"    # percent of a day's changes

@@ -5,7 +5,8 @@
 #   close_p50, close_p99   ms   tidemark: until the answer that it is durable; the others: until it lies under its name in the copy
 #   close_lost             count   blobs that had not arrived a minute after the last was closed
 
-for SYSTEM in $(turns tidemark lsyncd-0 lsyncd syncthing); do
+# shellcheck disable=SC2086 # a list of words
+for SYSTEM in $(turns $LIVE_SYSTEMS); do
 	scene offiles
 	office --users 2 --msgdbs 2 --blobs 300 --blob-bytes 4k
 	prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end; continue; }

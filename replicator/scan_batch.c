@@ -39,12 +39,9 @@ static int
 add_name(struct scan_batch *b, const struct origin *origin, const char *dir, bool fixed, const struct dirent *e)
 {
 	const char *name = e->d_name;
-	struct scan_name n = {.path = relpath_join(dir, name)};
+	int err = make_room(b);
+	struct scan_name n = {.path = err ? NULL : relpath_join(dir, name)};
 
-	if (make_room(b) < 0) {
-		free(n.path);
-		return -ERR_NOMEM;
-	}
 	if (n.path && fixed)
 		layout_canonical(origin->type, n.path);
 	if (n.path && strcmp(relpath_name(n.path), name) != 0 && !(n.spelt = strdup(name))) {

@@ -7,7 +7,7 @@
  * the scan, which asks by itself, one name at a time.
  *
  * A listing's order is that of the names' hashes (ext4).  Sorted, names that travel together are neighbours in the map and in the server's
- * index, whose commits then write few pages; unsorted, each row wrote a page on either side.
+ * index, whose commits then write a third to half of the pages.
  */
 #ifndef REPLICATOR_SCAN_BATCH_H
 #define REPLICATOR_SCAN_BATCH_H

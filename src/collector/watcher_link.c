@@ -2,7 +2,7 @@
 /*
  * watcher_link - a connection that is always there or being made.
  *
- * Every second while down: connect; refused or absent: start a watcher, then wait longer and longer (up to 30 s) before
+ * Five times a second while down: connect; refused or absent: start a watcher, then wait longer and longer (up to 30 s) before
  * the next start.  Up: read lines, ask for figures every five seconds.  One that leaves SILENT_ASKS of them without an answer counts
  * as down, for it may be frozen with a full queue behind it; its connection stays, and its next answer makes it up again.
  */

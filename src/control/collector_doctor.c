@@ -30,7 +30,7 @@ check_profile(json_t *checks, const struct collector_profile_status *s)
 	else
 		tell_check(checks, VERDICT_OK, what, "DBCOPY can be run");
 	if (!s->watcher_up)
-		tell_check(checks, VERDICT_FAIL, what, "the watcher does not answer: changes are found by scans only; see the collector's log");
+		tell_check(checks, VERDICT_FAIL, what, "the watcher does not answer: changes are not seen until it is back; see the collector's log");
 	else if (s->unwatched)
 		tell_check(checks, VERDICT_WARN, what,
 		    "%llu directories are not watched but polled: raise fs.inotify.max_user_watches (now %lld) to at least %llu, or see their rights",

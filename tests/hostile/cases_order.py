@@ -189,7 +189,7 @@ def tokens_rise(w):
 
 # ---- C10: floods ----
 
-# As many as the environment asks for: 10^7 and 10^6 take an hour and 40 GB.
+# As many as the environment asks for; each file takes a block of the disk.
 FLOOD, RING, PORTION = int(os.environ.get("FLOOD", 20000)), int(os.environ.get("RING", 1000)), 1000
 
 

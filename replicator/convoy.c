@@ -54,7 +54,7 @@ save_extent(struct replicator *r, struct transfer *t)
 		return;
 	}
 	e->hashes = hashes;
-	e->note = (struct note){.owner = e, .done = on_extent_noted, .n_ops = 1};
+	e->note = (struct note){.owner = e, .done = on_extent_noted, .n_ops = 1, .patient = true};
 	e->note.ops[0] = (struct blockmap_op){.kind = BLOCKMAP_BLOCKS, .path = e->path, .first = first, .hashes = hashes, .n = n};
 	settle_add(r->settle, &e->note);
 }

@@ -7,10 +7,16 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/err.h"
 
 #define WORTH 4
+#define NICE_LAST 19
+#define IOPRIO_WHO_PROCESS 1
+#define IOPRIO_IDLE (3 << 13)
 
 struct crew {
 	int (*piece)(void *arg, unsigned hand, size_t i);
@@ -120,4 +126,37 @@ crew_in_order(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, s
 		pthread_join(hand[i].thread, NULL);
 	err = atomic_load(&crew.err);
 	return err ? err_set((enum err)-err, "%s", crew.text) : 0;
+}
+
+struct quiet {
+	int (*work)(void *arg);
+	void *arg;
+	int err;
+	char text[ERR_TEXT_MAX + 1];
+};
+
+static void *
+quiet_main(void *arg)
+{
+	struct quiet *q = arg;
+
+	/* Of this thread and those it makes, not of the process: that is how Linux counts niceness. */
+	(void)setpriority(PRIO_PROCESS, 0, NICE_LAST);
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
+	q->err = q->work(q->arg);
+	if (q->err)
+		snprintf(q->text, sizeof q->text, "%s", err_text());
+	return NULL;
+}
+
+int
+crew_quietly(int (*work)(void *arg), void *arg)
+{
+	struct quiet q = {.work = work, .arg = arg};
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, quiet_main, &q) != 0)
+		return work(arg);
+	pthread_join(thread, NULL);
+	return q.err ? err_set((enum err)-q.err, "%s", q.text) : 0;
 }

@@ -29,4 +29,11 @@ int crew_each(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, s
 int crew_in_order(unsigned hands, size_t n, int (*piece)(void *arg, unsigned hand, size_t i), void (*finish)(void *arg, unsigned hand, size_t i),
     void *arg);
 
+/*
+ * Calls work(arg) on a thread of its own that takes only the processor's and the disk's time that nobody else on this host wants, and waits
+ * for its end; on the caller's thread, as it is, where no other can be had.  Gives what it returns, 0 or a negative error with its sentence.
+ * A thread of its own, because an ordinary user may not take such modesty back.
+ */
+int crew_quietly(int (*work)(void *arg), void *arg);
+
 #endif

@@ -5,10 +5,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/conf.h"
+#include "base/crew.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/planted.h"
@@ -20,8 +19,6 @@
 #include "server/config.h"
 
 #define KEEP_DAYS_MAX 3650u /* as the configuration's table */
-#define IOPRIO_WHO_PROCESS 1
-#define IOPRIO_IDLE (3 << 13)
 
 static struct work *
 work_of(struct task *task)
@@ -327,27 +324,39 @@ find_unread(struct vault *v, struct set_row *ret_set)
 	return err;
 }
 
+struct scrub {
+	struct work *work;
+	struct vault *vault;
+	struct set_row set;
+	uint64_t differences;
+	struct verify_sharers sharers;
+};
+
+static int
+reread(void *arg)
+{
+	struct scrub *s = arg;
+
+	return verify_set(s->vault, &s->set, VERIFY_NEW, &s->work->task, &s->differences, &s->sharers);
+}
+
 static int
 scrub(struct work *w, struct vault *v)
 {
-	struct verify_sharers sharers = {0};
-	struct set_row set;
-	uint64_t differences;
-	int err = find_unread(v, &set);
+	struct scrub s = {.work = w, .vault = v};
+	int err = find_unread(v, &s.set);
 
 	if (err)
 		return err < 0 ? err : 0;
-	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE);
-	err = verify_set(v, &set, VERIFY_NEW, &w->task, &differences, &sharers);
-	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0);
+	err = crew_quietly(reread, &s);
 	w->scrub_due = err == 0 || err == -ERR_STOPPED;
-	if (!err && differences)
-		log_error("keeper.scrub", "profile=%s set=%s %" PRIu64 " files are not what was sealed", w->profile, set.name, differences);
+	if (!err && s.differences)
+		log_error("keeper.scrub", "profile=%s set=%s %" PRIu64 " files are not what was sealed", w->profile, s.set.name, s.differences);
 	if (!err) {
-		report_sharers(w, &set, &sharers);
-		report_done(w, verdict(&set, differences), &set, 0);
+		report_sharers(w, &s.set, &s.sharers);
+		report_done(w, verdict(&s.set, s.differences), &s.set, 0);
 	}
-	set_row_fini(&set);
+	set_row_fini(&s.set);
 	return err;
 }
 

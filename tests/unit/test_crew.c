@@ -2,6 +2,7 @@
 /* Pieces meet at a barrier where it matters that they run at once, so nothing here depends on time. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,6 +10,9 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/crew.h"
 #include "base/err.h"
@@ -132,6 +136,55 @@ a_crew_has_a_hand_at_least(void **state)
 	assert_in_range(crew_size(), 1, CREW_MAX);
 }
 
+struct manners {
+	int nice, ioprio;
+	bool same_thread;
+	pthread_t caller;
+};
+
+static struct manners
+manners(pthread_t caller)
+{
+	return (struct manners){
+	    .nice = getpriority(PRIO_PROCESS, 0),
+	    .ioprio = (int)syscall(SYS_ioprio_get, 1, 0),
+	    .same_thread = pthread_equal(caller, pthread_self()) != 0,
+	    .caller = caller,
+	};
+}
+
+static int
+look_at_manners(void *arg)
+{
+	struct manners *m = arg;
+
+	*m = manners(m->caller);
+	return 0;
+}
+
+static int
+fail_quietly(void *arg)
+{
+	return err_set(ERR_NOSPACE, "no room for %s", (const char *)arg);
+}
+
+static void
+quiet_work_yields_to_all_else_and_its_caller_stays_as_he_was(void **state)
+{
+	struct manners within = {.caller = pthread_self()}, before = manners(pthread_self()), after;
+
+	(void)state;
+	assert_int_equal(crew_quietly(look_at_manners, &within), 0);
+	after = manners(pthread_self());
+	assert_false(within.same_thread);
+	assert_int_equal(within.nice, 19);
+	assert_int_equal(within.ioprio >> 13, 3); /* the idle class */
+	assert_int_equal(after.nice, before.nice);
+	assert_int_equal(after.ioprio, before.ioprio);
+	assert_int_equal(crew_quietly(fail_quietly, (char[]){"it"}), -ERR_NOSPACE);
+	assert_string_equal(err_text(), "no room for it");
+}
+
 int
 main(void)
 {
@@ -141,6 +194,7 @@ main(void)
 		cmocka_unit_test(the_first_error_ends_it_and_keeps_its_sentence),
 		cmocka_unit_test(pieces_are_finished_one_at_a_time_and_in_order),
 		cmocka_unit_test(nothing_is_finished_after_a_piece_that_failed_and_nobody_waits_for_it),
+		cmocka_unit_test(quiet_work_yields_to_all_else_and_its_caller_stays_as_he_was),
 		cmocka_unit_test(a_crew_has_a_hand_at_least),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,17 +29,23 @@ scratch_open(struct scratch *s)
 }
 
 void
-scratch_close(struct scratch *s)
+scratch_remove(const char *path)
 {
 	pid_t pid = fork();
 	int status;
 
 	need(pid >= 0, "fork");
 	if (pid == 0) {
-		execlp("rm", "rm", "-rf", "--", s->path, (char *)NULL);
+		execlp("rm", "rm", "-rf", "--", path, (char *)NULL);
 		_exit(127);
 	}
 	need(waitpid(pid, &status, 0) == pid && status == 0, "rm");
+}
+
+void
+scratch_close(struct scratch *s)
+{
+	scratch_remove(s->path);
 	close(s->fd);
 }
 

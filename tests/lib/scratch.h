@@ -12,6 +12,7 @@ struct scratch {
 
 void scratch_open(struct scratch *s);
 void scratch_close(struct scratch *s); /* removes everything */
+void scratch_remove(const char *path); /* one that another struct knew, or process */
 
 /* path/name in a buffer of the caller. */
 const char *scratch_path(const struct scratch *s, const char *name, char out[256]);

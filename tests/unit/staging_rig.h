@@ -20,13 +20,14 @@
 #include "base/workpool.h"
 #include "server/index.h"
 #include "server/staging.h"
+#include "tests/lib/scratch.h"
 #include "wire/wire.h"
 #include "wire/wire_conn.h"
 
 #define RIG_NAKS 64
 
 struct rig {
-	char dir[64];
+	char dir[128];
 	struct event_base *base;
 	struct workpool *pool;
 	int fd;
@@ -116,7 +117,7 @@ rig_begin(struct rig *r)
 static inline int
 rig_recover(struct rig *r)
 {
-	char state[96];
+	char state[160];
 
 	snprintf(state, sizeof state, "%s/state", r->dir);
 	r->fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -137,9 +138,15 @@ static inline void
 rig_open(struct rig *r, const char *dir)
 {
 	*r = (struct rig){.fd = -1};
-	snprintf(r->dir, sizeof r->dir, "%s", dir ? dir : "/tmp/staging.XXXXXX");
-	if (!dir && !mkdtemp(r->dir))
-		abort();
+	if (!dir) {
+		struct scratch fresh;
+
+		scratch_open(&fresh);
+		close(fresh.fd);
+		snprintf(r->dir, sizeof r->dir, "%s", fresh.path);
+	} else {
+		snprintf(r->dir, sizeof r->dir, "%s", dir);
+	}
 	r->base = event_base_new();
 	if (workpool_new(r->base, &r->pool) != 0 || rig_recover(r) != 0) {
 		fprintf(stderr, "rig: %s\n", err_text());
@@ -166,10 +173,7 @@ rig_close(struct rig *r)
 static inline void
 rig_remove(struct rig *r)
 {
-	int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	(void)fsio_remove_tree(tmp, r->dir + strlen("/tmp/"));
-	close(tmp);
+	scratch_remove(r->dir);
 }
 
 /* Sends the messages gathered as one frame. */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "tests/lib/scratch.h"
 
 #define SEED 20260213u
 #define MUTATIONS 20000
@@ -615,11 +617,14 @@ the_generated_file_explains_itself(void **state)
 static void
 a_file_is_read_and_named_in_its_messages(void **state)
 {
-	char file[] = "/tmp/test_conf.XXXXXX", expected[128];
-	int fd = mkstemp(file);
+	char file[256], expected[1024];
+	struct scratch scratch;
 	struct conf *c;
+	int fd;
 
 	(void)state;
+	scratch_open(&scratch);
+	fd = open(scratch_path(&scratch, "t.conf", file), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "[server]\nworkers = 3\n", 21), 21);
 	assert_int_equal(conf_load(file, &table, shapes, &c), 0);
@@ -633,7 +638,7 @@ a_file_is_read_and_named_in_its_messages(void **state)
 	assert_int_equal(conf_load(file, &table, shapes, &c), -ERR_CONFIG);
 	assert_non_null(strstr(err_text(), "too large"));
 	close(fd);
-	unlink(file);
+	scratch_close(&scratch);
 }
 
 static void

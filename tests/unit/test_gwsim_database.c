@@ -16,15 +16,16 @@
 #include "bench/gwsim/names.c"
 #include "bench/gwsim/page.c"
 #include "bench/gwsim/rng.c"
+#include "tests/lib/scratch.h"
 
 enum { PAGES = 40, RUN = 77 };
 
-static char folder[] = "/tmp/test_gwsim_database.XXXXXX";
+static struct scratch scratch;
 
 static void
 open_fresh(struct database *db, struct rng *rng)
 {
-	char *path = must_printf("%s/msg0.db", folder);
+	char *path = must_printf("%s/msg0.db", scratch.path);
 	struct builder b;
 
 	rng_init(rng, 1, 2);
@@ -208,18 +209,16 @@ static int
 make_folder(void **state)
 {
 	(void)state;
-	return mkdtemp(folder) ? 0 : -1;
+	scratch_open(&scratch);
+	return 0;
 }
 
 static int
 remove_folder(void **state)
 {
-	char *path = must_printf("%s/msg0.db", folder);
-
 	(void)state;
-	unlink(path);
-	free(path);
-	return rmdir(folder);
+	scratch_close(&scratch);
+	return 0;
 }
 
 int

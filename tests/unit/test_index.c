@@ -15,8 +15,9 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "server/index.h"
+#include "tests/lib/scratch.h"
 
-static char dir[] = "/tmp/test_index.XXXXXX";
+static struct scratch scratch;
 static struct block_key key;
 static struct index *ix;
 
@@ -24,21 +25,18 @@ static int
 setup(void **state)
 {
 	(void)state;
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
+	scratch_open(&scratch);
 	block_key_init(&key, (const uint8_t *)"0123456789abcdef0123456789abcdef");
-	return mkdtemp(dir) && index_open(dir, "po1", false, &ix, NULL) == 0 ? 0 : -1;
+	return index_open(scratch.path, "po1", false, &ix, NULL) == 0 ? 0 : -1;
 }
 
 static int
 teardown(void **state)
 {
-	int tmp = open("/tmp", O_RDONLY | O_DIRECTORY);
-
 	(void)state;
 	index_close(ix);
-	int err = fsio_remove_tree(tmp, dir + strlen("/tmp/"));
-	close(tmp);
-	return err;
+	scratch_close(&scratch);
+	return 0;
 }
 
 static struct index_node
@@ -236,7 +234,7 @@ a_reader_sees_what_the_writer_committed(void **state)
 	put("offiles/fd3/b", 1, 5, true);
 	assert_int_equal(index_meta_put(ix, "layout", "domain", 6), 0);
 	index_close(ix);
-	assert_int_equal(index_open(dir, "po1", true, &reader, NULL), 0);
+	assert_int_equal(index_open(scratch.path, "po1", true, &reader, NULL), 0);
 	assert_int_equal(index_total(reader, &sum), 0);
 	assert_int_equal(sum.count, 2);
 	assert_int_equal(sum.bytes, 15);
@@ -244,7 +242,7 @@ a_reader_sees_what_the_writer_committed(void **state)
 	assert_string_equal(value, "domain");
 	free(value);
 	index_close(reader);
-	assert_int_equal(index_open(dir, "po1", false, &ix, NULL), 0);
+	assert_int_equal(index_open(scratch.path, "po1", false, &ix, NULL), 0);
 }
 
 int

@@ -14,18 +14,17 @@
 #include <unistd.h>
 
 #include "jobs.h"
+#include "tests/lib/scratch.h"
 
-static char dir[] = "/tmp/test_jobs.XXXXXX";
-static char file[64];
+static struct scratch scratch;
+static char file[256];
 
 static int
 setup(void **state)
 {
 	(void)state;
-	strcpy(dir + strlen(dir) - 6, "XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(file, sizeof file, "%s/jobs", dir);
+	scratch_open(&scratch);
+	scratch_path(&scratch, "jobs", file);
 	return 0;
 }
 
@@ -33,8 +32,8 @@ static int
 teardown(void **state)
 {
 	(void)state;
-	unlink(file);
-	return rmdir(dir);
+	scratch_close(&scratch);
+	return 0;
 }
 
 static struct job_record
@@ -113,10 +112,10 @@ a_history_that_cannot_be_rewritten_is_read_and_rewritten_later(void **state)
 {
 	struct jobs *jobs;
 	struct job_record a = record(1, JOB_RUNNING), b = record(2, JOB_GOOD);
-	char in_the_way[80];
+	char in_the_way[256];
 
 	(void)state;
-	snprintf(in_the_way, sizeof in_the_way, "%s/.jobs.new", dir);
+	scratch_path(&scratch, ".jobs.new", in_the_way);
 	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
 	assert_int_equal(jobs_put(jobs, &a), 0);
 	a.result = JOB_GOOD;

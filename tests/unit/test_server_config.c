@@ -15,18 +15,22 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "server/config.h"
+#include "tests/lib/scratch.h"
 
 static int
 load(const char *text, struct conf **ret_conf)
 {
-	char file[] = "/tmp/server_config.XXXXXX";
-	int fd = mkstemp(file);
+	struct scratch scratch;
+	char file[256];
+	int fd;
 
+	scratch_open(&scratch);
+	fd = open(scratch_path(&scratch, "server.conf", file), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	close(fd);
 	int err = server_config_load(file, ret_conf);
-	unlink(file);
+	scratch_close(&scratch);
 	return err;
 }
 

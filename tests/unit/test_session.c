@@ -28,6 +28,7 @@
 #include "layout.h"
 #include "server/config.h"
 #include "server/server.h"
+#include "tests/lib/scratch.h"
 #include "wire/identity.h"
 #include "wire/wire.h"
 #include "wire/wire_conn.h"
@@ -154,7 +155,8 @@ struct collector {
 };
 
 static struct {
-	char dir[64], path[64];
+	struct scratch scratch;
+	char path[64];
 	struct event_base *base;
 	struct server *server;
 	struct collector c;
@@ -401,7 +403,7 @@ enrol(struct collector *c)
 	struct identity_token token;
 	uint8_t exporter[32];
 	const uint8_t *csr;
-	char *text = make_token(), dir[96];
+	char *text = make_token(), dir[256];
 	size_t len;
 
 	assert_int_equal(identity_token_parse(text, &token), 0);
@@ -416,7 +418,7 @@ enrol(struct collector *c)
 	assert_int_equal(identity_proof(token.secret, exporter, csr, len, m.u.enrol.proof), 0);
 	say(c, &m);
 	await(c, WIRE_ENROLLED, 1);
-	snprintf(dir, sizeof dir, "%s/collector", w.dir);
+	scratch_path(&w.scratch, "collector", dir);
 	assert_int_equal(identity_enrol_finish(request, dir, c->certificate, c->certificate_len, c->authority, c->authority_len), 0);
 	identity_request_free(request);
 	free(c->certificate);
@@ -496,12 +498,12 @@ wait_for_keeper(void)
 static void
 start_server(void)
 {
-	char file[96], text[400];
+	char file[256], text[1024];
 	struct conf *conf;
 	FILE *f;
 
-	snprintf(file, sizeof file, "%s/server.conf", w.dir);
-	snprintf(text, sizeof text, "[server]\nlisten = 127.0.0.1:0\nstore = %s/store\nrun-dir = %s\naddress = 127.0.0.1:1\nlog-level = error\n", w.dir, w.dir);
+	scratch_path(&w.scratch, "server.conf", file);
+	snprintf(text, sizeof text, "[server]\nlisten = 127.0.0.1:0\nstore = %s/store\nrun-dir = %s\naddress = 127.0.0.1:1\nlog-level = error\n", w.scratch.path, w.scratch.path);
 	f = fopen(file, "w");
 	assert_non_null(f);
 	fputs(text, f);
@@ -514,17 +516,17 @@ start_server(void)
 static int
 setup(void **state)
 {
-	char keeper[96], path[4200], self[4096];
+	char keeper[256], path[4200], self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
 	(void)state;
 	memset(&w, 0, sizeof w);
-	strcpy(w.dir, "/tmp/session.XXXXXX");
-	if (n <= 0 || !mkdtemp(w.dir))
+	scratch_open(&w.scratch);
+	if (n <= 0)
 		return -1;
 	self[n] = '\0';
-	snprintf(keeper, sizeof keeper, "%s/tidemark-keeper", w.dir);
-	snprintf(path, sizeof path, "%s:%s", w.dir, getenv("PATH"));
+	scratch_path(&w.scratch, "tidemark-keeper", keeper);
+	snprintf(path, sizeof path, "%s:%s", w.scratch.path, getenv("PATH"));
 	if (symlink(self, keeper) != 0 || setenv("PATH", path, 1) != 0)
 		return -1;
 	alarm(120); /* a hang is a failure of its own */
@@ -537,16 +539,13 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	int tmp = open("/tmp", O_RDONLY | O_DIRECTORY);
-
 	(void)state;
 	wire_conn_free(w.c.conn);
 	server_free(w.server);
 	identity_close(w.c.identity);
 	event_base_free(w.base);
-	int err = fsio_remove_tree(tmp, w.dir + strlen("/tmp/"));
-	close(tmp);
-	return err;
+	scratch_close(&w.scratch);
+	return 0;
 }
 
 /* ---- what is promised ---- */
@@ -1037,9 +1036,9 @@ state_when_enrolled_hours_ago(int64_t hours)
 {
 	const struct timespec then = {.tv_sec = clock_wall_ns() / 1000000000 - hours * 3600};
 	struct server_profile_status st;
-	char pin[128];
+	char pin[256];
 
-	snprintf(pin, sizeof pin, "%s/store/.identity/pins/po1", w.dir);
+	scratch_path(&w.scratch, "store/.identity/pins/po1", pin);
 	assert_int_equal(utimensat(AT_FDCWD, pin, (struct timespec[2]){then, then}, 0), 0);
 	assert_true(server_status(w.server, 0, &st));
 	return st.state;

@@ -463,7 +463,7 @@ a_lost_index_takes_over_the_blobs_it_finds(void **state)
 	rig_put(&r, "offiles/fd1/b", "old", 3);
 	rig_settle(&r);
 	rig_close(&r);
-	char dir[64];
+	char dir[sizeof r.dir];
 	memcpy(dir, r.dir, sizeof dir);
 	int fd = open(dir, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(fsio_remove_tree(fd, "state/index"), 0);
@@ -489,19 +489,20 @@ a_lost_index_takes_over_the_blobs_it_finds(void **state)
 static void
 a_full_disk_loses_nothing_and_is_left_behind_unaided(void **state)
 {
-	char dir[] = "/tmp/staging.XXXXXX", path[64];
+	struct scratch scratch;
+	char path[64];
 	uint8_t *data = noise(100u * 1024u, 11);
 	unsigned good = 0;
 	struct rig r;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
-	if (mount("tmpfs", dir, "tmpfs", 0, "size=6m") != 0) {
-		rmdir(dir);
+	scratch_open(&scratch);
+	if (mount("tmpfs", scratch.path, "tmpfs", 0, "size=6m") != 0) {
+		scratch_close(&scratch);
 		free(data);
 		skip();
 	}
-	rig_open(&r, dir);
+	rig_open(&r, scratch.path);
 	int ballast = openat(r.fd, "ballast", O_CREAT | O_WRONLY, 0600);
 	assert_int_equal(posix_fallocate(ballast, 0, 3 << 20), 0);
 	close(ballast);
@@ -515,10 +516,10 @@ a_full_disk_loses_nothing_and_is_left_behind_unaided(void **state)
 	assert_int_equal(r.failed ? r.failed : r.naks[0].err, -ERR_NOSPACE);
 	assert_true(good > 0);
 	rig_close(&r);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	int fd = open(scratch.path, O_RDONLY | O_DIRECTORY);
 	assert_int_equal(unlinkat(fd, "ballast", 0), 0);
 	close(fd);
-	rig_open(&r, dir);
+	rig_open(&r, scratch.path);
 	for (unsigned i = 0; i < good + 3; i++) {
 		snprintf(path, sizeof path, "offiles/fd1/n%u", i);
 		assert_true(i >= good || rig_has_row(&r, path, NULL));
@@ -529,8 +530,8 @@ a_full_disk_loses_nothing_and_is_left_behind_unaided(void **state)
 	assert_int_equal(r.durable, good + 3);
 	rig_close(&r);
 	free(data);
-	umount(dir);
-	rmdir(dir);
+	umount(scratch.path);
+	scratch_close(&scratch);
 }
 
 /* ---- every crash window ---- */
@@ -717,25 +718,23 @@ check_after(const char *dir, uint64_t durable)
 static bool
 run_and_check(const char *name, int nth)
 {
-	char dir[] = "/tmp/staging.XXXXXX";
+	struct scratch scratch;
 	uint64_t durable = 0, v;
 	int pipes[2], status;
 
-	assert_non_null(mkdtemp(dir));
+	scratch_open(&scratch);
 	assert_int_equal(pipe(pipes), 0);
 	pid_t pid = fork();
 	if (pid == 0)
-		child(dir, pipes[1], name, nth);
+		child(scratch.path, pipes[1], name, nth);
 	close(pipes[1]);
 	while (read(pipes[0], &v, sizeof v) == sizeof v)
 		durable = v;
 	close(pipes[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0);
-	check_after(dir, durable);
-	int tmp = open("/tmp", O_RDONLY | O_DIRECTORY);
-	(void)fsio_remove_tree(tmp, dir + strlen("/tmp/"));
-	close(tmp);
+	check_after(scratch.path, durable);
+	scratch_close(&scratch);
 	return WIFEXITED(status);
 }
 

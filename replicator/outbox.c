@@ -190,13 +190,12 @@ static void
 pack_run(struct job *job)
 {
 	struct parcel *p = parcel_of(job);
-	struct pack_out payload = {0};
+	struct pack_out frame;
 
+	wire_frame_begin(&frame, p->cost);
 	for (size_t i = 0; i < p->n; i++)
-		wire_pack(&payload, &p->msgs[i]);
-	p->err = payload.failed ? err_set(ERR_NOMEM, "a frame could not be packed")
-	                        : wire_frame_build(WIRE_DATA, payload.data, payload.len, true, &p->frame, &p->len);
-	pack_out_fini(&payload);
+		wire_pack(&frame, &p->msgs[i]);
+	p->err = wire_frame_end(&frame, WIRE_DATA, true, &p->frame, &p->len);
 }
 
 static void

@@ -19,14 +19,13 @@
 static int
 build(const struct wire_msg *m, uint8_t **ret_frame, size_t *ret_len)
 {
-	struct pack_out o = {0};
+	struct pack_out o;
 	int err;
 
+	wire_frame_begin(&o, 0);
 	wire_pack(&o, m);
-	err = o.failed ? err_set(ERR_LIMIT, "%s does not fit a frame", wire_type_name(m->type))
-	               : wire_frame_build(WIRE_CONTROL, o.data, o.len, o.len > 4096, ret_frame, ret_len);
-	pack_out_fini(&o);
-	return err;
+	err = wire_frame_end(&o, WIRE_CONTROL, o.len > 4096, ret_frame, ret_len);
+	return err ? err_prefix(err, "%s", wire_type_name(m->type)) : 0;
 }
 
 /* ---- sums ---- */

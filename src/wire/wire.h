@@ -178,7 +178,7 @@ enum wire_class wire_type_class(enum wire_type type);
 uint32_t wire_type_since(enum wire_type type);
 
 /* Appends the message to a frame's payload.  Borrows.  A NULL string is "", texts for people are cut at their limit; any other
- * field above its limit, and a payload above WIRE_FRAME_MAX, is a failure, sticky in `o`. */
+ * field above its limit, and bytes above WIRE_FRAME_MAX in `o`, are a failure, sticky in `o`. */
 void wire_pack(struct pack_out *o, const struct wire_msg *msg);
 
 /* At most what the element takes in its SUMS or LIST: to be summed up against WIRE_LIST_BYTES. */
@@ -190,9 +190,13 @@ size_t wire_item_bytes(const struct wire_item *item);
 int wire_unpack(struct pack_in *payload, enum wire_class class, struct wire_msg *ret_msg);
 void wire_msg_fini(struct wire_msg *msg);
 
-/* Builds the bytes of a frame, head included, packed with zstd level 1 when `compress` and it saves at least 3 %.  *Gives*
- * `ret_data`.  Any thread. */
-int wire_frame_build(enum wire_class class, const void *payload, size_t len, bool compress, uint8_t **ret_data, size_t *ret_len);
+/*
+ * A frame is made where its payload is: begin leaves room for the head, wire_pack appends messages, end fills the head in; `expected` is
+ * what the payload will have, as far as one knows.  Packed with zstd level 1 when `compress` and it saves 3 % and more.
+ * End *takes* what begin made, also when it fails (-ERR_LIMIT: `o` failed, no payload, or too much), and *gives* `ret_data`.  Any thread.
+ */
+void wire_frame_begin(struct pack_out *o, size_t expected);
+int wire_frame_end(struct pack_out *o, enum wire_class class, bool compress, uint8_t **ret_data, size_t *ret_len);
 
 /* A frame's head as met on the wire; -ERR_PEER when a length is above its limit or a reserved bit is set. */
 struct wire_head {

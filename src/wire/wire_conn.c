@@ -164,19 +164,16 @@ conn_lose(struct wire_conn *c, const char *doing)
 static int
 queue_message(struct wire_conn *c, const struct wire_msg *msg)
 {
-	struct pack_out o = {0};
-	uint8_t *data = NULL;
-	size_t len = 0;
+	struct pack_out o;
+	uint8_t *data;
+	size_t len;
 	int err;
 
+	wire_frame_begin(&o, 0);
 	wire_pack(&o, msg);
-	if (o.failed)
-		err = err_set(ERR_LIMIT, "%s does not fit a frame", wire_type_name(msg->type));
-	else
-		err = wire_frame_build(wire_type_class(msg->type), o.data, o.len, false, &data, &len);
-	pack_out_fini(&o);
+	err = wire_frame_end(&o, wire_type_class(msg->type), false, &data, &len);
 	if (err)
-		return err;
+		return err_prefix(err, "%s", wire_type_name(msg->type));
 	if (!wire_outbox_add(&c->outbox, wire_type_class(msg->type), data, len)) {
 		free(data);
 		return err_set(ERR_NOMEM, "%s", wire_type_name(msg->type));

@@ -19,17 +19,42 @@
 #define PACK_LEAST 256
 
 #define PACK_LEVEL 1
+#define WORTH(len) ((len) - (len) * 3 / 100 - 1) /* what does not become 3 % smaller is sent as it is */
 
-/* Compresses into `room`, which is 3 % smaller than the payload: what does not fit is not worth it.  0 = not packed. */
-static size_t
-pack_payload(const void *payload, size_t len, uint8_t *to, size_t room)
+/* Most of a mail system is encrypted or packed already.  From so much on, samples from all over the payload are packed first. */
+#define SAMPLED_FROM (128u * 1024u)
+#define SAMPLES 16u
+#define SAMPLE_BYTES 1024u
+
+static bool
+seems_worth_it(const uint8_t *payload, size_t len)
 {
+	uint8_t sample[SAMPLES * SAMPLE_BYTES], packed[sizeof sample];
+	size_t step = (len - SAMPLE_BYTES) / (SAMPLES - 1);
+
+	if (len < SAMPLED_FROM)
+		return true;
+	for (size_t i = 0; i < SAMPLES; i++)
+		memcpy(sample + i * SAMPLE_BYTES, payload + i * step, SAMPLE_BYTES);
+	return !ZSTD_isError(ZSTD_compress(packed, WORTH(sizeof sample), sample, sizeof sample, PACK_LEVEL));
+}
+
+/* A frame with its payload packed, without its head; NULL when that is not worth it. */
+static uint8_t *
+pack_payload(const uint8_t *payload, size_t len, size_t *ret_packed)
+{
+	uint8_t *data;
 	size_t n;
 
-	if (len < PACK_LEAST)
-		return 0;
-	n = ZSTD_compress(to, room, payload, len, PACK_LEVEL);
-	return ZSTD_isError(n) ? 0 : n;
+	if (len < PACK_LEAST || !seems_worth_it(payload, len) || !(data = malloc(WIRE_FRAME_HEAD + len)))
+		return NULL;
+	n = ZSTD_compress(data + WIRE_FRAME_HEAD, WORTH(len), payload, len, PACK_LEVEL);
+	if (ZSTD_isError(n)) {
+		free(data);
+		return NULL;
+	}
+	*ret_packed = n;
+	return data;
 }
 
 static void
@@ -44,24 +69,36 @@ pack_head(uint8_t *to, enum wire_class class, size_t len, size_t raw_len, bool p
 	pack_u32(&o, (uint32_t)raw_len);
 }
 
-int
-wire_frame_build(enum wire_class class, const void *payload, size_t len, bool compress, uint8_t **ret_data, size_t *ret_len)
+void
+wire_frame_begin(struct pack_out *o, size_t expected)
 {
-	size_t packed = 0;
+	*o = (struct pack_out){.data = malloc(WIRE_FRAME_HEAD + expected)};
+	if (o->data)
+		o->cap = WIRE_FRAME_HEAD + expected;
+	pack_reserve(o, WIRE_FRAME_HEAD);
+}
+
+int
+wire_frame_end(struct pack_out *o, enum wire_class class, bool compress, uint8_t **ret_data, size_t *ret_len)
+{
+	size_t len = o->failed ? 0 : o->len - WIRE_FRAME_HEAD, packed = len;
 	uint8_t *data;
 
-	if (len == 0 || len > WIRE_FRAME_MAX)
-		return err_set(ERR_LIMIT, "a frame of %zu bytes", len);
-	data = malloc(WIRE_FRAME_HEAD + len);
-	if (!data)
-		return err_set(ERR_NOMEM, "a frame of %zu bytes", len);
-	if (compress)
-		packed = pack_payload(payload, len, data + WIRE_FRAME_HEAD, len - len * 3 / 100 - 1);
-	if (!packed)
-		memcpy(data + WIRE_FRAME_HEAD, payload, len);
-	pack_head(data, class, packed ? packed : len, len, packed);
+	if (len == 0 || len > WIRE_FRAME_MAX) {
+		int err = o->failed ? err_set(ERR_LIMIT, "a message does not fit a frame, or no memory for one") :
+		                      err_set(ERR_LIMIT, "a frame of %zu bytes", len);
+
+		pack_out_fini(o);
+		return err;
+	}
+	data = compress ? pack_payload(o->data + WIRE_FRAME_HEAD, len, &packed) : NULL;
+	if (data)
+		free(o->data);
+	pack_head(data ? data : o->data, class, packed, len, data != NULL);
+	data = data ? data : o->data;
+	*o = (struct pack_out){0};
 	*ret_data = data;
-	*ret_len = WIRE_FRAME_HEAD + (packed ? packed : len);
+	*ret_len = WIRE_FRAME_HEAD + packed;
 	return 0;
 }
 

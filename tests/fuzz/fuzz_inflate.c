@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* fuzz_inflate - a packed frame whose head fits its length: what zstd is fed, and what our own packing gives back. */
 #include "tests/fuzz/fuzz.h"
+#include "tests/lib/frame.h"
 #include "wire/wire.h"
 
 static void
@@ -29,7 +30,7 @@ pack_own(const uint8_t *data, size_t len)
 
 	if (len == 0)
 		return;
-	MUST(wire_frame_build(WIRE_DATA, data, len, true, &frame, &n) == 0);
+	MUST(frame_of(WIRE_DATA, data, len, true, &frame, &n) == 0);
 	MUST(wire_head_unpack(frame, &head) == 0 && head.len == n - WIRE_FRAME_HEAD);
 	MUST(wire_frame_open(&head, frame + WIRE_FRAME_HEAD, &payload, &buf) == 0);
 	MUST(payload.len == len && memcmp(payload.data, data, len) == 0);

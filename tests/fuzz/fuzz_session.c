@@ -12,6 +12,7 @@
 #include "layout.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/rig.h"
+#include "tests/lib/frame.h"
 #include "wire/wire.h"
 #include "wire/wire_conn.h"
 
@@ -97,7 +98,7 @@ send_frame(enum wire_class class, const uint8_t *data, size_t len, bool compress
 	uint8_t *frame;
 	size_t n;
 
-	if (len && wire_frame_build(class, data, len, compress, &frame, &n) == 0)
+	if (len && frame_of(class, data, len, compress, &frame, &n) == 0)
 		wire_conn_send_frame(c.conn, class, frame, n);
 }
 

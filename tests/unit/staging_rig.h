@@ -20,6 +20,7 @@
 #include "base/workpool.h"
 #include "server/index.h"
 #include "server/staging.h"
+#include "tests/lib/frame.h"
 #include "tests/lib/scratch.h"
 #include "wire/wire.h"
 #include "wire/wire_conn.h"
@@ -184,7 +185,7 @@ rig_send(struct rig *r)
 	uint8_t *data;
 	size_t len;
 
-	if (r->out.failed || wire_frame_build(WIRE_DATA, r->out.data, r->out.len, false, &data, &len) != 0 ||
+	if (r->out.failed || frame_of(WIRE_DATA, r->out.data, r->out.len, false, &data, &len) != 0 ||
 	    wire_head_unpack(data, &frame->head) != 0)
 		abort();
 	frame->body = malloc(len - WIRE_FRAME_HEAD + 1);

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/relpath.h"
+#include "tests/lib/frame.h"
 #include "wire/wire.h"
 #include "src/wire/wire_table.h"
 
@@ -638,7 +639,7 @@ framed(size_t len, bool compressible, bool compress, size_t *ret_len)
 
 	for (size_t i = 0; i < len; i++)
 		payload[i] = (uint8_t)(compressible ? i >> 6 : random_u64());
-	assert_int_equal(wire_frame_build(WIRE_DATA, payload, len, compress, &data, ret_len), 0);
+	assert_int_equal(frame_of(WIRE_DATA, payload, len, compress, &data, ret_len), 0);
 	free(payload);
 	return data;
 }
@@ -682,12 +683,51 @@ frames_come_back_packed_or_not(void **state)
 static void
 frames_of_no_or_too_many_bytes_are_not_built(void **state)
 {
-	uint8_t *data;
+	uint8_t *payload = calloc(1, WIRE_FRAME_MAX + 1), *data;
 	size_t len;
 
 	(void)state;
-	assert_int_equal(wire_frame_build(WIRE_DATA, "", 0, true, &data, &len), -ERR_LIMIT);
-	assert_int_equal(wire_frame_build(WIRE_DATA, "", WIRE_FRAME_MAX + 1, true, &data, &len), -ERR_LIMIT);
+	assert_int_equal(frame_of(WIRE_DATA, payload, 0, true, &data, &len), -ERR_LIMIT);
+	assert_int_equal(frame_of(WIRE_DATA, payload, WIRE_FRAME_MAX + 1, true, &data, &len), -ERR_LIMIT);
+	free(payload);
+}
+
+/* Zeros among noise: `run` of every `each` bytes, from `first` on. */
+static bool
+is_packed(size_t len, size_t first, size_t run, size_t each)
+{
+	uint8_t *payload = malloc(len), *data;
+	struct wire_head head;
+	size_t n;
+
+	for (size_t i = 0; i < len; i++)
+		payload[i] = (uint8_t)random_u64();
+	for (size_t at = first; at < len; at += each)
+		memset(payload + at, 0, run < len - at ? run : len - at);
+	assert_int_equal(frame_of(WIRE_DATA, payload, len, true, &data, &n), 0);
+	assert_int_equal(wire_head_unpack(data, &head), 0);
+	free(payload);
+	free(data);
+	return head.packed;
+}
+
+static void
+what_can_be_packed_is_found_wherever_in_a_large_payload_it_lies(void **state)
+{
+	static const size_t sizes[] = {130 * 1024, 256 * 1024 + 40, 512 * 1024, 512 * 1024 + 61, WIRE_FRAME_MAX};
+
+	(void)state;
+	seed(3);
+	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+		size_t len = sizes[k], eighth = len / 8;
+
+		for (size_t i = 0; i < 8; i++)
+			assert_true(is_packed(len, i * eighth, eighth, len));
+		/* In every page at the same place: samples must not all fall beside it. */
+		for (size_t in_page = 0; in_page < 4096; in_page += 512)
+			assert_true(is_packed(len, in_page, 1024, 4096));
+		assert_false(is_packed(len, len, 0, 1));
+	}
 }
 
 static void
@@ -765,6 +805,7 @@ main(void)
 		cmocka_unit_test(a_full_list_fits_a_frame),
 		cmocka_unit_test(frames_come_back_packed_or_not),
 		cmocka_unit_test(frames_of_no_or_too_many_bytes_are_not_built),
+		cmocka_unit_test(what_can_be_packed_is_found_wherever_in_a_large_payload_it_lies),
 		cmocka_unit_test(heads_with_bad_lengths_or_bits_are_refused),
 		cmocka_unit_test(packed_frames_that_lie_are_refused),
 	};

@@ -13,6 +13,7 @@
 
 #include "base/block.h"
 #include "base/clock.h"
+#include "tests/lib/frame.h"
 #include "tests/lib/scratch.h"
 
 #define LIMIT_S 240 /* of one test; reached only when something hangs */
@@ -292,7 +293,7 @@ send_data(struct end *e, size_t len, uint64_t sum)
 		random ^= random << 17;
 		memcpy(payload + i, &random, len - i < 8 ? len - i : 8);
 	}
-	assert_int_equal(wire_frame_build(WIRE_DATA, payload, len, false, &data, &total), 0);
+	assert_int_equal(frame_of(WIRE_DATA, payload, len, false, &data, &total), 0);
 	sum = block_checksum(sum, payload, len);
 	free(payload);
 	call(wire_conn_send_frame(e->conn, WIRE_DATA, data, total));
@@ -375,7 +376,7 @@ a_stranger_may_not_send_large_or_packed_frames(void **state)
 
 		ends_start(&server, &client, who.server, who.stranger);
 		until(server.opened && client.opened);
-		assert_int_equal(wire_frame_build(WIRE_CONTROL, zeros, WIRE_ENROL_MAX + !packed, packed, &data, &len), 0);
+		assert_int_equal(frame_of(WIRE_CONTROL, zeros, WIRE_ENROL_MAX + !packed, packed, &data, &len), 0);
 		call(wire_conn_send_frame(client.conn, WIRE_CONTROL, data, len));
 		until(server.closed && client.closed);
 		assert_int_equal(server.err, -ERR_PEER);

@@ -417,6 +417,16 @@ fsio_punch(int fd, uint64_t offset, uint64_t len)
 }
 
 int
+fsio_set_size(int fd, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || ((uint64_t)st.st_size != size && ftruncate(fd, (off_t)size) != 0))
+		return err_sys("set size");
+	return 0;
+}
+
+int
 fsio_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end)
 {
 	off_t start = (off_t)offset, end = (off_t)size;

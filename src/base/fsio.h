@@ -93,6 +93,10 @@ int fsio_clone(int from, int to);
 /* Makes `len` bytes at `offset` a hole where the file system can, zeros elsewhere.  The size of the file stays. */
 int fsio_punch(int fd, uint64_t offset, uint64_t len);
 
+/* Sets the file's size, unless it is that already: XFS answers a size that its inode on disk does not have yet by writing the file out,
+ * and waits for the disk (xfs_setattr_size); for each small file that had just been copied. */
+int fsio_set_size(int fd, uint64_t size);
+
 /* The next piece of data at or after `offset`: its start and end, both `size` when only a hole is left.  On file systems
  * without SEEK_DATA everything is data.  Moves the file position of `fd`. */
 int fsio_next_data(int fd, uint64_t offset, uint64_t size, uint64_t *ret_start, uint64_t *ret_end);

@@ -218,10 +218,8 @@ copy_once(struct pass *p, const struct stat *before)
 	p->size = size;
 	if (err == 0)
 		err = crew_in_order(hands, (size_t)((size + PIECE_BYTES - 1) / PIECE_BYTES), copy_piece, count_piece, p);
-	if (err)
+	if (err || (err = fsio_set_size(p->to, size)) != 0)
 		return err;
-	if (p->old_size != size && ftruncate(p->to, (off_t)size) != 0)
-		return err_sys("setting the size of the copy");
 	if (fstat(p->from, &after) != 0)
 		return err_sys("looking at the database");
 	if (!same_instant(before, &after))

@@ -167,8 +167,8 @@ copy_pass(struct copy *c, int from, int to, struct copy_sums *ret_sums)
 	err = pass_content(c, from, to, (uint64_t)st.st_size, &sums.size);
 	if (err)
 		return err;
-	if (to >= 0 && ftruncate(to, (off_t)sums.size) != 0)
-		return err_sys("set size");
+	if (to >= 0 && (err = fsio_set_size(to, sums.size)) != 0)
+		return err;
 	if (to >= 0)
 		push_out(c, to, sums.size, PUSH_END_BYTES);
 	digest_final(c->sha, sums.sha256);

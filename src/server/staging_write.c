@@ -362,8 +362,8 @@ finish_whole(struct transfer *t, const struct entry *e)
 		t->ordered = false;
 	if (t->ordered)
 		err = take_held(t, e->size);
-	if (err == 0 && ftruncate(t->fd, (off_t)e->size) != 0)
-		err = err_sys("cutting a file to its size");
+	if (err == 0)
+		err = fsio_set_size(t->fd, e->size);
 	if (err == 0 && !t->ordered)
 		err = reread(t, e->size);
 	if (err == 0 && !hash128_equal(block_digest_value(t->digest), e->digest) && !PLANTED(joined_pieces_not_verified))
@@ -407,11 +407,11 @@ end_patch(struct writer *w, struct change *c)
 	struct transfer *t = c->transfer;
 
 	assert(t);
-	int dir = dir_of(w, t->place);
+	int err, dir = dir_of(w, t->place);
 	if (dir < 0)
 		return dir;
-	if (ftruncate(t->fd, (off_t)e->size) != 0)
-		return err_sys("cutting a file to its size");
+	if ((err = fsio_set_size(t->fd, e->size)) != 0)
+		return err;
 	set_mtime(t->fd, e->mtime_ns);
 	wrote(w, c, fcntl(t->fd, F_DUPFD_CLOEXEC, 0), dir);
 	return 0;

@@ -22,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/lib/draw.h"
+
 #define LONG_MAX_NAME 255
 #define DEPTH 3
 #define BYTES_MAX 300000
@@ -38,24 +40,14 @@ static uint64_t state; /* of the random numbers */
 static unsigned made_outside;
 static int held = -1; /* a file that is open for writing while other things happen */
 
-static uint64_t
-draw(uint64_t below)
-{
-	uint64_t z = state += 0x9e3779b97f4a7c15u; /* splitmix64 */
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return (z ^ (z >> 31)) % below;
-}
-
 /* Any name in any of the trees, there or not. */
 static void
 pick(char path[PATH_BYTES])
 {
-	int depth = 1 + (int)draw(DEPTH), len = snprintf(path, PATH_BYTES, "%s", roots[draw(n_roots)]);
+	int depth = 1 + (int)draw(&state, DEPTH), len = snprintf(path, PATH_BYTES, "%s", roots[draw(&state, n_roots)]);
 
 	for (int i = 0; i < depth; i++)
-		len += snprintf(path + len, PATH_BYTES - (size_t)len, "/%s", names[draw(sizeof names / sizeof *names)]);
+		len += snprintf(path + len, PATH_BYTES - (size_t)len, "/%s", names[draw(&state, sizeof names / sizeof *names)]);
 }
 
 /* A name beside the trees that was never used before. */
@@ -70,10 +62,10 @@ write_some(int fd)
 {
 	static const size_t sizes[] = {0, 1, 100, 4095, 4097, 12000};
 	static unsigned char bytes[BYTES_MAX];
-	size_t size = draw(64) ? sizes[draw(sizeof sizes / sizeof *sizes)] : BYTES_MAX;
+	size_t size = draw(&state, 64) ? sizes[draw(&state, sizeof sizes / sizeof *sizes)] : BYTES_MAX;
 
 	for (size_t i = 0; i < size; i += 8) {
-		uint64_t word = draw(UINT64_MAX);
+		uint64_t word = draw(&state, UINT64_MAX);
 
 		memcpy(bytes + i, &word, size - i < 8 ? size - i : 8);
 	}
@@ -134,7 +126,7 @@ link_symbolic(void)
 	char path[PATH_BYTES];
 
 	pick(path);
-	return symlink(draw(2) ? "a" : "../../nowhere", path) == 0;
+	return symlink(draw(&state, 2) ? "a" : "../../nowhere", path) == 0;
 }
 
 static bool
@@ -190,7 +182,7 @@ move_in(void)
 
 	pick(to);
 	pick_outside(from);
-	if (draw(3) == 0)
+	if (draw(&state, 3) == 0)
 		make_file(from);
 	else if (mkdir(from, 0750) == 0)
 		for (int i = 0; i < 3; i++) {
@@ -221,7 +213,7 @@ move_back(void)
 	char from[PATH_BYTES], to[PATH_BYTES];
 
 	pick(to);
-	snprintf(from, sizeof from, "%s/%d-%u", outside, (int)getpid(), 1 + (unsigned)draw(made_outside + 1));
+	snprintf(from, sizeof from, "%s/%d-%u", outside, (int)getpid(), 1 + (unsigned)draw(&state, made_outside + 1));
 	return rename(from, to) == 0;
 }
 
@@ -264,7 +256,7 @@ change(void)
 	fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	lseek(fd, (off_t)draw(9000), SEEK_SET);
+	lseek(fd, (off_t)draw(&state, 9000), SEEK_SET);
 	write_some(fd);
 	close(fd);
 	return true;
@@ -281,7 +273,7 @@ cut(void)
 	fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	if (ftruncate(fd, (off_t)draw(9000)) != 0)
+	if (ftruncate(fd, (off_t)draw(&state, 9000)) != 0)
 		perror("ftruncate");
 	close(fd);
 	return true;
@@ -300,7 +292,7 @@ hold(void)
 		return true;
 	}
 	pick(path);
-	held = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | (draw(2) ? O_CREAT : 0), 0640);
+	held = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | (draw(&state, 2) ? O_CREAT : 0), 0640);
 	return held >= 0;
 }
 
@@ -312,14 +304,14 @@ change_mode(void)
 	struct stat st;
 
 	pick(path);
-	return lstat(path, &st) == 0 && !S_ISLNK(st.st_mode) && chmod(path, modes[draw(4)]) == 0;
+	return lstat(path, &st) == 0 && !S_ISLNK(st.st_mode) && chmod(path, modes[draw(&state, 4)]) == 0;
 }
 
 /* As an unpacker does. */
 static bool
 set_time_back(void)
 {
-	struct timespec times[2] = {{1000000000 + (time_t)draw(1000), 0}, {1000000000 + (time_t)draw(1000), 0}};
+	struct timespec times[2] = {{1000000000 + (time_t)draw(&state, 1000), 0}, {1000000000 + (time_t)draw(&state, 1000), 0}};
 	char path[PATH_BYTES];
 	struct stat st;
 
@@ -350,7 +342,7 @@ choose(int style)
 
 	for (size_t i = 0; i < N_OPERATIONS; i++)
 		all += operations[i].when == ALWAYS || operations[i].when == style ? operations[i].weight : 0;
-	at = (unsigned)draw(all);
+	at = (unsigned)draw(&state, all);
 	for (size_t i = 0;; i++) {
 		unsigned weight = operations[i].when == ALWAYS || operations[i].when == style ? operations[i].weight : 0;
 

@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "tests/lib/draw.h"
 #include "tests/lib/scratch.h"
 
 #define OURS 'i'
@@ -36,16 +37,6 @@ struct tally {
 	uint64_t came;    /* calls that came to what is ours */
 	uint64_t done;
 };
-
-static uint64_t
-draw(uint64_t below)
-{
-	uint64_t z = state += 0x9e3779b97f4a7c15u; /* splitmix64 */
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return (z ^ (z >> 31)) % below;
-}
 
 static void
 put(const char *path, char what)
@@ -118,7 +109,7 @@ rename_for_ever(void)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
-		unsigned n = (unsigned)draw(sizeof pairs / sizeof *pairs);
+		unsigned n = (unsigned)draw(&state, sizeof pairs / sizeof *pairs);
 
 		exchange(pairs[n][0], pairs[n][1]);
 		exchange(pairs[n][0], pairs[n][1]);
@@ -199,7 +190,7 @@ change_something(struct tally *t)
 {
 	int fd;
 
-	switch (draw(6)) {
+	switch (draw(&state, 6)) {
 	case 0:
 		fd = tried(t, fsio_open(inside, "a/b/new", O_WRONLY | O_CREAT, 0600));
 		break;

@@ -671,6 +671,31 @@ a_punched_hole_reads_as_zeros_and_the_size_stays(void **state)
 }
 
 static void
+a_size_is_set_only_where_it_is_another(void **state)
+{
+	const struct timespec then[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+	struct stat st;
+	int fd;
+
+	(void)state;
+	write_file("sized", "content");
+	fd = fsio_open(dir.fd, "sized", O_RDWR, 0);
+	assert_int_equal(futimens(fd, then), 0);
+	assert_int_equal(fsio_set_size(fd, 7), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mtim.tv_sec, 1000); /* what sets a size moves the time */
+	assert_int_equal(fsio_set_size(fd, 4), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	assert_int_not_equal(st.st_mtim.tv_sec, 1000);
+	assert_int_equal(fsio_set_size(fd, 4096), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, 4096);
+	close(fd);
+	assert_int_equal(fsio_set_size(-1, 1), -ERR_IO);
+}
+
+static void
 pieces_of_data_cover_every_byte_that_is_not_zero(void **state)
 {
 	const uint64_t size = 8 << 20;
@@ -788,6 +813,7 @@ main(void)
 		with_dir(directories_made_with_sync_pass_their_failpoint),
 		with_dir(a_clone_is_equal_or_honestly_unsupported),
 		with_dir(a_punched_hole_reads_as_zeros_and_the_size_stays),
+		with_dir(a_size_is_set_only_where_it_is_another),
 		with_dir(pieces_of_data_cover_every_byte_that_is_not_zero),
 		with_dir(free_space_is_never_more_than_the_total),
 		with_dir(a_directory_that_holds_a_directory_is_never_said_to_have_none),

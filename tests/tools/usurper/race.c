@@ -8,17 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/lib/draw.h"
 #include "tests/tools/usurper/usurper.h"
-
-static uint64_t
-draw(uint64_t *state, uint64_t below)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15u; /* splitmix64 */
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return (z ^ (z >> 31)) % below;
-}
 
 /* Wrong for a moment, then right again: whoever read it in between and believes it is wrong for ever, and the other way about. */
 static void

@@ -17,6 +17,7 @@
 #include "keeper/copy.h"
 
 #define BATCH 256u
+#define HANDS 8u /* more than there are processors: what is restored lies on the disk, where a scrub has left it, and waits for it */
 #define SETID_BITS (S_ISUID | S_ISGID)
 
 struct waiting {
@@ -39,7 +40,7 @@ struct restore_files {
 	int target;
 	bool root;
 	unsigned hands;
-	struct hand hand[CREW_MAX];
+	struct hand hand[HANDS];
 	struct waiting waiting[BATCH];
 	size_t n;
 	uint64_t differences;
@@ -54,7 +55,7 @@ restore_files_new(struct task *task, int target, bool root, struct restore_files
 	if (!f)
 		return err_set(ERR_NOMEM, "out of memory for a restore");
 	*f = (struct restore_files){.task = task, .target = target, .root = root};
-	for (unsigned hands = crew_size(); !err && f->hands < hands; f->hands++)
+	for (; !err && f->hands < HANDS; f->hands++)
 		err = copy_new(NULL, task, &f->hand[f->hands].copy);
 	if (err) {
 		restore_files_free(f);

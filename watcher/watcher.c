@@ -259,6 +259,12 @@ on_cookie(struct watcher *w, const struct source_event *event)
 	/* Its close says that the barrier's file is whole; its removal says nothing. */
 	if (event->what != SOURCE_WRITTEN)
 		return 0;
+	/*
+	 * Who asks may see a root that we have lost: it was gone for a moment only, or one call failed.  What happened since is told
+	 * before the cookie, or there is no answer, and he asks again.
+	 */
+	if (w->figures.root_gone && ((err = walk_all(w)) != 0 || w->figures.root_gone))
+		return err;
 	err = rescan_unwatched(w);
 	return err ? err : fold_cookie(w->fold, event->name, w->now_ns);
 }

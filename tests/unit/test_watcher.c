@@ -588,6 +588,27 @@ a_root_that_went_is_no_deletion_and_is_compared_when_it_is_back(void **state)
 }
 
 static void
+a_cookie_is_answered_only_when_a_root_that_was_lost_is_watched_again(void **state)
+{
+	(void)state;
+	start();
+	event(SOURCE_UNMOUNTED, false, watch_on(""), "");
+	assert_string_equal(turn(2 * S), "");
+	assert_true(figures().root_gone);
+	/* It is there for whoever looks now, and the next poll is far. */
+	event(SOURCE_WRITTEN, false, watch_on(cookies), "c1");
+	assert_string_equal(turn(3 * S), "R , C c1");
+	assert_false(figures().root_gone);
+	sh("mv wphost.db ../hidden");
+	event(SOURCE_UNMOUNTED, false, watch_on(""), "");
+	event(SOURCE_WRITTEN, false, watch_on(cookies), "c2");
+	assert_string_equal(turn(4 * S), "");
+	sh("mv ../hidden wphost.db");
+	event(SOURCE_WRITTEN, false, watch_on(cookies), "c3");
+	assert_string_equal(turn(5 * S), "R , C c3");
+}
+
+static void
 an_unmounted_root_is_found_by_the_event_or_by_the_poll(void **state)
 {
 	(void)state;
@@ -758,6 +779,7 @@ main(void)
 	    T(an_event_of_an_unknown_watch_is_a_rescan_of_everything),
 	    T(a_deleted_directory_is_compared_and_made_again_it_is_watched_again),
 	    T(a_root_that_went_is_no_deletion_and_is_compared_when_it_is_back),
+	    T(a_cookie_is_answered_only_when_a_root_that_was_lost_is_watched_again),
 	    T(an_unmounted_root_is_found_by_the_event_or_by_the_poll),
 	    T(offiles_that_went_is_a_lost_root_and_may_come_back_under_another_case),
 	    T(a_fixed_directory_that_changes_its_case_is_watched_under_the_new_one),

@@ -207,7 +207,7 @@ raise_flag(struct journal *j, const struct change *changes, size_t n)
 		oldest = changes[i].seen_ns < oldest ? changes[i].seen_ns : oldest;
 	err = flag_raise(&j->flag, oldest);
 	/* -ERR_NOSPACE says that the flag is up, so its own must not be taken for that: some file systems need room to overwrite, too. */
-	if (err == -ERR_NOSPACE)
+	if (err == -ERR_NOSPACE && !PLANTED(full_flag_believed))
 		return err_set(ERR_IO, "the journal's disk is full, and so is what tells of that (journal.full): free some space");
 	return err ? err : err_set(ERR_NOSPACE, "the journal's disk is full: everything will be scanned instead");
 }

@@ -263,7 +263,7 @@ on_cookie(struct watcher *w, const struct source_event *event)
 	 * Who asks may see a root that we have lost: it was gone for a moment only, or one call failed.  What happened since is told
 	 * before the cookie, or there is no answer, and he asks again.
 	 */
-	if (w->figures.root_gone && ((err = walk_all(w)) != 0 || w->figures.root_gone))
+	if (w->figures.root_gone && !PLANTED(cookie_of_lost_root) && ((err = walk_all(w)) != 0 || w->figures.root_gone))
 		return err;
 	err = rescan_unwatched(w);
 	return err ? err : fold_cookie(w->fold, event->name, w->now_ns);

@@ -32,6 +32,8 @@
 	X(row_moved_past_cookie) \
 	X(pending_hint_believed) \
 	X(full_disk_forgotten) \
+	X(full_flag_believed) \
+	X(cookie_of_lost_root) \
 	X(flag_lowered_for_all) \
 	/* compares */ \
 	X(flight_mark_not_written) \

@@ -33,6 +33,7 @@
 	X(pending_hint_believed) \
 	X(full_disk_forgotten) \
 	X(full_flag_believed) \
+	X(panic_passes) \
 	X(cookie_of_lost_root) \
 	X(flag_lowered_for_all) \
 	/* compares */ \

@@ -269,6 +269,9 @@ begin_read(struct store *s, MDB_txn **ret_txn)
 		reader_leave(s);
 	if (rc == MDB_MAP_RESIZED)
 		return 1;
+	/* A head page that was not written, for want of room say, ends LMDB for good, and nobody may ever come to write again. */
+	if (rc == MDB_PANIC && !PLANTED(panic_passes))
+		return refuse_writes(s, store_fail(rc, "begin to read"));
 	return rc ? store_fail(rc, "begin to read") : 0;
 }
 

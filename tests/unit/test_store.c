@@ -31,13 +31,14 @@ static struct store *store;
 /* ---- a disk that refuses: LMDB's writes come through here, its syncs through tests/lib/syncs.c ---- */
 
 static int write_errno;
+static bool heads_only; /* it refuses LMDB's head pages, of which less than a page is written */
 
 ssize_t
 pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
 	static ssize_t (*real)(int, const void *, size_t, off_t);
 
-	if (write_errno) {
+	if (write_errno && (!heads_only || n < 4096)) {
 		errno = write_errno;
 		return -1;
 	}
@@ -51,7 +52,7 @@ writev(int fd, const struct iovec *iov, int n)
 {
 	static ssize_t (*real)(int, const struct iovec *, int);
 
-	if (write_errno) {
+	if (write_errno && !heads_only) {
 		errno = write_errno;
 		return -1;
 	}
@@ -76,6 +77,7 @@ set_up(void **state)
 	scratch_path(&dir, "journal", path);
 	store = NULL;
 	write_errno = syncs_errno = 0;
+	heads_only = false;
 	return 0;
 }
 
@@ -685,6 +687,27 @@ a_full_disk_is_an_error_and_passes(void **state)
 }
 
 static void
+a_head_page_without_room_ends_the_store_until_it_is_opened_again(void **state)
+{
+	struct store_txn *txn;
+
+	(void)state;
+	open_store();
+	assert_int_equal(append_rows(0, 10, 1000), 0);
+	write_errno = ENOSPC;
+	heads_only = true;
+	assert_int_equal(append_rows(10, 10, 1000), -ERR_NOSPACE);
+	write_errno = 0;
+	assert_int_equal(store_read_begin(store, &txn), -ERR_IO);
+	assert_true(store_is_broken(store));
+	assert_non_null(strstr(err_text(), "opened again"));
+	store_close(store);
+	open_store();
+	assert_int_equal(count_good_rows(1000), 10);
+	assert_int_equal(append_rows(10, 10, 1000), 0);
+}
+
+static void
 after_a_failed_sync_nobody_writes_until_it_is_opened_again(void **state)
 {
 	(void)state;
@@ -780,6 +803,7 @@ main(void)
 		with_dir(a_kill_before_the_commit_loses_it_and_after_keeps_it),
 		with_dir(a_process_that_only_looks_sees_and_cannot_write),
 		with_dir(a_full_disk_is_an_error_and_passes),
+		with_dir(a_head_page_without_room_ends_the_store_until_it_is_opened_again),
 		with_dir(after_a_failed_sync_nobody_writes_until_it_is_opened_again),
 	};
 

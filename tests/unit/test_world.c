@@ -952,6 +952,39 @@ what_was_on_its_way_into_a_vanished_folder_goes_with_it(void **state)
 	world_close(&w);
 }
 
+static void
+on_passed(int err, const char *text, void *arg)
+{
+	(void)text;
+	assert_int_equal(err, 0);
+	*(bool *)arg = true;
+}
+
+/* Long enough for a cookie's way, which is all that a barrier would otherwise wait for: too short a while could only hide a mistake. */
+static void
+a_barrier_does_not_pass_before_the_server_has_said_durable(void **state)
+{
+	bool passed = false;
+	uint64_t puts;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	agree_and_compare();
+	puts = w.peer.messages[WIRE_PUT];
+	w.peer.mute = true;
+	world_write(&w, false, "offiles/fd0/asked-for", "1", 1);
+	until_sent(WIRE_PUT, puts + 1);
+	replicator_barrier(w.replicator, on_passed, &passed);
+	for (int64_t until = stoppable_clock() + 50000; stoppable_clock() < until && !passed;)
+		world_turns(&w, 10);
+	assert_false(passed);
+	peer_speak(&w.peer);
+	world_run_until(&w, &passed);
+	world_compare(&w);
+	world_close(&w);
+}
+
 /* ---- what is tried again ---- */
 
 static uint64_t
@@ -1276,6 +1309,7 @@ main(void)
 		cmocka_unit_test(a_server_that_went_back_in_time_is_brought_forward),
 		cmocka_unit_test(a_server_that_was_made_anew_is_filled_without_a_word_from_the_watcher),
 		cmocka_unit_test(an_empty_server_gets_everything_again),
+		cmocka_unit_test(a_barrier_does_not_pass_before_the_server_has_said_durable),
 		cmocka_unit_test(names_on_their_way_leave_with_their_folder),
 		cmocka_unit_test(names_on_their_way_leave_when_another_folder_takes_the_place_of_theirs),
 		cmocka_unit_test(a_folder_takes_the_name_that_a_file_had),

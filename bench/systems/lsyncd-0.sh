@@ -4,4 +4,3 @@
 . bench/systems/lsyncd.sh
 
 LSYNCD_DELAY=0
-unset -f sys_slow

@@ -1,40 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* profile - knows what lies where in a profile's folder, and the order in which it is opened and opened again. */
+/* profile - knows who waits for a profile to be open, and when it is opened, and opened again. */
 #include "server/profile.h"
 
 #include <event2/event.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/err.h"
-#include "base/fsio.h"
 #include "base/log.h"
 #include "base/workpool.h"
 #include "server/index.h"
+#include "server/opened.h"
 #include "server/staging.h"
-#include "server/warden.h"
 
-#define META_LAYOUT "layout"
 #define META_TOKEN "token"
 #define META_GENERATION "generation"
 #define QUIET_POLL_MS 20
-
-/* What is open at a time; made in a lane, owned by the loop. */
-struct opened {
-	int fd, lock_fd;
-	struct index *index;
-	struct staging *staging;
-	bool has_layout;
-	enum layout_type layout;
-	uint8_t key_bytes[BLOCK_KEY_BYTES];
-	struct block_key key;
-};
 
 struct waiting {
 	struct waiting *next;
@@ -50,8 +33,6 @@ struct opening {
 	bool has_layout;
 	enum layout_type layout;
 	struct opened *result;
-	bool rebuilt;
-	struct staging_recovery recovery;
 	int err;
 	char *text;
 };
@@ -67,7 +48,7 @@ struct starting {
 struct profile {
 	const struct profile_setup *setup;
 	char *name;
-	struct opened *open;        /* heap: staging borrows its key */
+	struct opened *open;
 	struct jobs *jobs;
 	char *trouble;
 	unsigned holds;
@@ -122,20 +103,6 @@ take_first(struct profile *p)
 	return w;
 }
 
-static void
-opened_fini(struct opened *o)
-{
-	if (!o)
-		return;
-	staging_free(o->staging);
-	index_close(o->index);
-	if (o->fd >= 0)
-		close(o->fd);
-	if (o->lock_fd >= 0)
-		close(o->lock_fd);
-	free(o);
-}
-
 void
 profile_free(struct profile *p)
 {
@@ -145,7 +112,7 @@ profile_free(struct profile *p)
 		return;
 	while ((w = take_first(p)))
 		free(w);
-	opened_fini(p->open); /* may take back what waits in staging */
+	opened_free(p->open); /* may take back what waits in staging */
 	free(p->admitting);
 	jobs_close(p->jobs);
 	if (p->again)
@@ -153,130 +120,6 @@ profile_free(struct profile *p)
 	free(p->trouble);
 	free(p->name);
 	free(p);
-}
-
-/* ---- opening, in the lane ---- */
-
-static int
-make_folders(struct opening *o, struct opened *r)
-{
-	static const char *const folders[] = {"gre_data/sync", "blobs", "state"};
-	const struct profile_setup *setup = o->p->setup;
-
-	int err = setup->warden ? warden_make_profile(setup->warden, o->p->name) : 0;
-
-	if (err)
-		return err;
-	r->fd = fsio_make_dirs(setup->store_fd, o->p->name, true);
-	if (r->fd < 0)
-		return r->fd;
-	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-		int fd = fsio_make_dirs(r->fd, folders[i], true);
-
-		if (fd < 0)
-			return fd;
-		close(fd);
-	}
-	r->lock_fd = fsio_lock(r->fd, "state/lock");
-	if (r->lock_fd == -ERR_BUSY)
-		return err_set(ERR_BUSY, "another server has %s/%s open", setup->store, o->p->name);
-	return r->lock_fd < 0 ? r->lock_fd : 0;
-}
-
-static int
-open_index(struct opening *o, struct opened *r)
-{
-	char *state;
-	int err;
-
-	if (asprintf(&state, "%s/%s/state", o->p->setup->store, o->p->name) < 0)
-		return err_set(ERR_NOMEM, "opening the index");
-	err = index_open(state, o->p->name, false, &r->index, &o->rebuilt);
-	if (err == 0 && o->rebuilt)
-		log_error("profile.rebuilt", "profile=%s %s; the collector's agreement fills a new one", o->p->name, err_text());
-	free(state);
-	return err;
-}
-
-/* The key of all hashes: made once, and with a new index anew. */
-static int
-take_key(struct opened *r)
-{
-	size_t len;
-	char *value;
-	int err = index_meta_get(r->index, INDEX_META_KEY, &value, &len);
-
-	if (err < 0)
-		return err;
-	if (err == 0) {
-		if (len == sizeof r->key_bytes)
-			memcpy(r->key_bytes, value, len);
-		else
-			err = err_set(ERR_CORRUPT, "the index holds a hash key of %zu bytes", len);
-		free(value);
-	} else if (getrandom(r->key_bytes, sizeof r->key_bytes, 0) != (ssize_t)sizeof r->key_bytes) {
-		err = err_sys("making the hash key");
-	} else {
-		err = index_meta_put(r->index, INDEX_META_KEY, r->key_bytes, sizeof r->key_bytes);
-	}
-	if (err == 0)
-		block_key_init(&r->key, r->key_bytes);
-	return err;
-}
-
-/* The type is what the first collector said, for ever. */
-static int
-take_layout(struct opening *o, struct opened *r)
-{
-	size_t len;
-	char *value;
-	int err = index_meta_get(r->index, META_LAYOUT, &value, &len);
-
-	if (err < 0)
-		return err;
-	if (err == 0) {
-		r->has_layout = layout_type_from_name(value, &r->layout);
-		free(value);
-		return r->has_layout ? 0 : err_set(ERR_CORRUPT, "the index names an unknown type");
-	}
-	if (!o->has_layout)
-		return 0;
-	r->has_layout = true;
-	r->layout = o->layout;
-	const char *name = layout_type_name(o->layout);
-	return index_meta_put(r->index, META_LAYOUT, name, strlen(name));
-}
-
-static int
-open_staging(struct opening *o, struct opened *r)
-{
-	const struct profile_setup *s = o->p->setup;
-	const struct staging_setup setup = {.pool = s->pool, .lane_write = s->lane_write, .lane_sync = s->lane_sync,
-	    .index = r->index, .profile_fd = r->fd, .layout = r->layout, .key = &r->key};
-
-	if (!r->has_layout)
-		return 0;
-	int err = staging_new(&setup, &r->staging);
-	return err ? err : staging_recover(r->staging, time(NULL), &o->recovery);
-}
-
-static void
-opening_run(struct job *job)
-{
-	struct opening *o = (struct opening *)job;
-	struct opened *r = o->result;
-
-	o->err = make_folders(o, r);
-	if (o->err == 0)
-		o->err = open_index(o, r);
-	if (o->err == 0)
-		o->err = take_key(r);
-	if (o->err == 0)
-		o->err = take_layout(o, r);
-	if (o->err == 0)
-		o->err = open_staging(o, r);
-	if (o->err)
-		o->text = strdup(err_text());
 }
 
 /* ---- answers ---- */
@@ -304,6 +147,18 @@ answer_all(struct profile *p, int err, const char *text)
 		answer(w, err, text, NULL);
 }
 
+/* ---- opening ---- */
+
+static void
+opening_run(struct job *job)
+{
+	struct opening *o = (struct opening *)job;
+
+	o->err = opened_open(o->result, o->p->setup, o->p->name, o->has_layout ? &o->layout : NULL);
+	if (o->err)
+		o->text = strdup(err_text());
+}
+
 static void
 open_history(struct profile *p)
 {
@@ -319,7 +174,7 @@ open_history(struct profile *p)
 static void
 say_opened(struct opening *o)
 {
-	const struct staging_recovery *r = &o->recovery;
+	const struct staging_recovery *r = &o->result->recovery;
 
 	log_info("profile.open", "profile=%s doubtful=%" PRIu64 " removed=%" PRIu64 " partials=%" PRIu64 " found=%" PRIu64, o->p->name,
 	    r->doubtful, r->removed, r->partials, r->found);
@@ -335,7 +190,7 @@ opening_done(struct job *job, bool cancelled)
 	free(p->trouble);
 	p->trouble = NULL;
 	if (cancelled || o->err) {
-		opened_fini(o->result);
+		opened_free(o->result);
 		p->trouble = o->text ? strdup(o->text) : NULL;
 	} else {
 		p->open = o->result;
@@ -354,15 +209,14 @@ static void
 start_opening(struct profile *p, const struct waiting *w)
 {
 	struct opening *o = calloc(1, sizeof *o);
-	struct opened *r = calloc(1, sizeof *r);
+	struct opened *r = opened_new();
 
 	if (!o || !r) {
 		free(o);
-		free(r);
+		opened_free(r);
 		answer_all(p, -ERR_NOMEM, "out of memory");
 		return;
 	}
-	r->fd = r->lock_fd = -1;
 	*o = (struct opening){.job = {.run = opening_run, .done = opening_done}, .p = p, .result = r};
 	o->has_layout = w->admitted != NULL;
 	o->layout = w->layout;
@@ -475,7 +329,7 @@ close_and_open(struct profile *p, const struct waiting *w)
 		evtimer_add(p->again, (&(struct timeval){0, QUIET_POLL_MS * 1000}));
 		return;
 	}
-	opened_fini(p->open);
+	opened_free(p->open);
 	p->open = NULL;
 	start_opening(p, w);
 }

@@ -5,38 +5,16 @@
  * Callbacks of jobs record what happened and call the pump; the pump alone starts things, in the order: what frees (move a
  * written batch behind, tell a failure), what needs quiet (tasks), what takes (a new batch).
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
-#include "base/fsio.h"
 #include "base/planted.h"
 #include "server/staging_private.h"
 
 static void pump(struct staging *st);
 
 /* ---- life ---- */
-
-static int
-front_open(struct staging *st)
-{
-	struct front *f = &st->front;
-	uint64_t free_bytes, free_inodes;
-	int err = 0;
-
-	STAILQ_INIT(&f->frames);
-	STAILQ_INIT(&f->spent);
-	LIST_INIT(&f->transfers);
-	f->partial_fd = fsio_make_dirs(st->setup.profile_fd, PARTIAL_DIR, true);
-	if (f->partial_fd < 0)
-		return f->partial_fd;
-	err = fsio_space(f->partial_fd, &free_bytes, &f->disk_bytes, &free_inodes);
-	for (size_t i = 0; err == 0 && i < SLICES; i++)
-		err = dircache_new(st->setup.profile_fd, DIRS_OPEN, &f->dirs[i]);
-	return err;
-}
 
 int
 staging_new(const struct staging_setup *setup, struct staging **ret_staging)
@@ -48,64 +26,13 @@ staging_new(const struct staging_setup *setup, struct staging **ret_staging)
 	st->setup = *setup;
 	STAILQ_INIT(&st->waiting);
 	st->tasks_end = &st->tasks;
-	int err = front_open(st);
+	int err = front_open(&st->front, st->setup.profile_fd);
 	if (err) {
 		staging_free(st);
 		return err;
 	}
 	*ret_staging = st;
 	return 0;
-}
-
-static void
-batch_free(struct batch *b)
-{
-	if (!b)
-		return;
-	for (size_t i = 0; i < b->n_before; i++)
-		if (b->before[i].kind == INDEX_ARM)
-			free((void *)(uintptr_t)b->before[i].path);
-	for (size_t i = 0; i < b->n; i++)
-		staging_change_fini(&b->changes[i]);
-	free(b->before);
-	free(b->changes);
-	free(b->text);
-	free(b);
-}
-
-/* How many bytes they were. */
-static size_t
-free_payloads(struct payloads *list)
-{
-	struct payload *p;
-	size_t bytes = 0;
-
-	while ((p = STAILQ_FIRST(list))) {
-		STAILQ_REMOVE_HEAD(list, link);
-		bytes += p->bytes;
-		payload_free(p);
-	}
-	return bytes;
-}
-
-static void
-front_close(struct front *f)
-{
-	struct transfer *t;
-
-	front_drop_frames(f);
-	free_payloads(&f->spent);
-	while ((t = LIST_FIRST(&f->transfers))) {
-		LIST_REMOVE(t, link);
-		staging_transfer_free(t);
-	}
-	hashset_fini(&f->mine);
-	hashset_fini(&f->behind);
-	hashset_fini(&f->armed);
-	for (size_t i = 0; i < SLICES; i++)
-		dircache_free(f->dirs[i]);
-	if (f->partial_fd >= 0)
-		close(f->partial_fd);
 }
 
 void
@@ -119,9 +46,9 @@ staging_free(struct staging *st)
 		st->tasks = task->next;
 		task->done(task, true);
 	}
-	batch_free(st->first);
-	batch_free(st->second);
-	free_payloads(&st->waiting);
+	staging_batch_free(st->first);
+	staging_batch_free(st->second);
+	payloads_free(&st->waiting);
 	front_close(&st->front);
 	free(st->text);
 	free(st);
@@ -188,7 +115,7 @@ breaks(struct staging *st, int err, const char *text)
 static void
 drop_waiting(struct staging *st)
 {
-	st->queued -= free_payloads(&st->waiting);
+	st->queued -= payloads_free(&st->waiting);
 }
 
 static void
@@ -272,7 +199,7 @@ settle_done(struct staging_task *task, bool cancelled)
 
 	(void)cancelled;
 	st->settling = false;
-	st->queued -= free_payloads(&st->front.spent);
+	st->queued -= payloads_free(&st->front.spent);
 	st->more = st->blocked = false;
 	st->transfers = 0;
 	if (st->settle_err)
@@ -372,7 +299,7 @@ sync_done(struct job *job, bool cancelled)
 		count_figures(b);
 		tell_ack(b, true);
 	}
-	batch_free(b);
+	staging_batch_free(b);
 	if (!cancelled)
 		pump(st);
 }
@@ -384,7 +311,7 @@ move_behind(struct staging *st)
 
 	st->first = NULL;
 	if (st->broken) { /* what it wrote is found by recovery */
-		batch_free(b);
+		staging_batch_free(b);
 		return;
 	}
 	st->second = b;
@@ -399,7 +326,7 @@ static void
 written(struct batch *b)
 {
 	struct staging *st = b->st;
-	size_t bytes = free_payloads(&st->front.spent);
+	size_t bytes = payloads_free(&st->front.spent);
 
 	b->step = BATCH_WRITTEN;
 	st->queued -= bytes;
@@ -450,7 +377,7 @@ give_up(struct batch *b, bool cancelled)
 	st->first = NULL;
 	if (!cancelled)
 		breaks(st, b->err, b->text ? b->text : "");
-	batch_free(b);
+	staging_batch_free(b);
 	if (!cancelled)
 		pump(st);
 }
@@ -501,8 +428,8 @@ planned(struct batch *b)
 	st->transfers = b->transfers;
 	if (!b->n) {
 		st->first = NULL;
-		st->queued -= free_payloads(&st->front.spent);
-		batch_free(b);
+		st->queued -= payloads_free(&st->front.spent);
+		staging_batch_free(b);
 	} else if (b->was_written) {
 		written(b);
 	} else if (b->n_before) {
@@ -557,7 +484,7 @@ start_arming(struct staging *st)
 
 	if (st->broken) {
 		st->first = NULL;
-		batch_free(b);
+		staging_batch_free(b);
 		return;
 	}
 	b->step = BATCH_WRITE;

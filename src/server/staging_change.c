@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* staging_change - a message on its way, the transfer it belongs to, the frame it points into: made elsewhere, ended here. */
+/* staging_change - a message on its way, its batch, the transfer it belongs to, the frame it points into: made elsewhere, ended here. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +14,20 @@ payload_free(struct payload *p)
 	wire_frame_free(p->frame);
 	free(p->unpacked);
 	free(p);
+}
+
+size_t
+payloads_free(struct payloads *list)
+{
+	struct payload *p;
+	size_t bytes = 0;
+
+	while ((p = STAILQ_FIRST(list))) {
+		STAILQ_REMOVE_HEAD(list, link);
+		bytes += p->bytes;
+		payload_free(p);
+	}
+	return bytes;
 }
 
 void
@@ -43,6 +57,22 @@ staging_change_fini(struct change *c)
 	wire_msg_fini(&c->msg);
 	free(c->place);
 	free(c->text);
+}
+
+void
+staging_batch_free(struct batch *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < b->n_before; i++)
+		if (b->before[i].kind == INDEX_ARM)
+			free((void *)(uintptr_t)b->before[i].path);
+	for (size_t i = 0; i < b->n; i++)
+		staging_change_fini(&b->changes[i]);
+	free(b->before);
+	free(b->changes);
+	free(b->text);
+	free(b);
 }
 
 void

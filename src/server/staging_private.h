@@ -213,7 +213,11 @@ int staging_open_placed(const struct staging_setup *setup, const char *path);
 /* staging_recover.c: leaves a session's open transfers; every armed directory has only files with rows. */
 int staging_settle(struct staging *st);
 int staging_disarm(struct staging *st);
-void front_drop_frames(struct front *f);
+
+/* staging_front.c.  `profile_fd` is borrowed for as long as it is open; front_close may follow a front_open that failed. */
+int front_open(struct front *f, int profile_fd);
+void front_drop_frames(struct front *f); /* what was not planned yet: its payloads count as spent */
+void front_close(struct front *f);
 
 /* staging_change.c */
 void staging_change_fini(struct change *c);
@@ -221,6 +225,8 @@ void staging_change_fini(struct change *c);
 void change_refuse(struct change *c, int err, const char *text);
 void staging_transfer_free(struct transfer *t);
 void payload_free(struct payload *p);
+size_t payloads_free(struct payloads *list); /* how many bytes they were, as staging_queued counts */
+void staging_batch_free(struct batch *b);     /* NULL is fine */
 
 /* The name of a path's partial file. */
 void partial_name(const struct block_key *key, const char *path, char out[PARTIAL_NAME]);

@@ -313,25 +313,6 @@ staging_recover(struct staging *st, int64_t now_s, struct staging_recovery *ret_
 
 /* ---- the end of a session ---- */
 
-void
-front_drop_frames(struct front *f)
-{
-	struct payload *p;
-
-	while ((p = STAILQ_FIRST(&f->frames))) {
-		STAILQ_REMOVE_HEAD(&f->frames, link);
-		STAILQ_INSERT_TAIL(&f->spent, p, link);
-	}
-	if (f->current)
-		STAILQ_INSERT_TAIL(&f->spent, f->current, link);
-	f->current = NULL;
-	if (f->held) {
-		staging_change_fini(f->held);
-		free(f->held);
-		f->held = NULL;
-	}
-}
-
 int
 staging_settle(struct staging *st)
 {

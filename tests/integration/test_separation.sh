@@ -20,6 +20,11 @@ other() { setpriv --reuid "$(id -u games)" --regid "$(id -g games)" --clear-grou
 [ ! -w /dev/shm ] || [ "$(df --output=avail -m /dev/shm | tail -n 1)" -lt 500 ] || export TMPDIR=/dev/shm
 other test -x "${TMPDIR:-/tmp}" || export TMPDIR=/tmp
 
+# As its unit starts it: of root's capabilities with those that stand there, and no other.
+AS_UNIT="setpriv --bounding-set -all$(sed -n 's/^CapabilityBoundingSet=//p' "$TESTS/../conf/tidemark-server.service" | tr '[:upper:]' '[:lower:]' | sed 's/ *cap_/,+/g')"
+server_start() { WITH=$AS_UNIT daemon_start server tidemark-server && keeper_pid >/dev/null; }
+capabilities() { sed -n 's/^CapPrm:[[:space:]]*//p' "/proc/$1/status"; }
+
 # A world that others may enter, with programs that others may start.
 separated_world() {
 	world_new
@@ -99,6 +104,9 @@ RUNS_AS=$AS_RECEIVER
 separated_world
 world_start
 same "the receiver, what stays root, and the keeper are three users" "$AS_RECEIVER root $AS_KEEPER" "$(users)"
+# shellcheck disable=SC2086 # a list of words
+same "it has the capabilities of its unit" "$($AS_UNIT sed -n 's/^CapPrm:[[:space:]]*//p' /proc/self/status)" "$(capabilities "$(warden_pid)")"
+same "and the two others have none" "0000000000000000 0000000000000000" "$(capabilities "${PID[server]}") $(capabilities "$(keeper_pid)")"
 check "doctor names both" grep -q "^OK .*receiver is $AS_RECEIVER, keeper $AS_KEEPER" <(tms doctor)
 
 usurper_begins && ok "a usurper takes the receiver's descriptors and holds its blobs before they are sealed" || { not_ok "a usurper takes the receiver's descriptors" "$W/usurper.out"; exit 1; }

@@ -13,6 +13,7 @@
 #include "collector/state.h"
 #include "control/collector_api.h"
 #include "control/daemon.h"
+#include "wire/identity.h"
 
 struct program {
 	struct event_base *base;
@@ -59,6 +60,8 @@ start(struct program *p, struct conf *conf, const char *file)
 	const struct collector_config *config = collector_config_main(conf);
 	int run_dir, err = confine(0, NULL, 0); /* nothing more: dbcopy and the hooks are other people's programs */
 
+	if (!err)
+		err = identity_begin();
 	if (!err)
 		err = lock_state(config->state);
 	if (err)

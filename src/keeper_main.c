@@ -7,6 +7,7 @@
 #include "base/conf.h"
 #include "base/confine.h"
 #include "base/courier.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "control/daemon.h"
@@ -27,6 +28,8 @@ run(struct event_base *base, const struct conf *conf, const struct daemon_argume
 	/* It writes where an operator wants a set restored, so that paths are not limited. */
 	int status, err = confine(CONFINE_NO_NETWORK | CONFINE_NO_PROGRAM, NULL, 0);
 
+	if (!err)
+		err = digest_begin();
 	if (!err)
 		err = daemon_new(base, NULL, NULL, &daemon);
 	if (err)

@@ -17,6 +17,7 @@
 #include "server/keeper_link.h"
 #include "server/separation.h"
 #include "server/server.h"
+#include "wire/identity.h"
 
 static struct server *server;
 
@@ -55,6 +56,8 @@ settle(const char *file, const char *keeper, struct separation *separation, stru
 	/* Nothing more: it starts the keeper, which writes where an operator wants a set restored, and the commands of `notify`. */
 	if (!err)
 		err = confine(0, NULL, 0);
+	if (!err)
+		err = identity_begin();
 	if (err)
 		conf_free(*ret_conf);
 	return err;

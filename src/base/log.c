@@ -194,3 +194,10 @@ log_lines(enum log_level level, const char *event, const char *about, const char
 		text += n + (text[n] == '\n');
 	} while (*text);
 }
+
+void
+log_end_out_of_memory(const char *event)
+{
+	log_error(event, "out of memory: ending; the next start goes on where this one was");
+	_exit(1);
+}

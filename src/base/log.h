@@ -23,6 +23,9 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...) __
 /* One line for each line of `text`, each with `about` in front: for a list of mistakes. */
 void log_lines(enum log_level level, const char *event, const char *about, const char *text);
 
+/* For where nobody could go on: says so and ends the process with status 1, whose next start is a recovery. */
+_Noreturn void log_end_out_of_memory(const char *event);
+
 #define log_error(event, ...) log_write(LOG_ERROR, event, __VA_ARGS__)
 #define log_warn(event, ...) log_write(LOG_WARN, event, __VA_ARGS__)
 #define log_info(event, ...) log_write(LOG_INFO, event, __VA_ARGS__)

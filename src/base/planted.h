@@ -15,6 +15,8 @@
 #include <stdbool.h>
 
 #define PLANTED_BUGS(X) \
+	/* ground */ \
+	X(digest_begins_late) \
 	/* sees */ \
 	X(overflow_ignored) \
 	X(unknown_watch_ignored) \
@@ -28,6 +30,7 @@
 	X(row_checksum_ignored) \
 	X(failed_commit_forgiven) \
 	X(damaged_store_kept) \
+	X(no_memory_is_damage) \
 	X(rebuilt_journal_without_rescan) \
 	X(row_moved_past_cookie) \
 	X(pending_hint_believed) \
@@ -69,6 +72,7 @@
 	X(second_collector_let_in) \
 	X(revoked_session_kept) \
 	/* keeps: staging */ \
+	X(broken_index_kept) \
 	X(short_read_ignored) \
 	X(short_write_ignored) \
 	X(file_not_synced) \
@@ -83,6 +87,7 @@
 	X(hold_kept_after_stop) \
 	X(total_not_compared) \
 	/* keeps: sets */ \
+	X(report_lost) \
 	X(name_before_sync) \
 	X(manifest_not_synced) \
 	X(set_not_synced) \

@@ -14,7 +14,9 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "base/store_internal.h"
 
 #define LOOK_ROWS 200000u        /* of all tables together */
@@ -231,13 +234,46 @@ verdict_of(int rc)
 	case MDB_PAGE_NOTFOUND:
 	case MDB_VERSION_MISMATCH:
 	case MDB_PANIC:
-	case ENOMEM: /* we map no more than the file, unless its head claims an absurd size */
 	case EINVAL:
 	case EOVERFLOW:
 		return DAMAGED;
 	default:
 		return UNKNOWN;
 	}
+}
+
+static int
+open_snapshot(const char *dir, size_t bytes, MDB_env **ret_env, MDB_txn **ret_txn)
+{
+	int rc = mdb_env_create(ret_env);
+
+	if (rc)
+		return rc;
+	mdb_env_set_maxdbs(*ret_env, STORE_TABLES_MAX + 1);
+	mdb_env_set_mapsize(*ret_env, bytes);
+	rc = mdb_env_open(*ret_env, dir, MDB_RDONLY | MDB_NOTLS, 0600);
+	if (rc == 0) {
+		mdb_reader_check(*ret_env, NULL); /* an earlier checker may have died in its transaction */
+		while ((rc = mdb_txn_begin(*ret_env, NULL, MDB_RDONLY, ret_txn)) == MDB_MAP_RESIZED)
+			if ((rc = mdb_env_set_mapsize(*ret_env, 0)) != 0)
+				break;
+	}
+	if (rc)
+		mdb_env_close(*ret_env);
+	return rc;
+}
+
+/* What LMDB needs of a file that is sound: a map as large as we ask for, and a little more. */
+static bool
+memory_suffices(size_t bytes)
+{
+	void *map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *more = malloc(1u << 20);
+	bool both = map != MAP_FAILED && more;
+
+	if (map != MAP_FAILED)
+		munmap(map, bytes);
+	free(more);
+	return both;
 }
 
 static enum verdict
@@ -251,17 +287,14 @@ judge(const char *dir, const struct expected *expected)
 
 	if ((size_t)snprintf(file, sizeof(file), "%s/data.mdb", dir) >= sizeof(file) || stat(file, &st) != 0)
 		return UNKNOWN;
-	if (mdb_env_create(&env) != 0)
-		return UNKNOWN;
-	mdb_env_set_maxdbs(env, STORE_TABLES_MAX + 1);
-	mdb_env_set_mapsize(env, (size_t)st.st_size + (1u << 20));
-	rc = mdb_env_open(env, dir, MDB_RDONLY | MDB_NOTLS, 0600);
-	if (rc == 0) {
-		mdb_reader_check(env, NULL); /* an earlier checker may have died in its transaction */
-		while ((rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn)) == MDB_MAP_RESIZED)
-			if ((rc = mdb_env_set_mapsize(env, 0)) != 0)
-				break;
-	}
+	size_t bytes = (size_t)st.st_size + (1u << 20);
+
+	rc = open_snapshot(dir, bytes, &env, &txn);
+	if (rc == ENOMEM && PLANTED(no_memory_is_damage))
+		return DAMAGED;
+	/* Memory may have lacked for a moment; a head that claims an absurd size has none at any time. */
+	if (rc == ENOMEM && memory_suffices(bytes) && (rc = open_snapshot(dir, bytes, &env, &txn)) == ENOMEM && memory_suffices(bytes))
+		return DAMAGED;
 	return rc == 0 ? judge_snapshot(env, txn, expected) : verdict_of(rc);
 }
 

@@ -292,12 +292,13 @@ open_env(struct store *s, const char *path)
 	rc = mdb_env_open(s->env, path, MDB_NOTLS | (s->readonly ? MDB_RDONLY : 0), 0600);
 	if (rc)
 		return store_fail(rc, "open");
-	/* LMDB takes the smaller size that we ask for, even when the file remembers a larger one. */
+	/* LMDB takes the smaller size that we ask for, even when the file remembers a larger one.  A change of size that fails leaves nothing
+	 * mapped, and then LMDB does not survive being asked about itself. */
 	rc = mdb_env_set_mapsize(s->env, 0);
-	mdb_env_info(s->env, &info);
-	if (rc == 0 && info.me_mapsize < MAP_START && !s->readonly)
-		rc = mdb_env_set_mapsize(s->env, MAP_START);
 	if (rc)
+		return store_fail(rc, "map");
+	mdb_env_info(s->env, &info);
+	if (info.me_mapsize < MAP_START && !s->readonly && (rc = mdb_env_set_mapsize(s->env, MAP_START)) != 0)
 		return store_fail(rc, "map");
 	mdb_reader_check(s->env, NULL);
 	return 0;

@@ -166,8 +166,7 @@ or_end(void *memory)
 {
 	if (memory)
 		return memory;
-	log_error("daemon.memory", "out of memory: ending; the next start goes on where this one was");
-	_exit(1);
+	log_end_out_of_memory("daemon.memory");
 }
 
 static void *

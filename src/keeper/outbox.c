@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #include <event2/event.h>
 
 #include "base/err.h"
+#include "base/log.h"
+#include "base/planted.h"
 
 #define OUT_MAX (1u << 20) /* bytes waiting for the receiver, above which no more is taken from the threads */
 #define HEAD_BYTES 4u
@@ -35,22 +38,32 @@ struct keeper_outbox {
 	struct evbuffer *waiting;
 };
 
-/* NULL when out of memory or too long for the receiver; it then misses a line, or finds out by the keeper's end. */
+/* The receiver would wait for it for ever: our end tells it that there will be no answer. */
+static _Noreturn void
+lost(const char *why)
+{
+	log_error("outbox.lost", "%s: a report cannot be given to the server; ending, so that it does not wait for it", why);
+	_exit(1);
+}
+
 static struct packet *
 packet_new(const struct report *report)
 {
-	struct pack_out o = {0};
+	struct pack_out o = {0}, head;
 	struct packet *p = NULL;
 
 	pack_u32(&o, 0);
 	report_pack(&o, report);
-	if (!o.failed && o.len - HEAD_BYTES <= ORDER_BYTES_MAX && (p = malloc(sizeof *p + o.len)) != NULL) {
-		struct pack_out head = pack_out_fixed(p->bytes, HEAD_BYTES);
-
-		p->len = o.len;
-		memcpy(p->bytes, o.data, o.len);
-		pack_u32(&head, (uint32_t)(o.len - HEAD_BYTES));
-	}
+	if (!o.failed && o.len - HEAD_BYTES > ORDER_BYTES_MAX)
+		lost("too long");
+	if (!o.failed)
+		p = malloc(sizeof *p + o.len);
+	if (!p)
+		lost("out of memory");
+	p->len = o.len;
+	memcpy(p->bytes, o.data, o.len);
+	head = pack_out_fixed(p->bytes, HEAD_BYTES);
+	pack_u32(&head, (uint32_t)(o.len - HEAD_BYTES));
 	pack_out_fini(&o);
 	return p;
 }
@@ -151,23 +164,19 @@ keeper_outbox_post(struct keeper_outbox *o, const struct report *report)
 	struct letter letter = {packet_new(report)};
 	ssize_t n;
 
-	if (!letter.packet)
-		return;
 	do
 		n = send(o->out, &letter, sizeof letter, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
+	if (n < 0 && errno != EPIPE && !PLANTED(report_lost))
+		lost(strerror(errno));
+	if (n < 0) /* shut */
 		free(letter.packet);
 }
 
 void
 keeper_outbox_put(struct keeper_outbox *o, const struct report *report)
 {
-	struct packet *p = packet_new(report);
-
-	if (!p)
-		return;
-	append(o, p);
+	append(o, packet_new(report));
 	pace(o);
 }
 

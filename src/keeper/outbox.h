@@ -2,7 +2,8 @@
 /*
  * outbox - reports on their way from the lanes to the receiver: any thread posts, the loop writes.
  *
- * Bounded: when the receiver does not read, posting waits, and with it the work that has so much to say.
+ * Bounded: when the receiver does not read, posting waits, and with it the work that has so much to say.  Where a report cannot be made or
+ * posted the process ends: the receiver, who waits for it, then knows, and the next start is a recovery.
  */
 #ifndef KEEPER_OUTBOX_H
 #define KEEPER_OUTBOX_H

@@ -119,6 +119,12 @@ index_instance(const struct index *ix)
 	return store_uuid(ix->store);
 }
 
+bool
+index_is_broken(const struct index *ix)
+{
+	return store_is_broken(ix->store);
+}
+
 void
 index_usage(const struct index *ix, uint64_t *ret_used, uint64_t *ret_map)
 {

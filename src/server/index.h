@@ -121,6 +121,8 @@ int index_fresh_raise(struct index *ix, uint64_t seq);
 int index_meta_get(struct index *ix, const char *name, char **ret_value, size_t *ret_len);
 int index_meta_put(struct index *ix, const char *name, const void *value, size_t len);
 
+/* True when it takes no more writes until it is opened again (store_is_broken).  Any thread. */
+bool index_is_broken(const struct index *ix);
 void index_usage(const struct index *ix, uint64_t *ret_used, uint64_t *ret_map);
 
 #endif

@@ -500,9 +500,18 @@ has_work(const struct staging *st)
 	return st->more || (st->blocked && !st->second) || !STAILQ_EMPTY(&st->waiting);
 }
 
+/* Tasks write to the index, too, and whoever submits one knows nothing of sessions. */
+static void
+look_at_index(struct staging *st)
+{
+	if (index_is_broken(st->setup.index) && !PLANTED(broken_index_kept))
+		breaks(st, -ERR_IO, "the index takes no more writes until it is opened again");
+}
+
 static void
 pump(struct staging *st)
 {
+	look_at_index(st);
 	if (st->first && st->first->step == BATCH_WRITTEN && !st->second)
 		move_behind(st);
 	if (st->first && st->first->step == BATCH_ARM)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
 #include "base/digest.h"
@@ -108,6 +109,19 @@ set_rules(SSL_CTX *ctx)
 	    SSL_CTX_set_max_early_data(ctx, 0) == 1 && SSL_CTX_set_recv_max_early_data(ctx, 0) == 1 &&
 	    SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") == 1 &&
 	    SSL_CTX_set_alpn_protos(ctx, protocols, sizeof protocols - 1) == 0;
+}
+
+int
+identity_begin(void)
+{
+	unsigned char byte;
+	int err = digest_begin();
+	SSL_CTX *ctx = err ? NULL : SSL_CTX_new(TLS_method());
+
+	if (!err && (!ctx || RAND_bytes(&byte, 1) != 1))
+		err = identity_error(ERR_NOMEM, "preparing TLS");
+	SSL_CTX_free(ctx);
+	return err;
 }
 
 /* Asks for a certificate; whether one must come depends on what the connection is for, and wire_conn.c's user decides. */

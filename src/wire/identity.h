@@ -26,6 +26,9 @@
 
 struct identity; /* our key and certificate, and whom we trust: an SSL_CTX behind it */
 
+/* A daemon's start: what OpenSSL makes once a process is made while a failure can still end it (base/digest.h).  Before any other call. */
+int identity_begin(void);
+
 /* A profile's name: a directory and a common name.  [A-Za-z0-9][A-Za-z0-9._-]{0,31} */
 bool identity_name_valid(const char *name);
 

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SHA-256 against the vectors of FIPS 180-4, and its hex form. */
+/* SHA-256 against the vectors of FIPS 180-4, its hex form, and where there is no memory for it. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
 
 #include <cmocka.h>
 
@@ -15,6 +21,79 @@
 #define OF_ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define OF_NOTHING "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define OF_MILLION_A "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
+
+/* ---- libcrypto's allocations ---- */
+
+static unsigned allowed; /* so many are left before one fails; 0 = none fails */
+
+static bool
+this_one_fails(void)
+{
+	return allowed && --allowed == 0;
+}
+
+static void *
+counted_malloc(size_t n, const char *file, int line)
+{
+	(void)file, (void)line;
+	return this_one_fails() ? NULL : malloc(n);
+}
+
+static void *
+counted_realloc(void *p, size_t n, const char *file, int line)
+{
+	(void)file, (void)line;
+	return this_one_fails() ? NULL : realloc(p, n);
+}
+
+static void
+counted_free(void *p, const char *file, int line)
+{
+	(void)file, (void)line;
+	free(p);
+}
+
+enum { MADE, NOT_MADE_AGAIN, NO_SUCH_CALL };
+
+/* A process of its own, whose libcrypto was not used yet: it begins, its n-th allocation after that fails, it tries once more. */
+static int
+try_in_a_child(unsigned n)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		bool failed;
+
+		(void)signal(SIGSEGV, SIG_DFL); /* libcrypto may not survive it; cmocka's handler would go on with the tests here */
+		if (digest_begin() != 0)
+			_exit(NOT_MADE_AGAIN);
+		allowed = n;
+		digest_free(digest_new());
+		failed = allowed == 0;
+		allowed = 0;
+		struct digest *d = digest_new();
+		_exit(!d ? NOT_MADE_AGAIN : failed ? MADE : NO_SUCH_CALL);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : NOT_MADE_AGAIN;
+}
+
+static void
+where_memory_lacks_once_the_next_digest_is_made(void **state)
+{
+	unsigned n = 0;
+	int got;
+
+	(void)state;
+	do {
+		got = try_in_a_child(++n);
+		assert_int_not_equal(got, NOT_MADE_AGAIN);
+	} while (got != NO_SUCH_CALL);
+	assert_true(n > 1); /* some were tried */
+}
+
+/* ---- SHA-256 ---- */
 
 static void
 published_vectors_hold(void **state)
@@ -99,11 +178,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(where_memory_lacks_once_the_next_digest_is_made), /* before libcrypto is used here */
 		cmocka_unit_test(published_vectors_hold),
 		cmocka_unit_test(a_digest_in_pieces_equals_the_whole_and_can_be_reused),
 		cmocka_unit_test(hex_comes_back_as_the_same_bytes_in_either_case),
 		cmocka_unit_test(what_is_not_64_hex_digits_is_refused_and_leaves_the_output),
 	};
 
+	if (CRYPTO_set_mem_functions(counted_malloc, counted_realloc, counted_free) != 1)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

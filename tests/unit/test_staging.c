@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
@@ -811,6 +812,44 @@ acknowledged_means_durable_at_every_failpoint(void **state)
 	assert_true(killed > 40);
 }
 
+static struct rig *breaking;
+
+static void
+break_index(struct staging_task *task)
+{
+	(void)task;
+	syncs_errno = EIO;
+	(void)index_meta_put(breaking->index, "any", "1", 1);
+	syncs_errno = 0;
+}
+
+static void
+task_is_over(struct staging_task *task, bool cancelled)
+{
+	(void)task;
+	(void)cancelled;
+}
+
+/* As when a seal's chores write: nothing of the session's failed. */
+static void
+an_index_that_breaks_in_a_task_ends_the_session(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, NULL);
+	breaking = &r;
+	r.task = (struct staging_task){.run = break_index, .done = task_is_over};
+	staging_submit(r.staging, &r.task);
+	while (!staging_idle(r.staging))
+		event_base_loop(r.base, EVLOOP_ONCE);
+	assert_true(index_is_broken(r.index));
+	assert_int_equal(r.failed, -ERR_IO);
+	assert_true(staging_broken(r.staging));
+	rig_close(&r);
+	rig_remove(&r);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -822,6 +861,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(acknowledged_means_durable_at_every_failpoint),
 		cmocka_unit_test(a_small_blob_lies_under_its_name_with_a_row),
 		cmocka_unit_test(a_frame_for_which_there_is_no_memory_ends_the_session_at_once),
+		cmocka_unit_test(an_index_that_breaks_in_a_task_ends_the_session),
 		cmocka_unit_test(a_changed_blob_becomes_the_next_version),
 		cmocka_unit_test(wrong_data_is_refused_and_leaves_nothing),
 		cmocka_unit_test(a_database_is_patched_in_place),

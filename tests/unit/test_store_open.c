@@ -10,12 +10,15 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +32,22 @@ static const char *const tables[] = {"log", "big"};
 static const struct store_identity who = {"journal", 1, "po1", 0};
 static struct scratch dir;
 static char path[256];
+
+/* ---- in the C library's place ---- */
+
+static unsigned maps_until_one_fails; /* of those of files that are shared, as LMDB's are; 0 = none fails */
+
+void *
+mmap(void *address, size_t len, int prot, int flags, int fd, off_t at)
+{
+	if (fd >= 0 && flags & MAP_SHARED && maps_until_one_fails && --maps_until_one_fails == 0) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	return (void *)syscall(SYS_mmap, address, len, prot, flags, fd, at);
+}
+
+/* ---- stores ---- */
 
 static int
 set_up(void **state)
@@ -546,6 +565,35 @@ a_store_that_cannot_be_reached_is_not_taken_for_damaged(void **state)
 	assert_int_equal(quarantined(), 0);
 }
 
+/* Each process, the checker's child too, has its own n-th map. */
+static void
+where_memory_lacks_for_a_map_a_good_store_is_refused_and_not_moved_aside(void **state)
+{
+	static const unsigned ways[] = {0, STORE_READONLY, STORE_NO_CHECK, STORE_READONLY | STORE_NO_CHECK};
+	enum store_found found;
+	unsigned refused = 0;
+
+	(void)state;
+	make_store();
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		bool failed = true;
+
+		for (unsigned n = 1; failed; n++) {
+			maps_until_one_fails = n;
+			int err = open_as(&who, ways[i], &found);
+
+			failed = maps_until_one_fails == 0;
+			maps_until_one_fails = 0;
+			assert_true(err ? failed && err != -ERR_CORRUPT : found == STORE_OPENED);
+			refused += err != 0;
+			assert_int_equal(quarantined(), 0);
+			assert_int_equal(open_as(&who, ways[i], &found), 0);
+			assert_int_equal(found, STORE_OPENED);
+		}
+	}
+	assert_true(refused >= sizeof ways / sizeof *ways);
+}
+
 static void
 trailing_slashes_and_relative_paths_mean_the_same_store(void **state)
 {
@@ -587,6 +635,7 @@ main(void)
 		with_dir(a_flipped_bit_in_a_value_is_an_error_of_that_row_alone),
 		with_dir(damage_beside_a_running_process_is_an_error_and_moves_nothing),
 		with_dir(a_store_that_cannot_be_reached_is_not_taken_for_damaged),
+		with_dir(where_memory_lacks_for_a_map_a_good_store_is_refused_and_not_moved_aside),
 		with_dir(trailing_slashes_and_relative_paths_mean_the_same_store),
 	};
 

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -84,19 +86,38 @@ argument(struct user_regs_struct *regs, int n)
 }
 #endif
 
+/* A socket whose messages the kernel takes, and gives, whole. */
+static bool
+travels_whole(pid_t tid, int fd)
+{
+	int type = SOCK_STREAM, pidfd = pidfd_open(status_pid(tid, "Tgid:"), 0), own = pidfd < 0 ? -1 : pidfd_getfd(pidfd, fd, 0);
+	socklen_t len = sizeof type;
+
+	if (own >= 0) {
+		(void)getsockopt(own, SOL_SOCKET, SO_TYPE, &type, &len);
+		close(own);
+	}
+	if (pidfd >= 0)
+		close(pidfd);
+	return type != SOCK_STREAM;
+}
+
 /* Shortens the read or write that is about to happen to its first half. */
 static bool
-halve(pid_t tid, const struct call *call)
+halve(pid_t tid, const struct judged *j)
 {
 #ifdef __x86_64__
+	const struct call *call = j->call;
 	struct user_regs_struct regs;
 
-	if (call->count < 0 || ptrace(PTRACE_GETREGS, tid, 0, &regs) != 0 || *argument(&regs, call->count) < 2)
+	if (call->count < 0 || (on_socket(j) && travels_whole(tid, j->fd)))
+		return false;
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) != 0 || *argument(&regs, call->count) < 2)
 		return false;
 	*argument(&regs, call->count) /= 2;
 	return ptrace(PTRACE_SETREGS, tid, 0, &regs) == 0;
 #else
-	(void)tid, (void)call;
+	(void)tid, (void)j;
 	return false;
 #endif
 }
@@ -134,7 +155,7 @@ kill_at(pid_t tid, const struct judged *j)
 
 	aim.victim = program_of(tid);
 	describe(names[aim.mode], j);
-	if (aim.mode == AFTER || (aim.mode == HALF && halve(tid, j->call)))
+	if (aim.mode == AFTER || (aim.mode == HALF && halve(tid, j)))
 		return PTRACE_SYSCALL; /* it is killed where the call ends */
 	kill_now();
 	return PTRACE_CONT;
@@ -146,7 +167,7 @@ fail_at(pid_t tid, const struct judged *j)
 {
 	if (aim.hits && (!aim.lasts || j->call->kind != aim.kind || on_socket(j) != aim.socket))
 		return false;
-	if (aim.error ? !refuse(tid, aim.error) : !halve(tid, j->call))
+	if (aim.error ? !refuse(tid, aim.error) : !halve(tid, j))
 		return false;
 	aim.kind = j->call->kind;
 	aim.socket = on_socket(j);

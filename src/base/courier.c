@@ -20,6 +20,7 @@ union control {
 	char bytes[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr aligned;
 };
+_Static_assert(sizeof(union control) <= CMSG_LEN(2 * sizeof(int)), "more than two descriptors never fit");
 
 int
 courier_pair(int ret_fds[2])
@@ -73,16 +74,22 @@ courier_send(int fd, const struct courier_note *note)
 	return n < 0 ? err_sys("sending a note") : 0;
 }
 
-/* The descriptor that came along, -1 without one; there is room for one. */
+/* The descriptor that came along, -1 without one.  Alignment leaves room for a second one, which nobody of ours sends: then none is
+ * believed, and none stays open. */
 static int
 taken_along(struct msghdr *m)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(m);
-	int fd = -1;
+	int fds[2] = {-1, -1};
 
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
-		memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	return fd;
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len > CMSG_LEN(sizeof fds))
+		return -1;
+	memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+	if (fds[1] < 0)
+		return fds[0];
+	close(fds[0]);
+	close(fds[1]);
+	return -1;
 }
 
 int

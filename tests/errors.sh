@@ -42,6 +42,7 @@ one_part() {	# one_part VICTIM WORKLOAD
 		one_error "$1" "$2" "$error"
 		[ "$error" != malloc ] || errors_world "$1" -
 	done
+	rm -f "${ORDERS:-}"
 	echo "counted $1 $2: $injected injected, $violations violations"
 }
 

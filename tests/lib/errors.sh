@@ -16,6 +16,7 @@ injected=0
 # A world in which allocations of the victim can be made to fail.
 errors_world() {	# errors_world VICTIM ERROR
 	WITH=
+	rm -f "${ORDERS:-}"
 	if [ "$2" = malloc ]; then
 		ORDERS=$(mktemp "${TMPDIR:-/tmp}/tm-orders.XXXXXX")
 		errors_order 0

@@ -2,7 +2,7 @@
 /*
  * Knows how libcrypto is asked for SHA-256, and that it must never be answered for.
  *
- * Once a context exists SHA-256 cannot fail for a reason outside this program.  If it does, we abort: a digest that was
+ * Once a context exists and is reset SHA-256 cannot fail for a reason outside this program.  If it does, we abort: a digest that was
  * not computed must not reach a manifest.
  */
 #include "base/digest.h"
@@ -83,8 +83,9 @@ digest_begin(void)
 void
 digest_reset(struct digest *d)
 {
-	/* No type: keeps the implementation fetched by digest_new(); naming it again would look it up again. */
-	must(EVP_DigestInit_ex2(d->ctx, NULL, NULL));
+	/* OpenSSL 3.0 frees its state here and asks for memory anew; nothing else can go wrong, and callers have nothing to go on with. */
+	if (EVP_DigestInit_ex2(d->ctx, NULL, NULL) != 1)
+		log_end_out_of_memory("digest.memory");
 }
 
 void

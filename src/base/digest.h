@@ -20,13 +20,13 @@ struct digest; /* a running SHA-256 */
 int digest_begin(void);
 
 struct digest *digest_new(void); /* NULL when out of memory */
-void digest_reset(struct digest *d);
+void digest_reset(struct digest *d); /* without memory the process ends, with a word */
 void digest_update(struct digest *d, const void *data, size_t len);
 /* Ends the run; reset before the next. */
 void digest_final(struct digest *d, uint8_t out[DIGEST_BYTES]);
 void digest_free(struct digest *d); /* NULL is fine */
 
-/* A short one.  The first one of a thread needs memory, without which the process ends, with a word. */
+/* A short one.  Without memory the process ends, as in digest_reset. */
 void digest_once(const void *data, size_t len, uint8_t out[DIGEST_BYTES]);
 void digest_hex(const uint8_t in[DIGEST_BYTES], char out[DIGEST_HEX]);
 /* 0, or -ERR_CORRUPT when `hex` is not 64 hex digits. */

@@ -93,6 +93,39 @@ where_memory_lacks_once_the_next_digest_is_made(void **state)
 	assert_true(n > 1); /* some were tried */
 }
 
+/* 1 when the n-th allocation ended the process with a word, 0 when there was no n-th. */
+static int
+status_of_summing(unsigned n)
+{
+	uint8_t out[DIGEST_BYTES];
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct digest *d = digest_new();
+
+		allowed = n;
+		digest_reset(d);
+		digest_once("abc", 3, out);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void
+where_a_sum_has_no_memory_the_process_ends_and_does_not_crash(void **state)
+{
+	unsigned n = 1;
+
+	(void)state;
+	while (status_of_summing(n) == 1)
+		n++;
+	assert_int_equal(status_of_summing(n), 0);
+	assert_true(n > 1);
+}
+
 /* ---- SHA-256 ---- */
 
 static void
@@ -179,6 +212,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(where_memory_lacks_once_the_next_digest_is_made), /* before libcrypto is used here */
+		cmocka_unit_test(where_a_sum_has_no_memory_the_process_ends_and_does_not_crash),
 		cmocka_unit_test(published_vectors_hold),
 		cmocka_unit_test(a_digest_in_pieces_equals_the_whole_and_can_be_reused),
 		cmocka_unit_test(hex_comes_back_as_the_same_bytes_in_either_case),

@@ -23,12 +23,12 @@ choose LIVE_RATE      20       50              200           # events a second w
 choose SMALL_FILES    300      10000           100000        # 4 KiB each
 choose PAGES_MIB      8        256             1024          # the large database
 choose LATENCY_RATES  "100"    "1 300"         "1 10 100 300 1000 3000"
-choose LATENCY_SECONDS 2       6               30
+choose LATENCY_SECONDS 2       5               30
 choose BURST          300      10000           100000
 choose LIVE_SYSTEMS   "tidemark lsyncd-0" "tidemark lsyncd-0" "tidemark lsyncd-0 lsyncd syncthing"
 choose WATCHING       "lsyncd-0" "lsyncd-0" "lsyncd-0 lsyncd syncthing"  # beside tidemark in office
 choose OUTAGE         200      10000           100000        # blobs that are new when the server comes back
-choose SEAL_SERIES    "300 1000" "10000 100000" "10000 30000 100000 300000 1000000 3000000"
+choose SEAL_SERIES    "300 1000" "3000 30000"   "10000 30000 100000 300000 1000000 3000000"
 choose SEAL_FRACTIONS "1"      "1"             "0.1 1 10"
 choose SERIES         "300 1000" "3000 10000 30000" "10000 30000 100000 300000 1000000 3000000"
 choose SERIES_ROUNDS  1        1               3

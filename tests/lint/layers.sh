@@ -44,7 +44,7 @@ own 'openssl/ssl\.h' 'src/wire/(identity|wire_conn)[a-z_]*\.[ch]'
 own 'openssl/sha\.h' 'src/base/digest\.c'
 own 'seccomp\.h|linux/landlock\.h' 'src/base/confine\.c'
 own 'event2/http'    'src/control/[a-z_]+\.c'
-own 'pthread\.h'     'src/base/(workpool|crew|courier|store|log)[a-z_]*\.[ch]|src/collector/copy(run|finish)\.c'
+own 'pthread\.h'     'src/base/(workpool|crew|courier|digest|store|log)[a-z_]*\.[ch]|src/collector/copy(run|finish)\.c'
 
 # Durability has one home.
 found=$(git ls-files 'src/*.c' 'watcher/*.c' 'journal/*.c' 'replicator/*.c' | grep -v '^src/base/fsio' |

@@ -58,12 +58,14 @@ packet_new(const struct report *report)
 		lost("too long");
 	if (!o.failed)
 		p = malloc(sizeof *p + o.len);
-	if (!p)
+	if (p) {
+		p->len = o.len;
+		memcpy(p->bytes, o.data, o.len);
+		head = pack_out_fixed(p->bytes, HEAD_BYTES);
+		pack_u32(&head, (uint32_t)(o.len - HEAD_BYTES));
+	} else {
 		lost("out of memory");
-	p->len = o.len;
-	memcpy(p->bytes, o.data, o.len);
-	head = pack_out_fixed(p->bytes, HEAD_BYTES);
-	pack_u32(&head, (uint32_t)(o.len - HEAD_BYTES));
+	}
 	pack_out_fini(&o);
 	return p;
 }

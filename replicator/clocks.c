@@ -37,7 +37,7 @@ on_asked(struct errand *e, bool cancelled)
 	struct asking *a = (struct asking *)e;
 
 	if (!cancelled)
-		wrote_down(e->r, a->err);
+		wrote_down(e->r, NULL, a->err);
 	if (a->slow && !cancelled)
 		e->r->slow_seq = a->changes[0].seq;
 	e->r->news = true;

@@ -191,6 +191,7 @@ on_marked(struct note *n, int err)
 	struct transfer *t = n->owner;
 
 	t->busy = false;
+	wrote_down(t->owner, &t->work->roomless, err);
 	transfer_marked(t, err);
 	pump_wake(t->owner);
 }

@@ -91,6 +91,7 @@ free_work(struct replicator *r, struct work *w)
 		worktable_remove(r->rows, w);
 	TAILQ_REMOVE(&r->works, w, all);
 	r->n_works--;
+	r->n_roomless -= w->roomless;
 	if (w->snapshot) {
 		w->snapshot->open--;
 		w->snapshot->hint_bytes -= w->hint_bytes;
@@ -163,7 +164,7 @@ on_noted(struct note *n, int err)
 	struct work *w = n->owner;
 
 	w->noting = w->durable = false;
-	wrote_down(w->replicator, err);
+	wrote_down(w->replicator, &w->roomless, err);
 	if (err < 0)
 		flow_retry(w->replicator, w, err, "the collector could not write down what the server has");
 	else

@@ -99,6 +99,7 @@ struct sweep {
 	int64_t due_ms;
 	bool held;
 	int unwritten;            /* its row could not be taken from the journal, which said this */
+	bool roomless;            /* there was no room on our disk to do it */
 	char text[160];
 	struct note note;
 };
@@ -230,6 +231,7 @@ struct replicator {
 	TAILQ_HEAD(, ask) asks;   /* first = the one that is asked */
 	bool asked;               /* on this connection */
 
+	size_t n_roomless;        /* works and scans that our disk had no room for, and that wait */
 	struct replicator_status status;
 };
 
@@ -238,7 +240,9 @@ void pump_wake(struct replicator *r);
 void errand_start(struct replicator *r, int lane, struct errand *e);
 int64_t now_ms(const struct replicator *r);  /* monotonic */
 void state_changed(struct replicator *r);
-void wrote_down(struct replicator *r, int err); /* or found no room for it in our state: the status says so */
+/* Or found no room for it in our state: the status says so, as long as anything waits for that room.  `waits` is the flag of what will
+ * be tried again until it is written, NULL when nothing will. */
+void wrote_down(struct replicator *r, bool *waits, int err);
 /* Owes a callback: it is called from the pump, never from inside a call. */
 void promise_keep(struct replicator *r, replicator_done *done, void *arg, int err, const char *text);
 

@@ -69,10 +69,17 @@ state_changed(struct replicator *r)
 }
 
 void
-wrote_down(struct replicator *r, int err)
+wrote_down(struct replicator *r, bool *waits, int err)
 {
 	bool full = err == -ERR_NOSPACE;
 
+	if (err && !full)
+		return; /* says nothing of the room there is */
+	if (waits && *waits != full) {
+		r->n_roomless += full ? 1 : -1;
+		*waits = full;
+	}
+	full = full || (r->n_roomless && !PLANTED(room_lack_forgotten)); /* something small may have had room */
 	if (full == r->status.disk_full)
 		return;
 	r->status.disk_full = full;

@@ -84,7 +84,7 @@ struct replicator_status {
 	 * renamed; of these, those known to be deleted. */
 	uint64_t vanished, missed;
 	bool server_full;          /* the last thing it could not keep, it had no space for */
-	bool disk_full;            /* the last thing we could not write down, we had no space for */
+	bool disk_full;            /* we had no space for the last thing we wrote down, or for one that waits for its next try */
 	int64_t oldest_pending_ns; /* 0 = none */
 	uint64_t wire_bytes_sent, payload_bytes_sent, files_sent, removals_sent;
 	uint64_t scanned, drift;   /* names compared by scans; differences found by the slow scan: should stay 0 */

@@ -54,6 +54,7 @@ free_sweep(struct replicator *r, struct sweep *sw)
 		TAILQ_REMOVE(&sw->dirs, d, link);
 		scan_dir_free(d);
 	}
+	r->n_roomless -= sw->roomless;
 	if (sw->scan)
 		scan_free(sw->scan);
 	if (sw->snapshot)
@@ -278,7 +279,7 @@ on_row_acked(struct note *n, int err)
 	struct sweep *sw = n->owner;
 	struct replicator *r = sw->replicator;
 
-	wrote_down(r, err);
+	wrote_down(r, &sw->roomless, err);
 	if (err < 0) {
 		sw->busy = false;
 		sw->failed = true;
@@ -314,7 +315,7 @@ on_sweep_trouble(struct note *n, int err)
 {
 	struct sweep *sw = n->owner;
 
-	wrote_down(sw->replicator, err);
+	wrote_down(sw->replicator, NULL, err);
 	sw->busy = false;
 	pump_wake(sw->replicator);
 }

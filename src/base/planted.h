@@ -35,6 +35,7 @@
 	X(row_moved_past_cookie) \
 	X(pending_hint_believed) \
 	X(full_disk_forgotten) \
+	X(room_lack_forgotten) \
 	X(full_flag_believed) \
 	X(panic_passes) \
 	X(cookie_of_lost_root) \

@@ -166,15 +166,12 @@ full_start() {
 
 # ---- one size ----
 
-# It speaks of the last thing that it tried to write down: at the latest when what waits for room is tried again.
-full_named() { grep -Eq 'space|full' <<<"$(field reason)" || wait_status 10 '"space" in p["reason"] or "full" in p["reason"]' >/dev/null; }
-
 # What must hold although the disk is full.
 full_wall() {	# full_wall STATUS
 	case $1 in
 	0) ;;
 	15) grep -Eq 'space|full' "$W/.work" || { echo "it does not say that a disk is full:"; cat "$W/.work"; } ;;
-	13|124) [ "$WORK" = start ] && full_named || { echo "it does not say that a disk is full: $(field reason)"; cat "$W/.work"; } ;;
+	13|124) [ "$WORK" = start ] && grep -Eq 'space|full' <<<"$(field reason)" || { echo "it does not say that a disk is full: $(field reason)"; cat "$W/.work"; } ;;
 	*) echo "it ended with status $1:"; cat "$W/.work" ;;
 	esac
 	[ "$WORK" = start ] || full_alive

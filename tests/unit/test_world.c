@@ -1116,9 +1116,9 @@ fill_disk(const char *name)
 	close(fd);
 }
 
-/* Everything agrees, and the collector's disk is full. */
+/* Everything agrees, and the collector's disk is a small one. */
 static void
-begin_on_a_full_disk(void)
+begin_on_a_small_disk(void)
 {
 	begin();
 	stopped_ms = 0;
@@ -1129,6 +1129,12 @@ begin_on_a_full_disk(void)
 	}
 	world_start(&w);
 	agree_and_compare();
+}
+
+static void
+begin_on_a_full_disk(void)
+{
+	begin_on_a_small_disk();
 	fill_disk("filler");
 }
 
@@ -1202,6 +1208,69 @@ scans_that_a_full_disk_held_up_end_within_a_minute_of_there_being_room(void **st
 	for (until = stopped_ms + 60000; stopped_ms < until && !settled(); stopped_ms += 100)
 		world_turns(&w, 2000);
 	assert_true(settled());
+	world_stop(&w);
+	assert_int_equal(umount2(w.state, MNT_DETACH), 0);
+	world_close(&w);
+}
+
+static bool
+has_row(const char *path)
+{
+	struct change *rows = NULL;
+	bool found = false;
+	size_t n;
+
+	assert_int_equal(journal_peek(w.journal, 10000, &rows, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		found |= strcmp(rows[i].path, path) == 0;
+	journal_changes_free(rows, n);
+	return found;
+}
+
+/* The disk fills up while much waits, has room again, and one more file comes, which is written before most of the others are tried again. */
+static void
+fill_and_empty_disk(unsigned round)
+{
+	struct replicator_status s;
+	struct entry entry = {0};
+	struct journal_lag lag;
+	char filler[300], path[64];
+	int64_t until;
+	bool late;
+
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(path, sizeof path, "offiles/fd%u/full%u-%u", i % 6, round, i);
+		world_write_random(&w, false, path, 100);
+	}
+	fill_disk("filler");
+	for (until = stoppable_clock() + 120000; stoppable_clock() < until;) /* its tries are rare by now */
+		world_turns(&w, 1);
+	stopped_ms = stoppable_clock();
+	world_turns(&w, 20000); /* what is being tried fails, and waits */
+	snprintf(filler, sizeof filler, "%s/filler", w.state);
+	assert_int_equal(unlink(filler), 0);
+	snprintf(path, sizeof path, "offiles/fd0/late%u", round);
+	world_write_random(&w, false, path, 100);
+	do {
+		world_turns(&w, 100);
+		late = blockmap_get(w.map, path, &entry, NULL) != 0 || has_row(path);
+		entry_fini(&entry);
+		stopped_ms += late ? 1 : 20;
+		replicator_status(w.replicator, &s);
+	} while (s.disk_full || late);
+	assert_int_equal(journal_lag(w.journal, &lag), 0);
+	assert_true(lag.rows <= lag.rescans); /* scans wait for their turn, and not for room */
+	stopped_ms = 0;
+	world_compare(&w);
+}
+
+static void
+a_full_disk_stays_named_while_anything_waits_for_its_room(void **state)
+{
+	(void)state;
+	begin_on_a_small_disk();
+	for (unsigned round = 0; round < 3; round++) /* all may be tried again just before the late one */
+		fill_and_empty_disk(round);
 	world_stop(&w);
 	assert_int_equal(umount2(w.state, MNT_DETACH), 0);
 	world_close(&w);
@@ -1295,6 +1364,7 @@ main(void)
 		cmocka_unit_test(a_path_has_one_work_however_often_it_is_touched_and_all_its_rows_go),
 		cmocka_unit_test(what_a_full_disk_held_up_is_sent_by_the_next_barrier),
 		cmocka_unit_test(scans_that_a_full_disk_held_up_end_within_a_minute_of_there_being_room),
+		cmocka_unit_test(a_full_disk_stays_named_while_anything_waits_for_its_room),
 		cmocka_unit_test(a_full_disk_is_named_also_when_only_scans_or_cookies_meet_it),
 		cmocka_unit_test(a_first_start_replicates_all_that_is_there),
 		cmocka_unit_test(what_is_edited_while_it_runs_becomes_equal),

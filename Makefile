@@ -98,7 +98,7 @@ fuzz:			## libFuzzer on every decoder, T seconds each (60); ONLY=part of a name
 	@./install-deps.sh fuzz && $(MAKE) -s all && $(MAKE) -s -j$$(nproc) FLAVOUR=fuzz CC=clang fuzzers && tests/fuzz/run.sh '$(or $(T),60)' '$(ONLY)'
 asan tsan:		## the tests under a sanitizer
 	@./install-deps.sh test && $(MAKE) -s FLAVOUR=$@ programs && FLAVOUR=$@ tests/run.sh unit integration
-bench:			## speed beside other systems, in one run: some thirteen minutes
+bench:			## speed beside other systems, in one run: some twelve minutes
 	@./install-deps.sh bench && $(MAKE) -s all benches && bench/run.sh
 bench-full:		## the same with large trees and scale series: hours
 	@./install-deps.sh bench && $(MAKE) -s all benches && SCALE=full bench/run.sh

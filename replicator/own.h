@@ -240,8 +240,8 @@ void pump_wake(struct replicator *r);
 void errand_start(struct replicator *r, int lane, struct errand *e);
 int64_t now_ms(const struct replicator *r);  /* monotonic */
 void state_changed(struct replicator *r);
-/* Or found no room for it in our state: the status says so, as long as anything waits for that room.  `waits` is the flag of what will
- * be tried again until it is written, NULL when nothing will. */
+/* Something was written to our state, or found no room there: the status says so as long as anything waits for room.  `waits`: the
+ * `roomless` of what will be tried again, NULL when nothing will. */
 void wrote_down(struct replicator *r, bool *waits, int err);
 /* Owes a callback: it is called from the pump, never from inside a call. */
 void promise_keep(struct replicator *r, replicator_done *done, void *arg, int err, const char *text);

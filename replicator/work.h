@@ -72,7 +72,7 @@ struct work {
 	bool asked_for;        /* a try is asked for that begins after the one under way */
 	bool outdated;         /* what was looked at may be gone since without a word of its own: it is looked at once more */
 	bool durable;          /* the server holds what was looked at; our own notes of that are not written yet */
-	bool roomless;         /* there was no room on our disk for them */
+	bool roomless;         /* there was no room on our disk for what we note of it */
 	bool doubt;            /* a transfer was cut: ask the server what it holds */
 	bool whole;            /* the server could not join what we sent: send every byte */
 	bool deferred;         /* waits for its next try, at: */

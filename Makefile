@@ -24,25 +24,29 @@ OPT.fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-
 OPT.planted := -O2 -g -D_FORTIFY_SOURCE=2 -DTIDEMARK_WITH_PLANTED
 OPT         := $(OPT.$(FLAVOUR))
 
-CPPFLAGS += -I. -Isrc -D_GNU_SOURCE -DTIDEMARK_VERSION='"$(VERSION)"'
+CPPFLAGS += -I. -Isrc -D_GNU_SOURCE
 CFLAGS   += -std=gnu11 $(WARN) $(HARD) $(OPT)
 LDFLAGS  += $(LHARD) $(filter -fsanitize=%,$(OPT))
 
 # A folder is a library.  A program takes only the objects it refers to: that
 # keeps OpenSSL out of the watcher and libinotifytools out of everything else.
-FOLDERS := src/collector src/server src/keeper src/control replicator watcher journal src/wire src src/base
-MAINS   := tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy
+FOLDERS := src/collector src/server src/keeper src/control replicator watcher journal src/release src/wire src src/base
+MAINS   := tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy tidemark-release
+# What a release holds, and the version of the one that tests upgrade to.
+RELEASED := tidemark-collector tidemark-watcher tidemark-dbcopy
+NEXT     := 999.0.0
 libs    = $(foreach f,$(1),$(B)/lib/$(subst /,-,$(f)).a)
 LIBS    := $(call libs,$(FOLDERS))
 
 # What each program is made of: the other side's folders are out of its reach.
-SHARED            := src/wire src src/base
+SHARED            := src/release src/wire src src/base
 PARTS.tidemark           := src/control src/collector src/server $(SHARED)
 PARTS.tidemark-collector := src/control src/collector replicator journal $(SHARED)
 PARTS.tidemark-watcher   := src/control src/collector watcher journal $(SHARED)
 PARTS.tidemark-server    := src/control src/server src/keeper $(SHARED)
 PARTS.tidemark-keeper    := src/keeper src/server src/control $(SHARED)
 PARTS.tidemark-dbcopy    := src/collector $(SHARED)
+PARTS.tidemark-release   := $(SHARED)
 
 LINK         := -levent_core -levent_extra -ljansson -lssl -lcrypto -lzstd -llmdb -lxxhash -lseccomp -lpthread
 LINK.watcher := -linotifytools -levent_core -llmdb -lxxhash -lseccomp -lpthread
@@ -59,7 +63,7 @@ GWSIM   := $(call objs,$(wildcard bench/gwsim/*.c))
 all: programs		## build the programs into build/bin
 	@mkdir -p build/bin
 	@[ $(FLAVOUR) != release ] || for p in $(MAINS) gwsim; do cmp -s $(B)/bin/$$p build/bin/$$p || install -m 755 $(B)/bin/$$p build/bin/$$p; done
-programs: $(MAINS:%=$(B)/bin/%) $(B)/bin/gwsim tools
+programs: $(MAINS:%=$(B)/bin/%) $(RELEASED:%=$(B)/next/%) $(B)/bin/gwsim tools
 
 help:			## this text
 	@awk -F':.*## *' '/^[a-z -]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -119,13 +123,22 @@ $(B)/lib/$(subst /,-,$(1)).a: $(call objs,$(filter-out %_main.c,$(wildcard $(1)/
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rule,$(f))))
 
+$(B)/src/base/version.o: CPPFLAGS += -DTIDEMARK_VERSION='"$(VERSION)"'
+$(B)/next/version.o: src/base/version.c
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) -DTIDEMARK_VERSION='"$(NEXT)"' $(CFLAGS) -c -o $@ $<
+
+# main_rule(program, folder, objects that go before the archives)
 define main_rule
-$(B)/bin/$(1): $(call objs,$(call main_src,$(1))) $(call libs,$(PARTS.$(1)))
+$(B)/$(2)/$(1): $(call objs,$(call main_src,$(1))) $(3) $(call libs,$(PARTS.$(1)))
 	@mkdir -p $$(@D)
 	@echo '  LD $$@'
-	@$(CC) $(LDFLAGS) -o $$@ $(call objs,$(call main_src,$(1))) -Wl,--start-group $(call libs,$(PARTS.$(1))) -Wl,--end-group $(if $(filter tidemark-watcher,$(1)),$(LINK.watcher),$(LINK))
+	@$(CC) $(LDFLAGS) -o $$@ $(call objs,$(call main_src,$(1))) $(3) -Wl,--start-group $(call libs,$(PARTS.$(1))) -Wl,--end-group $(if $(filter tidemark-watcher,$(1)),$(LINK.watcher),$(LINK))
 endef
-$(foreach p,$(MAINS),$(eval $(call main_rule,$(p))))
+$(foreach p,$(MAINS),$(eval $(call main_rule,$(p),bin)))
+
+# The same programs of a later version.
+$(foreach p,$(RELEASED),$(eval $(call main_rule,$(p),next,$(B)/next/version.o)))
 
 $(B)/bin/gwsim: $(GWSIM)
 	@mkdir -p $(@D)

@@ -7,7 +7,7 @@ units=${DESTDIR:-}/lib/systemd/system
 conf=${DESTDIR:-}/etc/tidemark
 
 install -d "$bin" "$doc" "$units" "$conf"
-for program in tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy; do
+for program in tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy tidemark-release; do
 	install -m 755 "${BIN:-build/bin}/$program" "$bin/$program"
 done
 for file in conf/*.conf; do

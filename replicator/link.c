@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "replicator/link.h"
 #include "wire/wire_conn.h"
 
@@ -286,9 +287,10 @@ link_version(const struct link *l)
 int
 link_hello(struct link *l, enum layout_type layout, const char *journal_uuid, const struct treemap_sum *total)
 {
-	char build[] = "tidemark " TIDEMARK_VERSION, host[256] = "", journal[64];
+	char build[64], host[256] = "", journal[64];
 	struct wire_msg m = {.type = WIRE_HELLO};
 
+	snprintf(build, sizeof build, "tidemark %s", tidemark_version);
 	gethostname(host, sizeof host - 1);
 	snprintf(journal, sizeof journal, "%s", journal_uuid);
 	m.u.hello.version_min = WIRE_VERSION_MIN;

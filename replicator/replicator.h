@@ -168,4 +168,13 @@ void replicator_sets(struct replicator *r, replicator_sets_done *done, void *arg
 /* The names of a set ("latest": the newest), a page of them; `after` "" = the first.  Both are borrowed until it returns. */
 void replicator_names(struct replicator *r, const char *set, const char *after, replicator_names_done *done, void *arg);
 
+/* ---- what the server has for the collector itself; asked and answered likewise ---- */
+
+/* `data` is lent until it returns; NULL unless err is 0. */
+typedef void replicator_bytes_done(int err, const char *text, const uint8_t *data, size_t len, void *arg);
+/* The head of the newest release for a platform; -ERR_NOTFOUND when it has none, -ERR_UNSUPPORTED when it knows of no releases. */
+void replicator_release(struct replicator *r, const char *platform, replicator_bytes_done *done, void *arg);
+/* `count` bytes (at most WIRE_PIECE_MAX) at `offset` behind the head whose SHA-256 is `release`, fewer at the end. */
+void replicator_piece(struct replicator *r, const uint8_t release[32], uint64_t offset, uint32_t count, replicator_bytes_done *done, void *arg);
+
 #endif

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "collector/collector.h"
 #include "collector/config.h"
+#include "collector/launch.h"
+#include "collector/launched.h"
 #include "collector/state.h"
 #include "control/collector_api.h"
 #include "control/daemon.h"
@@ -39,6 +41,14 @@ on_broken(void *arg)
 	struct program *p = arg;
 
 	daemon_end(p->daemon, 1);
+}
+
+static void
+on_restart(void *arg)
+{
+	struct program *p = arg;
+
+	daemon_end_to_begin_again(p->daemon);
 }
 
 /* One collector a state folder: the lock lives as long as we do. */
@@ -74,7 +84,17 @@ start(struct program *p, struct conf *conf, const char *file)
 	if ((err = collector_new(p->base, conf, file, &p->collector)) != 0)
 		return err;
 	collector_on_broken(p->collector, on_broken, p);
+	collector_on_restart(p->collector, on_restart, p);
 	return collector_api_new(p->base, p->collector, config->run_dir, &p->api);
+}
+
+/* Returns only when it could not. */
+static int
+begin_again(char **argv, int status)
+{
+	(void)launch_again(argv);
+	log_error("collector.again", "%s", err_text());
+	return status ? status : 1;
 }
 
 int
@@ -83,6 +103,7 @@ main(int argc, char **argv)
 	struct daemon_arguments arguments = {.fd = -1};
 	struct program p = {0};
 	struct conf *conf;
+	bool again = false;
 	int status = 1, err;
 
 	log_set_name("collector");
@@ -92,9 +113,10 @@ main(int argc, char **argv)
 	    &arguments);
 	if (collector_config_load(arguments.config, &conf) != 0) {
 		fprintf(stderr, "%s\n", err_text());
-		return 2;
+		return launched_on_trial() ? begin_again(argv, 2) : 2;
 	}
 	log_set_level((enum log_level)collector_config_main(conf)->log_level);
+	launch(argv, collector_config_main(conf));
 	p.base = event_base_new();
 	if (!p.base || event_base_priority_init(p.base, 3) != 0) {
 		fprintf(stderr, "tidemark-collector: the event loop cannot be made\n");
@@ -104,16 +126,18 @@ main(int argc, char **argv)
 	if (err) {
 		log_error("collector.start", "%s", err_text());
 		status = err_exit_status(err);
+		again = launched_on_trial();
 		if (!p.collector)
 			conf_free(conf);
 	} else {
 		log_info("collector.ready", "profiles=%zu", collector_count(p.collector));
 		daemon_ready(p.daemon, "replicating");
 		status = daemon_run(p.daemon);
+		again = daemon_begins_again(p.daemon);
 	}
 	collector_free(p.collector);
 	collector_api_free(p.api);
 	daemon_free(p.daemon);
 	event_base_free(p.base);
-	return status;
+	return again ? begin_again(argv, status) : status;
 }

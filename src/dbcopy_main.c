@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "base/version.h"
 #include "collector/copyrun.h"
 
 static const char usage[] =
@@ -60,7 +61,7 @@ main(int argc, char **argv)
 		case 'i': run.since_s = day_start(optarg); break;
 		case 'R': run.report_fd = atoi(optarg); break;
 		case 'h': fputs(usage, stdout); return 0;
-		case 'V': puts("tidemark-dbcopy " TIDEMARK_VERSION); return 0;
+		case 'V': printf("tidemark-dbcopy %s\n", tidemark_version); return 0;
 		default: return bad_usage("unknown option");
 		}
 	}

@@ -71,6 +71,12 @@
 	X(client_pin_not_checked) \
 	X(server_pin_not_checked) \
 	X(second_collector_let_in) \
+	X(release_of_one_signer) \
+	X(release_signatures_unread) \
+	X(release_of_any_platform) \
+	X(release_never_expires) \
+	X(older_release_taken) \
+	X(release_bytes_unread) \
 	X(revoked_session_kept) \
 	/* keeps: staging */ \
 	X(broken_index_kept) \

@@ -14,6 +14,7 @@
 #include "collector/enrol.h"
 #include "collector/office.h"
 #include "collector/state.h"
+#include "collector/upgrade.h"
 
 struct collector {
 	struct event_base *base;
@@ -27,6 +28,10 @@ struct collector {
 	void *changed_arg;
 	void (*broken)(void *arg);
 	void *broken_arg;
+	void (*restart)(void *arg);
+	void *restart_arg;
+	struct upgrade *upgrade;
+	size_t waiting;   /* operators who wait for a sync or an enrolment */
 };
 
 static const char *const state_names[] = {
@@ -56,6 +61,74 @@ on_broken(void *arg)
 
 	if (c->broken)
 		c->broken(c->broken_arg);
+}
+
+/* ---- upgrades ---- */
+
+static struct office *
+connected_office(const struct collector *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (office_connected(c->profiles[i]))
+			return c->profiles[i];
+	return NULL;
+}
+
+static bool
+is_connected(void *arg)
+{
+	return connected_office(arg);
+}
+
+static bool
+ask_release(const char *platform, replicator_bytes_done *done, void *done_arg, void *arg)
+{
+	struct office *p = connected_office(arg);
+
+	if (p)
+		office_release(p, platform, done, done_arg);
+	return p;
+}
+
+static bool
+ask_piece(const uint8_t release[32], uint64_t offset, uint32_t count, replicator_bytes_done *done, void *done_arg, void *arg)
+{
+	struct office *p = connected_office(arg);
+
+	if (p)
+		office_piece(p, release, offset, count, done, done_arg);
+	return p;
+}
+
+static bool
+is_idle(void *arg)
+{
+	const struct collector *c = arg;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (!office_idle(c->profiles[i]))
+			return false;
+	return c->waiting == 0;
+}
+
+static void
+on_restart(void *arg)
+{
+	struct collector *c = arg;
+
+	if (c->restart)
+		c->restart(c->restart_arg);
+}
+
+static int
+open_upgrade(struct collector *c)
+{
+	const struct collector_config *config = collector_config_main(c->conf);
+	const struct upgrade_setup setup = {
+	    .base = c->base, .pool = c->pool, .lane = c->lane_work, .state = config->state, .keys = config->upgrade_keys,
+	    .host = {.connected = is_connected, .release = ask_release, .piece = ask_piece, .idle = is_idle, .restart = on_restart, .arg = c}};
+
+	return upgrade_new(&setup, &c->upgrade);
 }
 
 /* ---- life ---- */
@@ -121,6 +194,8 @@ collector_new(struct event_base *base, struct conf *conf, const char *file, stru
 		err = c->file ? open_lanes(c) : err_set(ERR_NOMEM, "starting");
 	if (err == 0)
 		err = open_profiles(c);
+	if (err == 0)
+		err = open_upgrade(c);
 	if (err) {
 		c->conf = NULL; /* not taken */
 		collector_free(c);
@@ -141,6 +216,7 @@ collector_free(struct collector *c)
 	workpool_free(c->pool);
 	for (size_t i = 0; i < c->n; i++)
 		office_free(c->profiles[i]);
+	upgrade_free(c->upgrade);
 	free(c->profiles);
 	conf_free(c->conf);
 	free(c->file);
@@ -154,7 +230,8 @@ same_place(const struct conf *was, const struct conf *is)
 {
 	const struct collector_config *a = collector_config_main(was), *b = collector_config_main(is);
 
-	if (strcmp(a->server, b->server) != 0 || strcmp(a->state, b->state) != 0 || strcmp(a->run_dir, b->run_dir) != 0 || a->workers != b->workers ||
+	if (strcmp(a->server, b->server) != 0 || strcmp(a->state, b->state) != 0 || strcmp(a->run_dir, b->run_dir) != 0 || strcmp(a->upgrade_keys, b->upgrade_keys) != 0 ||
+	     a->workers != b->workers ||
 	    conf_count(was, "profile") != conf_count(is, "profile"))
 		return false;
 	for (size_t i = 0; conf_nth(was, "profile", i); i++) {
@@ -177,7 +254,7 @@ collector_reload(struct collector *c)
 		return err;
 	if (!same_place(c->conf, conf)) {
 		conf_free(conf);
-		return err_set(ERR_CONFIG, "%s: server, state, run-dir, workers, profiles and their type, path, rescan and index-poll need a restart", c->file);
+		return err_set(ERR_CONFIG, "%s: server, state, run-dir, workers, upgrade-keys, profiles and their type, path, rescan and index-poll need a restart", c->file);
 	}
 	for (size_t i = 0; err == 0 && i < c->n; i++)
 		err = office_reload(c->profiles[i], conf);
@@ -234,12 +311,38 @@ find(const struct collector *c, const char *profile)
 	return i < 0 ? NULL : c->profiles[i];
 }
 
+struct syncing {
+	struct collector *collector;
+	collector_done *done;
+	void *arg;
+};
+
+static void
+synced(int err, const char *text, void *arg)
+{
+	struct syncing *s = arg;
+
+	s->collector->waiting--;
+	s->done(err, text, s->arg);
+	free(s);
+}
+
 int
 collector_sync(struct collector *c, const char *profile, collector_done *done, void *arg)
 {
 	struct office *p = find(c, profile);
+	struct syncing *s = p ? malloc(sizeof *s) : NULL;
+	int err;
 
-	return p ? office_sync(p, done, arg) : -ERR_NOTFOUND;
+	if (!s)
+		return p ? err_set(ERR_NOMEM, "waiting for a sync") : -ERR_NOTFOUND;
+	*s = (struct syncing){c, done, arg};
+	err = office_sync(p, synced, s);
+	if (err)
+		free(s);
+	else
+		c->waiting++;
+	return err;
 }
 
 int
@@ -315,6 +418,31 @@ collector_on_broken(struct collector *c, void (*broken)(void *arg), void *arg)
 }
 
 void
+collector_on_restart(struct collector *c, void (*restart)(void *arg), void *arg)
+{
+	c->restart = restart;
+	c->restart_arg = arg;
+}
+
+void
+collector_upgrade_status(const struct collector *c, struct upgrade_status *ret_status)
+{
+	upgrade_status(c->upgrade, ret_status);
+}
+
+int
+collector_upgrade_now(struct collector *c)
+{
+	struct upgrade_status s;
+
+	upgrade_status(c->upgrade, &s);
+	if (!s.on)
+		return err_set(ERR_UNSUPPORTED, "upgrades are off: upgrade-keys in %s names no file of keys that sign releases", c->file);
+	upgrade_now(c->upgrade);
+	return 0;
+}
+
+void
 collector_on_change(struct collector *c, void (*changed)(const char *profile, void *arg), void *arg)
 {
 	c->changed = changed;
@@ -341,6 +469,7 @@ enrolled(int err, const char *text, void *arg)
 		if (p)
 			office_enrolled(p);
 	}
+	e->collector->waiting--;
 	e->done(err, text, e->arg);
 	free(e);
 }
@@ -363,9 +492,12 @@ collector_enrol(struct collector *c, const char *profile, const char *token, col
 	e->done = done;
 	e->arg = arg;
 	snprintf(e->profile, sizeof e->profile, "%s", profile);
+	c->waiting++;
 	err = enrol_start(c->base, c->pool, c->lane_work, dir, profile, token, enrolled, e);
-	if (err)
+	if (err) {
+		c->waiting--;
 		free(e);
+	}
 	free(dir);
 	return err;
 }

@@ -87,6 +87,14 @@ void collector_on_change(struct collector *c, void (*changed)(const char *profil
 /* Called when a profile cannot write down what it does: the program is to end, as failed, and to be started again. */
 void collector_on_broken(struct collector *c, void (*broken)(void *arg), void *arg);
 
+/* Upgrades of this program; see upgrade.h. */
+struct upgrade_status;
+void collector_upgrade_status(const struct collector *c, struct upgrade_status *ret_status);
+/* -ERR_UNSUPPORTED when upgrades are off. */
+int collector_upgrade_now(struct collector *c);
+/* Called when the program is to be begun again, by launch_again. */
+void collector_on_restart(struct collector *c, void (*restart)(void *arg), void *arg);
+
 /* Enrols a profile with a token, then starts it. */
 int collector_enrol(struct collector *c, const char *profile, const char *token, collector_done *done, void *arg);
 

@@ -32,6 +32,12 @@ check_absolute(const char *value)
 }
 
 static const char *
+check_keys(const char *value)
+{
+	return strcmp(value, "off") == 0 || *value == '/' ? NULL : "is neither \"off\" nor an absolute path";
+}
+
+static const char *
 check_zone(const char *value)
 {
 	struct zone *zone;
@@ -56,6 +62,8 @@ static const struct conf_key keys[] = {
         .reload = true, .help = "debug tells every step"},
     {.section = "collector", .key = "workers", .type = CONF_INT, .offset = MAIN(workers), .fallback = "2", .min = 1, .max = 16,
         .help = "threads that read and hash; more help on fast disks with idle processors"},
+    {.section = "collector", .key = "upgrade-keys", .type = CONF_STRING, .offset = MAIN(upgrade_keys), .fallback = "off", .check = check_keys,
+        .help = "keys that sign releases; with such a file the collector upgrades itself from the server"},
 
     {.section = "profile", .named = true, .key = "type", .type = CONF_ENUM, .offset = PROFILE(type), .fallback = "post-office", .words = types,
         .help = "what lies at path"},

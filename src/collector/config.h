@@ -16,6 +16,7 @@ struct collector_config {
 	char *run_dir;       /* sockets */
 	int log_level;
 	int64_t workers;     /* threads that read and hash */
+	char *upgrade_keys;  /* file of the keys that sign releases; "off" */
 };
 
 struct profile_config {

@@ -542,6 +542,35 @@ troubles_done(struct job *job, bool cancelled)
 	free(t);
 }
 
+bool
+office_connected(const struct office *p)
+{
+	struct replicator_status s;
+
+	if (p->ended || !p->replicator)
+		return false;
+	replicator_status(p->replicator, &s);
+	return s.connected;
+}
+
+bool
+office_idle(const struct office *p)
+{
+	return !p->snapshot || !snapshot_job(p->snapshot);
+}
+
+void
+office_release(struct office *p, const char *platform, replicator_bytes_done *done, void *arg)
+{
+	replicator_release(p->replicator, platform, done, arg);
+}
+
+void
+office_piece(struct office *p, const uint8_t release[32], uint64_t offset, uint32_t count, replicator_bytes_done *done, void *arg)
+{
+	replicator_piece(p->replicator, release, offset, count, done, arg);
+}
+
 int
 office_troubles(struct office *p, void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg), void *arg)
 {

@@ -50,6 +50,10 @@ int office_pause(struct office *p, bool paused);
 int office_bandwidth(struct office *p, uint64_t bytes_per_s);
 int office_sets(struct office *p, replicator_sets_done *done, void *arg);
 int office_names(struct office *p, const char *set, const char *after, replicator_names_done *done, void *arg);
+bool office_connected(const struct office *p);
+bool office_idle(const struct office *p); /* no job runs */
+void office_release(struct office *p, const char *platform, replicator_bytes_done *done, void *arg); /* both: of one that is connected */
+void office_piece(struct office *p, const uint8_t release[32], uint64_t offset, uint32_t count, replicator_bytes_done *done, void *arg);
 int office_troubles(struct office *p, void (*done)(int err, struct journal_trouble *troubles, size_t n, void *arg), void *arg);
 const struct jobs *office_jobs(const struct office *p);
 

@@ -24,7 +24,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "collector/config.h"
+#include "collector/launched.h"
 #include "collector/watcher_link.h"
 
 #define START_AGAIN_MAX_S 30
@@ -57,14 +59,30 @@ watcher_fingerprint(const struct conf *conf, const char *profile)
 	const struct profile_config *p = collector_config_profile(conf, profile);
 	char *facts, hex[33];
 	struct block_key key;
-	int len = asprintf(&facts, "%d\n%s\n%s\n%s", p->type, p->path, collector_config_main(conf)->state, TIDEMARK_VERSION);
+	char *word = NULL;
+	int len = asprintf(&facts, "%d\n%s\n%s", p->type, p->path, collector_config_main(conf)->state);
 
 	if (len < 0)
 		return NULL;
 	block_key_init(&key, zeros);
 	hash128_hex(block_hash(&key, facts, (size_t)len), hex);
 	free(facts);
-	return strdup(hex);
+	return asprintf(&word, "%s.%s", hex, tidemark_version) < 0 ? NULL : word;
+}
+
+static bool
+under_systemd(void)
+{
+	return getenv("NOTIFY_SOCKET") && getenv("INVOCATION_ID");
+}
+
+/* True when it serves what we want and is not to be replaced for its version. */
+static bool
+is_ours(const struct watcher_link *l, const char *fingerprint)
+{
+	size_t facts = strcspn(l->fingerprint, ".") + 1;
+
+	return strcmp(fingerprint, l->fingerprint) == 0 || (under_systemd() && launched_by() && strncmp(fingerprint, l->fingerprint, facts) == 0);
 }
 
 /* ---- starting a watcher ---- */
@@ -193,7 +211,7 @@ on_hello(struct watcher_link *l, const char *line)
 		go_down(l);
 		return;
 	}
-	if (version != 1 || strcmp(fingerprint, l->fingerprint) != 0) {
+	if (version != 1 || !is_ours(l, fingerprint)) {
 		log_info("watcher.replace", "profile=%s pid=%d serves another configuration or version", l->profile, pid);
 		replace(l);
 		return;
@@ -344,7 +362,7 @@ watcher_link_new(struct event_base *base, const struct conf *conf, const char *c
 		watcher_link_free(l);
 		return err;
 	}
-	if (getenv("NOTIFY_SOCKET") && getenv("INVOCATION_ID"))
+	if (under_systemd())
 		l->start_after_s = clock_steady_ms() / 1000 + SYSTEMD_GRACE_S;
 	event_active(l->tick, EV_TIMEOUT, 0);
 	*ret_link = l;

@@ -3,9 +3,10 @@
  * watcher_link - the collector's side of a watcher: finds the living one by its socket, starts one where there is none, hears
  * its pokes.
  *
- * A watcher that serves another configuration (path, type or state changed) is told to quit and replaced.  Under systemd the
- * watcher is a unit of its own; when it does not answer within ten seconds we start one all the same, and the profile's
- * lock decides which lives.
+ * A watcher that serves another configuration (path, type or state changed), or is of another version, is told to quit and
+ * replaced.  Under systemd the watcher is a unit of its own; when it does not answer within ten seconds we start one all the same,
+ * and the profile's lock decides which lives.  There, one of another version is kept by a collector that is a release: its unit would
+ * only bring the same program again, which changes with the package.
  *
  * Threads: loop thread only.
  */
@@ -32,7 +33,7 @@ struct watcher_link_events {
 	void (*changed)(void *arg); /* up or down, or new figures */
 };
 
-/* What a watcher serves, as one word: *gives*. */
+/* What a watcher serves, and then, behind a dot, its version, as one word: *gives*. */
 char *watcher_fingerprint(const struct conf *conf, const char *profile);
 
 /* `config_file` is handed to a watcher that is started.  Strings are copied. */

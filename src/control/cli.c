@@ -10,6 +10,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/version.h"
 #include "control/api.h"
 #include "control/cli.h"
 #include "control/client.h"
@@ -36,6 +37,15 @@ ask_profile(const struct cli *c, const char *method, const char *rest, json_t *b
 	return exit_status;
 }
 
+/* Of a collector that cannot upgrade itself: degraded, however well the backup goes. */
+static int
+upgrade_state(const json_t *upgrade)
+{
+	const char *state = json_string_value(json_object_get(upgrade, "state"));
+
+	return state && strcmp(state, "ok") != 0 ? 4 : 0;
+}
+
 static int
 worst_state(const json_t *last)
 {
@@ -50,7 +60,7 @@ worst_state(const json_t *last)
 		if (status == 1 || (status == 4 && worst == 0))
 			worst = status;
 	}
-	return worst;
+	return worst ? worst : upgrade_state(json_object_get(last, "upgrade"));
 }
 
 /* "/v1/status?profile=po1&watch=1": *gives*. */
@@ -275,12 +285,24 @@ verb_doctor(const struct cli *c)
 }
 
 static int
+verb_upgrade(const struct cli *c)
+{
+	const char *word = cli_word(c, 0);
+
+	if (word && strcmp(word, "now") != 0) {
+		err_set(ERR_USAGE, "usage: tidemark upgrade [now]");
+		return cli_failed(c, -ERR_USAGE);
+	}
+	return cli_ask(c, word ? "POST" : "GET", "/v1/upgrade", NULL, show_upgrade, word ? NULL : upgrade_state);
+}
+
+static int
 verb_version(const struct cli *c)
 {
 	if (c->json)
-		puts("{\"v\":1,\"type\":\"version\",\"version\":\"" TIDEMARK_VERSION "\"}");
+		printf("{\"v\":1,\"type\":\"version\",\"version\":\"%s\"}\n", tidemark_version);
 	else
-		puts("tidemark " TIDEMARK_VERSION);
+		printf("tidemark %s\n", tidemark_version);
 	return 0;
 }
 
@@ -302,6 +324,7 @@ const struct cli_verb cli_verbs[] = {
     {"revoke", "PROFILE", CLI_SERVER, 1, 1, verb_revoke, "the profile's collector is no longer let in"},
     {"enrol", "PROFILE TOKEN", CLI_COLLECTOR, 2, 2, verb_enrol, "make a key, pin the server, get the certificate; once"},
     {"doctor", "", CLI_BOTH, 0, 0, verb_doctor, "limits, rights, clock, space, DBCOPY, link: what is wrong and what to do"},
+    {"upgrade", "[now]", CLI_COLLECTOR, 0, 1, verb_upgrade, "which release runs and what the server offers; now: ask it at once"},
     {"config validate", "[collector|server]", CLI_NONE, 0, 1, cli_config_validate, "check a configuration before a restart"},
     {"config show", "[collector|server]", CLI_NONE, 0, 1, cli_config_show, "every value and where it comes from"},
     {"config generate", "collector|server", CLI_NONE, 1, 1, cli_config_generate, "a commented file with every key at its default"},

@@ -85,6 +85,7 @@ void show_restored(const json_t *object);
 void show_token(const json_t *object);
 void show_doctor(const json_t *object);
 void show_troubles(const json_t *object);
+void show_upgrade(const json_t *object);
 
 /* ---- verbs that need no daemon (cli_config.c) ---- */
 int cli_config_validate(const struct cli *c);

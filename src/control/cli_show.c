@@ -185,7 +185,28 @@ show_status(const json_t *object)
 		show_profile(profile);
 	if (json_array_size(json_object_get(object, "profiles")) == 0)
 		puts("no profile yet");
+	if (*text(json_object_get(object, "upgrade"), "reason"))
+		printf("%-10s -> %s\n", "upgrade", text(json_object_get(object, "upgrade"), "reason"));
 	fflush(stdout);
+}
+
+void
+show_upgrade(const json_t *object)
+{
+	char when[48];
+
+	printf("%s runs", text(object, "running"));
+	if (strcmp(text(object, "phase"), "off") == 0)
+		printf("; upgrades are off");
+	else if (*text(object, "offered"))
+		printf("; the server has %s (seen %s)", text(object, "offered"), moment(text(object, "fresh"), when));
+	else
+		printf("; the server has not been asked yet");
+	if (strcmp(text(object, "phase"), "fetching") == 0 || strcmp(text(object, "phase"), "ready") == 0 || strcmp(text(object, "phase"), "trial") == 0)
+		printf("; %s", text(object, "phase"));
+	putchar('\n');
+	if (*text(object, "reason"))
+		printf("-> %s\n", text(object, "reason"));
 }
 
 void

@@ -488,9 +488,31 @@ on_doctor(struct api_request *req, void *arg)
 	api_reply(req, collector_doctor(a->c));
 }
 
+static void
+on_upgrade(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+
+	api_reply(req, collector_upgrade_tell(a->c));
+}
+
+static void
+on_upgrade_now(struct api_request *req, void *arg)
+{
+	struct collector_api *a = arg;
+	int err = collector_upgrade_now(a->c);
+
+	if (err)
+		api_fail(req, err, err_text());
+	else
+		api_reply(req, collector_upgrade_tell(a->c));
+}
+
 static const struct api_route routes[] = {
     {"GET", "/v1/status", on_status},
     {"GET", "/v1/doctor", on_doctor},
+    {"GET", "/v1/upgrade", on_upgrade},
+    {"POST", "/v1/upgrade", on_upgrade_now},
     {"GET", "/v1/jobs", on_jobs},
     {"GET", "/v1/jobs/last", on_last_job},
     {"GET", "/v1/jobs/{}", on_job},

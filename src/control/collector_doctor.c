@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "collector/collector.h"
+#include "collector/upgrade.h"
 #include "control/collector_doctor.h"
 #include "control/tell.h"
 
@@ -42,6 +43,18 @@ check_profile(json_t *checks, const struct collector_profile_status *s)
 		    (unsigned long long)s->flow.troubled, s->name);
 }
 
+static void
+check_upgrade(json_t *checks, struct collector *c)
+{
+	struct upgrade_status s;
+
+	collector_upgrade_status(c, &s);
+	if (s.alarm)
+		tell_check(checks, VERDICT_WARN, "upgrade", "%s", s.why);
+	else if (s.on)
+		tell_check(checks, VERDICT_OK, "upgrade", "%s runs, and upgrades itself from the server", s.running);
+}
+
 json_t *
 collector_doctor(struct collector *c)
 {
@@ -51,5 +64,6 @@ collector_doctor(struct collector *c)
 	tell_host_checks(checks, collector_state_dir(c));
 	for (size_t i = 0; collector_status(c, i, &s); i++)
 		check_profile(checks, &s);
+	check_upgrade(checks, c);
 	return tell_doctor(checks);
 }

@@ -6,6 +6,7 @@
 
 #include "base/verified.h"
 #include "collector/collector.h"
+#include "collector/upgrade.h"
 #include "control/api.h"
 #include "control/collector_status.h"
 #include "control/tell.h"
@@ -52,6 +53,22 @@ tell_profile(json_t *o, const struct collector_profile_status *s)
 }
 
 json_t *
+collector_upgrade_tell(struct collector *c)
+{
+	struct upgrade_status s;
+	json_t *o = api_object("upgrade");
+
+	collector_upgrade_status(c, &s);
+	json_object_set_new(o, "phase", json_string(s.phase));
+	json_object_set_new(o, "state", json_string(s.alarm ? "degraded" : "ok"));
+	json_object_set_new(o, "reason", api_text(s.why));
+	json_object_set_new(o, "running", json_string(s.running));
+	json_object_set_new(o, "offered", json_string(s.offered));
+	json_object_set_new(o, "fresh", api_time_ns(s.fresh_s * 1000000000));
+	return o;
+}
+
+json_t *
 collector_status_tell(struct collector *c, const char *profile)
 {
 	struct collector_profile_status s;
@@ -70,5 +87,6 @@ collector_status_tell(struct collector *c, const char *profile)
 		json_array_append_new(list, p);
 	}
 	json_object_set_new(o, "profiles", list);
+	json_object_set_new(o, "upgrade", collector_upgrade_tell(c));
 	return o;
 }

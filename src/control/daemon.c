@@ -20,6 +20,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "control/daemon.h"
 
 struct daemon {
@@ -29,6 +30,7 @@ struct daemon {
 	void *arg;
 	int exit_status;
 	bool ended;
+	bool again;    /* the loop was left so that the program begins again */
 	int notify_fd; /* -1: not under systemd */
 };
 
@@ -62,7 +64,7 @@ daemon_arguments(int argc, char **argv, const char *program, const char *purpose
 		case 'c': got.config = optarg; continue;
 		case 'd': log_set_level(LOG_DEBUG); continue;
 		case 'h': print_usage(stdout, program, purpose, default_config, &wants); exit(0);
-		case 'V': printf("%s %s\n", program, TIDEMARK_VERSION); exit(0);
+		case 'V': printf("%s %s\n", program, tidemark_version); exit(0);
 		case 'p':
 			if (wants.profile) {
 				got.profile = optarg;
@@ -270,7 +272,7 @@ daemon_run(struct daemon *d)
 		log_error("daemon.loop", "the event loop failed: %s", strerror(errno));
 		d->exit_status = 1;
 	}
-	notify(d, "STOPPING=1");
+	notify(d, daemon_begins_again(d) ? "RELOADING=1" : "STOPPING=1");
 	return d->exit_status;
 }
 
@@ -286,6 +288,19 @@ daemon_end(struct daemon *d, int exit_status)
 	d->exit_status = exit_status;
 	d->ended = true;
 	event_base_loopbreak(d->base);
+}
+
+void
+daemon_end_to_begin_again(struct daemon *d)
+{
+	d->again = true;
+	event_base_loopbreak(d->base);
+}
+
+bool
+daemon_begins_again(const struct daemon *d)
+{
+	return d->again && !d->ended;
 }
 
 void

@@ -44,6 +44,10 @@ int daemon_run(struct daemon *d);
 /* True once a signal or daemon_end has asked for the end: tells it from a loop that was left for another reason. */
 bool daemon_ended(const struct daemon *d);
 void daemon_end(struct daemon *d, int exit_status);
+/* Ends the loop because the program is to be begun again in this process: systemd is told of a reload, not of an end. */
+void daemon_end_to_begin_again(struct daemon *d);
+/* True after that, unless a signal or daemon_end came as well. */
+bool daemon_begins_again(const struct daemon *d);
 void daemon_free(struct daemon *d);
 
 #endif

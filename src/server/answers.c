@@ -2,6 +2,7 @@
 /* answers - knows how much of an answer fits a frame; the rest is asked for again, from the last name on. */
 #include "server/answers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "base/fsio.h"
 #include "base/relpath.h"
 #include "server/index.h"
+#include "server/releases.h"
 #include "server/staging.h"
 #include "wire/wire.h"
 
@@ -218,5 +220,60 @@ answers_blocks(const struct answers *a, const char *path, uint64_t first, uint32
 	if (err == 0)
 		err = build(&m, ret_frame, ret_len);
 	free(hashes);
+	return err;
+}
+
+/* ---- releases ---- */
+
+static int
+refuse(enum wire_type type, int err, uint8_t **ret_frame, size_t *ret_len)
+{
+	struct wire_msg m = {.type = WIRE_REFUSED};
+	char text[WIRE_TEXT_MAX];
+
+	snprintf(text, sizeof text, "%s", err_text());
+	m.u.refused.type = (uint8_t)type;
+	m.u.refused.code = -err;
+	m.u.refused.text = text;
+	return build(&m, ret_frame, ret_len);
+}
+
+static int
+find_releases(const struct answers *a)
+{
+	return a->releases && strcmp(a->releases, "off") != 0 ? 0 : err_set(ERR_NOTFOUND, "this server hands out no releases (its configuration names no folder of them)");
+}
+
+int
+answers_release(const struct answers *a, const char *platform, uint8_t **ret_frame, size_t *ret_len)
+{
+	struct wire_msg m = {.type = WIRE_RELEASE};
+	uint8_t *head = NULL;
+	int err = find_releases(a);
+
+	if (!err)
+		err = releases_newest(a->releases, platform, &head, &m.u.release.head.len);
+	if (err)
+		return refuse(WIRE_RELEASE_REQ, err, ret_frame, ret_len);
+	m.u.release.head.data = head;
+	err = build(&m, ret_frame, ret_len);
+	free(head);
+	return err;
+}
+
+int
+answers_piece(const struct answers *a, const uint8_t release[32], uint64_t offset, uint32_t count, uint8_t **ret_frame, size_t *ret_len)
+{
+	struct wire_msg m = {.type = WIRE_PIECE};
+	uint8_t *data = NULL;
+	int err = find_releases(a);
+
+	if (!err)
+		err = releases_piece(a->releases, release, offset, count, &data, &m.u.piece.data.len);
+	if (err)
+		return refuse(WIRE_PIECE_REQ, err, ret_frame, ret_len);
+	m.u.piece.data.data = data;
+	err = build(&m, ret_frame, ret_len);
+	free(data);
 	return err;
 }

@@ -44,6 +44,12 @@ check_absolute(const char *value)
 	return *value == '/' ? NULL : "not an absolute path";
 }
 
+static const char *
+check_releases(const char *value)
+{
+	return strcmp(value, "off") == 0 || *value == '/' ? NULL : "neither \"off\" nor an absolute path";
+}
+
 #define MAIN(field) offsetof(struct server_config, field)
 #define PROFILE(field) offsetof(struct server_profile_config, field)
 
@@ -62,6 +68,8 @@ static const struct conf_key keys[] = {
         .help = "address of the status page and metrics, once there is one; an address is warned of, and nothing listens there"},
     {.section = "server", .key = "address", .type = CONF_STRING, .offset = MAIN(address), .fallback = "auto", .check = check_reached, .reload = true,
         .help = "how collectors reach this server, carried by enrolment tokens; auto = host name and the port of listen"},
+    {.section = "server", .key = "releases", .type = CONF_STRING, .offset = MAIN(releases), .fallback = "off", .check = check_releases,
+        .help = "folder of signed releases (*.release) that collectors may upgrade themselves to"},
     {.section = "server", .key = "log-level", .type = CONF_ENUM, .offset = MAIN(log_level), .fallback = "info", .words = levels, .reload = true,
         .help = "debug tells every step"},
 

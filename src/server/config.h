@@ -15,6 +15,7 @@ struct server_config {
 	char *run_dir;
 	char *user, *keeper_user; /* of receiver and keeper when the server is started as root; "root" = both as root */
 	char *web;         /* "off" */
+	char *releases;      /* folder of what collectors upgrade themselves to; "off" */
 	char *address;     /* host:port that enrolment tokens carry; "auto" = host name and listen's port */
 	int log_level;
 };

@@ -337,8 +337,9 @@ server_new(struct event_base *base, struct conf *conf, const char *file, const s
 	s->separation = separation;
 	s->started_ns = clock_wall_ns();
 	s->file = strdup(file);
+	s->releases = strdup(server_config_main(conf)->releases);
 	log_set_level((enum log_level)server_config_main(conf)->log_level);
-	err = s->file ? open_rest(s) : err_set(ERR_NOMEM, "starting the server");
+	err = s->file && s->releases ? open_rest(s) : err_set(ERR_NOMEM, "starting the server");
 	if (err) {
 		s->conf = NULL; /* the caller's still */
 		server_free(s);
@@ -373,6 +374,7 @@ server_free(struct server *s)
 		close(s->store_fd);
 	conf_free(s->conf);
 	free(s->file);
+	free(s->releases);
 	free(s);
 }
 
@@ -391,6 +393,8 @@ may_replace(const struct server_config *old, const struct server_config *new)
 		return err_set(ERR_CONFIG, "user, keeper-user: change at a restart only");
 	if (strcmp(old->web, new->web) != 0)
 		return err_set(ERR_CONFIG, "web: changes at a restart only");
+	if (strcmp(old->releases, new->releases) != 0)
+		return err_set(ERR_CONFIG, "releases: changes at a restart only");
 	return 0;
 }
 

@@ -222,7 +222,7 @@ server_guests_listen(struct server *s)
 void
 server_guests_host(struct server *s)
 {
-	s->host = (struct session_host){.base = s->base, .pool = s->pool, .identity = s->identity, .tenant = find_tenant,
+	s->host = (struct session_host){.base = s->base, .pool = s->pool, .identity = s->identity, .releases = s->releases, .tenant = find_tenant,
 	    .authenticated = on_authenticated, .over = on_over, .arg = s};
 }
 

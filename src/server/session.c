@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "server/index.h"
 #include "server/keeper_link.h"
 #include "server/profile.h"
@@ -153,7 +154,7 @@ send_welcome(struct session *s, const struct profile_admission *a)
 	struct wire_msg m = {.type = WIRE_WELCOME};
 
 	m.u.welcome.version = s->version;
-	m.u.welcome.build = (char *)(uintptr_t)TIDEMARK_VERSION;
+	m.u.welcome.build = (char *)(uintptr_t)tidemark_version;
 	m.u.welcome.instance = (char *)(uintptr_t)index_instance(profile_index(s->t->profile));
 	m.u.welcome.generation = a->generation;
 	m.u.welcome.token = a->token;
@@ -302,6 +303,7 @@ static handler *const handlers[STATES][WIRE_TYPES] = {
 		[WIRE_SUMS_REQ] = session_on_question, [WIRE_LIST_REQ] = session_on_question, [WIRE_BLOCKS_REQ] = session_on_question,
 		[WIRE_JOB_BEGIN] = on_job_begin, [WIRE_SEAL] = on_seal, [WIRE_JOB_END] = on_job_end, [WIRE_STOP] = on_stop,
 		[WIRE_ORIGIN] = on_origin, [WIRE_JOB_OVER] = on_job_over, [WIRE_DUE] = on_due,
+		[WIRE_RELEASE_REQ] = session_on_question, [WIRE_PIECE_REQ] = session_on_question,
 		[WIRE_SETS_REQ] = session_on_sets, [WIRE_NAMES_REQ] = session_on_names, [WIRE_GOODBYE] = on_goodbye,
 	},
 	[ENROLLING] = {[WIRE_ENROL] = session_on_enrol, [WIRE_GOODBYE] = on_goodbye},

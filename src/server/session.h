@@ -27,6 +27,7 @@ struct session_host {
 	struct workpool *pool;
 	int lane_read, lane_enrol; /* lane_enrol: one thread */
 	struct identity *identity;
+	const char *releases;      /* folder, or "off" */
 	/* A profile by its name; NULL when there is none. */
 	struct tenant *(*tenant)(const char *profile, void *arg);
 	/* It is the one session of a profile; before, and while it enrols, it counts as connecting. */

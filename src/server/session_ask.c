@@ -62,6 +62,12 @@ question_run(struct job *job)
 	case WIRE_LIST_REQ:
 		q->err = answers_list(&q->about, q->msg.u.list_req.dir, q->msg.u.list_req.after, &q->frame, &q->len);
 		break;
+	case WIRE_RELEASE_REQ:
+		q->err = answers_release(&q->about, q->msg.u.release_req.platform, &q->frame, &q->len);
+		break;
+	case WIRE_PIECE_REQ:
+		q->err = answers_piece(&q->about, q->msg.u.piece_req.release, q->msg.u.piece_req.offset, q->msg.u.piece_req.count, &q->frame, &q->len);
+		break;
 	default:
 		q->err = answers_blocks(&q->about, q->msg.u.blocks_req.path, q->msg.u.blocks_req.first, q->msg.u.blocks_req.count, &q->frame, &q->len);
 		break;
@@ -102,7 +108,8 @@ ask_next(struct session *s)
 	if (!q)
 		return;
 	q->profile = p;
-	q->about = (struct answers){.index = profile_index(p), .key = profile_key(p), .layout = (enum layout_type)s->layout, .profile_fd = profile_fd(p)};
+	q->about = (struct answers){.index = profile_index(p), .key = profile_key(p), .layout = (enum layout_type)s->layout, .profile_fd = profile_fd(p),
+	    .releases = s->host->releases};
 	q->job = (struct job){.run = question_run, .done = question_done};
 	profile_hold(p);
 	s->refs++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * identity_keys - keys and certificates: made, signed, kept in files, asked who they are.  Inside src/wire/identity*.c only.
+ * identity_keys - keys and certificates: made, signed, kept in files, asked who they are.  For identity*.c and signing.c only.
  *
  * Keys are Ed25519.  Errors name the file or the step and OpenSSL's reason.
  */

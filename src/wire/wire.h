@@ -15,7 +15,7 @@
 #include "wire/entry.h"
 
 #define WIRE_VERSION_MIN 1u
-#define WIRE_VERSION_MAX 2u
+#define WIRE_VERSION_MAX 3u
 #define WIRE_FRAME_HEAD 12u               /* bytes: u32 length, u8 class, u8 flags, u16 zero, u32 raw length */
 #define WIRE_FRAME_MAX (1024u * 1024u)    /* payload bytes, packed and unpacked alike */
 #define WIRE_CHUNK_MAX (512u * 1024u)     /* data bytes in one DATA */
@@ -29,6 +29,8 @@
 #define WIRE_LIST_MAX 4096u               /* items in one SUMS, LIST or NAMES, hashes in one BLOCKS */
 #define WIRE_LIST_BYTES (768u * 1024u)    /* a sender ends a SUMS or LIST here, with `more` set */
 #define WIRE_PLACE_MAX (RELPATH_MAX + 32u) /* where a page of NAMES ended */
+#define WIRE_RELEASE_MAX 4096u            /* the head of a release */
+#define WIRE_PIECE_MAX (256u * 1024u)     /* bytes of a release in one PIECE */
 #define WIRE_PING_MS 15000
 #define WIRE_DEAD_MS 45000
 
@@ -45,7 +47,9 @@ enum wire_class { WIRE_CONTROL = 0, WIRE_DATA = 1 };
 	/* data, collector -> server */                                                                            \
 	X(PUT) X(BEGIN) X(CHUNK) X(HOLE) X(END) X(ABORT) X(ENTRY) X(REMOVE)                                        \
 	/* since version 2: control; NEWEST, NAMES and REFUSED server -> collector, the others collector -> server */ \
-	X(ORIGIN) X(JOB_OVER) X(DUE) X(NEWEST) X(NAMES_REQ) X(NAMES) X(REFUSED)
+	X(ORIGIN) X(JOB_OVER) X(DUE) X(NEWEST) X(NAMES_REQ) X(NAMES) X(REFUSED)                                     \
+	/* since version 3: control; the requests collector -> server, the answers server -> collector */           \
+	X(RELEASE_REQ) X(RELEASE) X(PIECE_REQ) X(PIECE)
 
 enum wire_type {
 	WIRE_NONE = 0,
@@ -154,7 +158,11 @@ struct wire_msg {
 		struct { struct wire_set *v; size_t n; } sets;
 		struct { char *set, *after; } names_req;        /* set "latest" allowed; `next` of the page before, "" = from the first */
 		struct { struct wire_set set; struct wire_name *v; size_t n; char *next; } names; /* next "" = that was all */
-		struct { uint8_t type; int32_t code; char *text; } refused; /* SETS_REQ or NAMES_REQ has no other answer than this */
+		struct { uint8_t type; int32_t code; char *text; } refused; /* the request of this type has no other answer */
+		struct { char *platform; } release_req;         /* "linux-x86_64": the newest release for it */
+		struct { struct wire_bytes head; } release;     /* as release.h has it; what it says is for its signers to prove */
+		struct { uint8_t release[32]; uint64_t offset; uint32_t count; } piece_req; /* SHA-256 of the head; behind the head */
+		struct { struct wire_bytes data; } piece;       /* fewer than asked for only at the end */
 		struct { char *profile; struct wire_bytes csr; uint8_t proof[32]; } enrol;
 		struct { struct wire_bytes certificate, authority; uint8_t key[BLOCK_KEY_BYTES]; } enrolled;
 		struct { uint64_t n; } ping, pong;

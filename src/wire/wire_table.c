@@ -181,6 +181,18 @@ static const struct field due[] = {
 static const struct field newest[] = {
 	SET(M, u.newest.set),
 };
+static const struct field release_req[] = {
+	WORD(M, u.release_req.platform),
+};
+static const struct field release[] = {
+	BYTES(M, u.release.head, WIRE_RELEASE_MAX),
+};
+static const struct field piece_req[] = {
+	RAW32(M, u.piece_req.release), SIZE(M, u.piece_req.offset), U32(M, u.piece_req.count, WIRE_PIECE_MAX),
+};
+static const struct field piece[] = {
+	BYTES(M, u.piece.data, WIRE_PIECE_MAX),
+};
 static const struct field names_req[] = {
 	WORD(M, u.names_req.set), STRING(M, u.names_req.after, WIRE_PLACE_MAX, NULL),
 };
@@ -332,4 +344,8 @@ const struct message wire_messages[WIRE_TYPES] = {
 	[WIRE_NAMES_REQ] = {"NAMES_REQ", WIRE_CONTROL, FIELDS(names_req), .since = 2},
 	[WIRE_NAMES] = {"NAMES", WIRE_CONTROL, FIELDS(names), .holds = names_hold, .since = 2},
 	[WIRE_REFUSED] = {"REFUSED", WIRE_CONTROL, FIELDS(refused), .since = 2},
+	[WIRE_RELEASE_REQ] = {"RELEASE_REQ", WIRE_CONTROL, FIELDS(release_req), .since = 3},
+	[WIRE_RELEASE] = {"RELEASE", WIRE_CONTROL, FIELDS(release), .since = 3},
+	[WIRE_PIECE_REQ] = {"PIECE_REQ", WIRE_CONTROL, FIELDS(piece_req), .since = 3},
+	[WIRE_PIECE] = {"PIECE", WIRE_CONTROL, FIELDS(piece), .since = 3},
 };

@@ -83,6 +83,7 @@ GOOD = {
     "END": {"op": 1, "entry": wire.entry(wire.FILE, size=8192)},
     "JOB_BEGIN": {"job": 77, "date": 20200229, "t0": 5},
     "ORIGIN": {"job": 77, "origin": b"somebody"}, "DUE": {"at": 5}, "NAMES_REQ": {"set": b"latest"},
+    "RELEASE_REQ": {"platform": b"linux-x86_64"}, "PIECE_REQ": {"release": bytes(32), "count": 9},
     "JOB_OVER": {"job": 77, "date": 20200229, "t0": 5, "origin": b"somebody", "code": b"IO", "text": b"words"},
 }
 OF_A_TRANSFER = ("CHUNK", "HOLE", "END", "ABORT")
@@ -97,7 +98,7 @@ def _good(name, secret):
 
 def _survive(w, name, share=1.0):
     """Each mutant in a fresh session, where its number would be right: the server answers it or ends the session."""
-    version = 2 if name in wire.SINCE_2 else 1
+    version = wire.since(name)
     with live(w) as peer:
         secret = peer.secret
     begin = wire.message("BEGIN", op=1, path=b"ofuser/mutant.db", mode=0, size=8192)
@@ -345,8 +346,8 @@ def versions(w):
         w.tried()
     with Peer(w) as peer:
         peer.hello(version_min=0, version_max=(1 << 32) - 1)
-        if peer.expect("WELCOME")[1]["version"] != 2:
-            raise Violation("not version 2")
+        if peer.expect("WELCOME")[1]["version"] != 3:
+            raise Violation("not version 3")
     w.tried()
 
 
@@ -387,7 +388,7 @@ def messages_of_the_other_side(w):
 
 @case("C14", "a message that only a later version knows ends a connection of the first")
 def messages_of_a_later_version(w):
-    for name in wire.SINCE_2:
+    for name in (n for n in wire.MESSAGES if wire.since(n) > 1):
         with live(w) as peer:
             peer.send_bytes(_any(name))
             peer.expect_end("PEER")

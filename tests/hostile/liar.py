@@ -17,6 +17,7 @@ import sys
 import time
 
 import lies  # noqa: F401 (they enter themselves)
+import lies_release  # noqa: F401
 from case import CASES
 from peer import PATIENCE, Talk, Violation, context, live
 

@@ -17,7 +17,7 @@ GONE = ("lost", "PEER")
 
 
 def _ends(s, name, **values):
-    with s.agreed(2 if name in wire.SINCE_2 else 1) as guest:
+    with s.agreed(wire.since(name)) as guest:
         guest.send(name, **values)
         guest.expect_end(*GONE)
     s.tried()
@@ -205,7 +205,7 @@ def the_other_sides_messages(s):
 
 @case("S5", "a message before WELCOME, a second WELCOME or one of an unknown version ends the connection")
 def welcomes(s):
-    for lies in ({"version": 0}, {"version": 3}, {"version": (1 << 32) - 1}):
+    for lies in ({"version": 0}, {"version": 4}, {"version": (1 << 32) - 1}):
         with s.accept() as guest:
             guest.greet(**lies)
             guest.expect_end(*GONE)
@@ -263,11 +263,12 @@ def mutants_of_all(s):
             "BLOCKS": {"path": b"wphost.db", "present": 1, "size": 9, "v": [(1, 1)]}, "PROGRESS": {"job": 1, "phase": b"x"}, "WELCOME": dict(s.told),
             "SEALED": {"set": (b"monjan01", 1, 1, 1, 1, 1, 0)}, "JOB_FAILED": {"code": b"IO"}, "SETS": {"v": [(b"monjan01", 1, 1, 1, 1, 1, 0)]},
             "STOP": {"job": 1, "origin": b"x"}, "PING": {"n": 1}, "ENROLLED": {}, "NEWEST": {"set": (b"monjan01", 1, 1, 1, 1, 1, 0)},
-            "NAMES": {"set": (b"monjan01", 1, 1, 1, 1, 1, 0), "v": [(b"a", 1, 0, 1, 1)], "next": b"n a"}, "REFUSED": {"type": 37, "code": b"IO"}}
+            "NAMES": {"set": (b"monjan01", 1, 1, 1, 1, 1, 0), "v": [(b"a", 1, 0, 1, 1)], "next": b"n a"}, "REFUSED": {"type": 37, "code": b"IO"}, "RELEASE": {"head": bytes(300)},
+            "PIECE": {"data": bytes(300)}}
     for name, values in good.items():
         mutants = [m for m in of_message(name, values, s.random, 10) if len(m) <= wire.FRAME_MAX]
         for mutant in s.random.sample(mutants, min(12, len(mutants))):
-            with s.agreed(2 if name in wire.SINCE_2 else 1) as guest:
+            with s.agreed(wire.since(name)) as guest:
                 guest.send_bytes(wire.frame(mutant, wire.CONTROL))
                 guest.settle()
             s.tried()

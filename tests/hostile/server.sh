@@ -1,17 +1,36 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Suites S2-S5: a server that means harm, with the real server's key, and the real collector and watcher on a living office.
+# Suites S1-S5: a server that means harm, with the real server's key, and the real collector and watcher on a living office.
 #
 # After each case the real server comes back to the same collector.
 
-LIAR() { "$PYTHON" "$TESTS/hostile/liar.py" "$@"; }
+RELEASE() { "$BIN/tidemark-release" "$@"; }
+LIAR() { BIN=$BIN "$PYTHON" "$TESTS/hostile/liar.py" "$@"; }
 
 # The live tree, but for the one folder in which the liar itself makes files.
 liar_live_tree() { trees sums "$PO" | grep -vE ' offiles(/liar.*)?$'; }
 liar_peak() { awk '/^VmHWM/ { print $2 }' "/proc/$COLLECTOR/status"; }	# KiB, the most there ever was
 
+# What S1 shows: releases of programs that only tell a version, signed by two whom the collector trusts but for what the name says; of
+# several pieces, so that one can be right and the next a lie.
+liar_releases() {
+	local dir=$W/scratch/releases name program
+	mkdir -p "$dir/programs" && for name in ann ben stranger; do RELEASE key "$dir/$name.key" >"$dir/$name.pub" || return; done
+	cat "$dir/ann.pub" "$dir/ben.pub" >"$W/scratch/keys"
+	for program in tidemark-collector tidemark-watcher tidemark-dbcopy; do { cat "$BIN/../tools/stillborn" && head -c 300000 /dev/urandom; } >"$dir/programs/$program"; done
+	chmod +x "$dir/programs/"* && echo 0.0.1 >"$dir/programs/version" && RELEASE pack "$dir/programs" "$dir/older.release" || return
+	echo 999.0.0 >"$dir/programs/version" && RELEASE pack "$dir/programs" "$dir/unsigned.release" || return
+	faketime -f -400d "$BIN/tidemark-release" pack "$dir/programs" "$dir/expired.release" || return
+	for name in good one stranger elsewhere; do cp "$dir/unsigned.release" "$dir/$name.release"; done
+	sed -i '1,/linux-/s/linux-x86_64/linux-vax_64/; 1,/linux-/s/linux-aarch64/linux-vaxch64/' "$dir/elsewhere.release"
+	for name in good older expired elsewhere; do RELEASE sign "$dir/$name.release" "$dir/ann.key" "$dir/ben.key" || return; done
+	RELEASE sign "$dir/one.release" "$dir/ann.key" && cp "$dir/one.release" "$dir/stranger.release" && RELEASE sign "$dir/stranger.release" "$dir/stranger.key"
+}
+
 liar_world() {
 	[ -n "${KEPT:-}" ] || hostile_world
+	liar_releases >"$W/releases.log" 2>&1 || { not_ok "hostile: the releases are made" "$W/releases.log"; exit 1; }
+	sed -i "/^state /a upgrade-keys = $W/scratch/keys" "$W/collector.conf"
 	mkdir -p "$PO/ofwork" "$PO/wpcsout"
 	echo CANARY >"$PO/ofwork/canary" && echo CANARY >"$PO/wpcsout/canary" && echo CANARY >"$W/scratch/canary"
 	ln -s "$W/scratch/canary" "$PO/offiles/fd1/link"

@@ -215,14 +215,22 @@ _TABLE = """
 37 NAMES_REQ str:set str:after
 38 NAMES set:set paths:v str:next
 39 REFUSED u8:type str:code str:text
+40 RELEASE_REQ str:platform
+41 RELEASE bytes:head
+42 PIECE_REQ raw32:release u64:offset u32:count
+43 PIECE bytes:data
 """
 MESSAGES, NUMBERS = {}, {}
 for _line in _TABLE.strip().splitlines():
     _number_, _name, *_fields = _line.split()
     MESSAGES[_name] = (int(_number_), [tuple(f.split(":")) for f in _fields])
     NUMBERS[int(_number_)] = _name
-FROM_SERVER = [n for n in MESSAGES if 10 <= MESSAGES[n][0] <= 20 or n in ("NEWEST", "NAMES", "REFUSED")]
-SINCE_2 = [n for n in MESSAGES if MESSAGES[n][0] >= 33]
+FROM_SERVER = [n for n in MESSAGES if 10 <= MESSAGES[n][0] <= 20 or n in ("NEWEST", "NAMES", "REFUSED", "RELEASE", "PIECE")]
+
+
+def since(name):
+    """The version of the protocol that has it."""
+    return 1 if MESSAGES[name][0] < 33 else 2 if MESSAGES[name][0] < 40 else 3
 
 _EMPTY = {"str": b"", "bytes": b"", "raw32": bytes(32), "hash": (0, 0), "sum": (0, 0, (0, 0)), "set": (b"", 0, 0, 0, 0, 0, 0),
           "dirs": [], "names": [], "hashes": [], "sets": [], "paths": []}

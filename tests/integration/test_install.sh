@@ -7,7 +7,7 @@
 W=$(mktemp -d "${TMPDIR:-/tmp}/tm.XXXXXX") && WORLDS+=("$W")
 SOURCE=$(cd "$TESTS/.." && pwd)
 (cd "$SOURCE" && DESTDIR=$W/root PREFIX=/usr BIN=$BIN ./install.sh) >"$W/install.log" || not_ok "it is installed" "$W/install.log"
-for program in tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy; do
+for program in tidemark tidemark-collector tidemark-watcher tidemark-server tidemark-keeper tidemark-dbcopy tidemark-release; do
 	expect 0 "$program" "$program is installed and tells its usage" "$W/root/usr/bin/$program" --help
 	expect 0 '[0-9]+\.[0-9]+' "$program tells its version" "$W/root/usr/bin/$program" --version
 	expect 2 'usage|unknown option' "$program refuses an option it does not know" "$W/root/usr/bin/$program" --nonsense

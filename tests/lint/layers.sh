@@ -28,9 +28,10 @@ check src         "$SHARED|livetree\.h|spelling\.h|mounts\.h"
 check journal     'base/|journal/|wire/entry\.h'
 check watcher     "base/|layout\.h|livetree\.h|watcher/|journal/change\.h"
 check replicator  "base/|wire/|layout\.h|livetree\.h|journal/|replicator/"
-check src/server  "$SHARED|wire/|server/|keeper/order\.h"
+check src/release 'base/|wire/signing\.h|release/'
+check src/server  "$SHARED|wire/|server/|keeper/order\.h|release/release\.h"
 check src/keeper  "base/|layout\.h|wire/entry\.h|server/index\.h|server/config\.h|keeper/"
-check src/collector "$SHARED|wire/|livetree\.h|journal/|replicator/|collector/"
+check src/collector "$SHARED|wire/|livetree\.h|journal/|replicator/|release/|collector/"
 check src/control "$SHARED|wire/|collector/|server/|keeper/order\.h|journal/journal\.h|replicator/replicator\.h|control/"
 
 check bench/gwsim 'bench/gwsim/'	# the oracle shares nothing with what it judges

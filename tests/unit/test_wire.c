@@ -282,7 +282,10 @@ numbers_of_types_never_change(void **state)
 	assert_int_equal(WIRE_REMOVE, 32);
 	assert_int_equal(WIRE_NEWEST, 36);
 	assert_int_equal(WIRE_REFUSED, 39);
-	assert_int_equal(WIRE_TYPES, 40);
+	assert_int_equal(WIRE_RELEASE_REQ, 40);
+	assert_int_equal(WIRE_PIECE, 43);
+	assert_int_equal(wire_type_since(WIRE_PIECE), 3);
+	assert_int_equal(WIRE_TYPES, 44);
 	for each_type(type)
 		assert_int_equal(wire_type_class(type), type >= WIRE_PUT && type <= WIRE_REMOVE ? WIRE_DATA : WIRE_CONTROL);
 	assert_string_equal(wire_type_name(WIRE_JOB_BEGIN), "JOB_BEGIN");

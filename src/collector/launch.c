@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -88,6 +89,7 @@ launch(char **argv, const struct collector_config *config)
 	int state, lock, dir = -1;
 
 	own_path[n < 0 ? 0 : n] = '\0';
+	prctl(PR_SET_NAME, "tidemark-collector"); /* begun by a descriptor, a program is called by its number in `ps` */
 	if (launched_by() || strcmp(config->upgrade_keys, "off") == 0)
 		return;
 	state = state_open_dir(config->state);

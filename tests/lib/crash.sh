@@ -11,7 +11,7 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 TOOLDIR=$(realpath "build/${FLAVOUR:-release}/tools")
 CRASHPOINT=$TOOLDIR/crashpoint
 EVIDENCE=build/${FLAVOUR:-release}/violations	# what the daemons said before each of them
-CRASH_WORKLOADS="edit rename backup rotate lostmap overflow"
+CRASH_WORKLOADS="edit rename backup rotate lostmap overflow upgrade"
 CRASH_VICTIMS="watcher collector server keeper dbcopy"
 SET_EVERY=${SET_EVERY:-20}	# so many points of the flow share one look at a whole set
 points=0 violations=0 round=0 works=0 DONE=''
@@ -28,6 +28,7 @@ crash_in_memory() {
 crash_has_part() {	# crash_has_part VICTIM WORKLOAD
 	case $1.$2 in
 	keeper.backup|keeper.rotate|dbcopy.backup|dbcopy.rotate) true ;;
+	*.upgrade) [ "$1" = collector ] ;;
 	keeper.*|dbcopy.*|watcher.backup|watcher.rotate|watcher.lostmap) false ;;
 	*) true ;;
 	esac
@@ -129,6 +130,35 @@ crash_overflow() {
 	sync_wait 60
 }
 
+# The collector upgrades itself to the same programs of a later version, while a blob is made.
+crash_upgrade() {
+	local i
+	printf 'blob of round %d' $round >"$PO/offiles/fd4/upgrade$((round % 4))"
+	for i in 1 2 3 4 5 6; do	# who was killed is away for a moment, and a release that began too often has to be asked for again
+		tm upgrade now
+		grep -qm1 '^current 999' < <(exec timeout 10 tail -n +1 -F "$STATE/upgrade/versions" 2>/dev/null) && crash_all_up && sync_wait 40 && return
+	done
+	echo "for a minute it does not upgrade itself: $(tm upgrade)"
+	return 1
+}
+
+# Its beginning, which cannot run beside us either: the collector comes back as it was installed.
+crash_forget_upgrade() {	# crash_forget_upgrade N MODE
+	[ -e "$W/keys" ] || crash_offer_release >"$W/.release" || return
+	crash_carrier_kill
+	rm -rf "$STATE/upgrade"
+	crash_carrier_start "$@"
+	[ "$2" = none ] || crash_ready_or_killed
+}
+
+crash_offer_release() {
+	local release="$BIN/tidemark-release" signer
+	mkdir "$W/releases" && "$release" pack "$BIN/../next" "$W/releases/next.release" || return
+	for signer in ann ben; do "$release" key "$W/$signer" >>"$W/keys" && "$release" sign "$W/releases/next.release" "$W/$signer" || return; done
+	sed -i "/^store /a releases = $W/releases" "$W/server.conf" && sed -i "/^state /a upgrade-keys = $W/keys" "$W/collector.conf"
+	server_stop && server_start
+}
+
 # ---- what the tracer and the workload say ----
 
 # Takes one line in, and keeps what it says.  A kill is told before the answer to what was asked meanwhile.
@@ -178,7 +208,11 @@ crash_work() {	# crash_work COMMAND...: its process in WORK
 
 crash_begin() {	# crash_begin WORKLOAD N MODE
 	KILLED='' FAILED='' ENDED='' LOST=''
-	if [ "$1" = lostmap ]; then crash_lose_map "$2" "$3"; else crash_ask arm "$2" "$3"; fi
+	case $1 in
+	lostmap) crash_lose_map "$2" "$3" ;;
+	upgrade) crash_forget_upgrade "$2" "$3" ;;
+	*) crash_ask arm "$2" "$3" ;;
+	esac
 	crash_work "crash_$1"
 }
 

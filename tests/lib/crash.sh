@@ -134,12 +134,18 @@ crash_overflow() {
 crash_upgrade() {
 	local i
 	printf 'blob of round %d' $round >"$PO/offiles/fd4/upgrade$((round % 4))"
-	for i in 1 2 3 4 5 6; do	# who was killed is away for a moment, and a release that began too often has to be asked for again
-		tm upgrade now
+	for i in 1 2 3 4 5 6; do	# a release that began too often has to be asked for again
+		crash_ask_upgrade || break
 		grep -qm1 '^current 999' < <(exec timeout 10 tail -n +1 -F "$STATE/upgrade/versions" 2>/dev/null) && crash_all_up && sync_wait 40 && return
 	done
 	echo "for a minute it does not upgrade itself: $(tm upgrade)"
 	return 1
+}
+
+# Who was killed is away for a moment.
+crash_ask_upgrade() {
+	local end=$((SECONDS + 20 * PATIENCE))
+	until tm upgrade now; do [ $SECONDS -le $end ] || return 1; done
 }
 
 # Its beginning, which cannot run beside us either: the collector comes back as it was installed.

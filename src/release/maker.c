@@ -43,9 +43,8 @@ write_release(const char *file, const struct pack_out *head, const uint8_t *prog
 	int dir, err;
 
 	pack_raw(&o, head->data, head->len);
-	if (programs)
-		pack_raw(&o, programs, len);
-	if (head->failed || o.failed || !programs) {
+	pack_raw(&o, programs, len);
+	if (head->failed || o.failed) {
 		pack_out_fini(&o);
 		return err_set(ERR_LIMIT, "%s would not fit, or there is no memory for it", file);
 	}
@@ -80,7 +79,8 @@ maker_read(const char *file, struct release *ret_release, uint8_t **ret_data, si
 	}
 	if (err) {
 		free(data);
-		return err_prefix(err, "%s", file);
+		(void)err_prefix(err, "%s", file);
+		return err;
 	}
 	*ret_data = (uint8_t *)data;
 	return 0;
@@ -199,9 +199,9 @@ maker_pack(const char *programs, int64_t days, const char *file)
 int
 maker_renew(const char *file, int64_t days)
 {
-	struct release r = {0};
-	uint8_t *data = NULL;
-	size_t len = 0;
+	struct release r;
+	uint8_t *data;
+	size_t len;
 	int err = maker_read(file, &r, &data, &len);
 
 	if (err)
@@ -244,10 +244,10 @@ maker_sign(const char *file, const char *key)
 {
 	struct release_signature s;
 	struct pack_out head = {0};
-	struct release r = {0};
+	struct release r;
 	const char *name;
-	uint8_t *data = NULL;
-	size_t len = 0;
+	uint8_t *data;
+	size_t len;
 	int dir, err = maker_read(file, &r, &data, &len);
 
 	if (err)

@@ -56,7 +56,7 @@ struct upgrade {
 	struct event *tick;
 	enum step step;
 	struct release_version here;
-	struct versions versions;
+	struct versions versions;      /* changed by the loop alone, and not while the lane writes them down */
 	struct release_version offered;
 	int64_t started_s, next_ask_s; /* steady */
 	bool restart;                  /* after STEP_NOTING */
@@ -68,6 +68,7 @@ struct upgrade {
 	/* what the lane works on, and what it says */
 	struct job job;
 	int dir;                       /* <state>/upgrade; -1 = not open */
+	struct versions found;         /* as they were read */
 	uint8_t head[RELEASE_HEAD_MAX], digest[DIGEST_BYTES];
 	size_t head_len;
 	struct release release;
@@ -97,9 +98,9 @@ steady_s(const struct upgrade *u)
 
 /* What runs stays, named or not: it starts its watcher and its DBCOPY from its folder. */
 static int
-sweep(struct upgrade *u)
+sweep(struct upgrade *u, const struct versions *v)
 {
-	const struct release_version keep[] = {u->versions.current, u->versions.trial, u->here};
+	const struct release_version keep[] = {v->current, v->trial, u->here};
 
 	return installed_sweep(u->dir, keep, sizeof keep / sizeof *keep);
 }
@@ -111,12 +112,12 @@ open_folder(struct upgrade *u)
 
 	if (err < 0)
 		return err;
-	err = versions_load(u->dir, &u->versions);
+	err = versions_load(u->dir, &u->found);
 	if (err == -ERR_CORRUPT)
 		log_warn("upgrade.state", "%s: it begins anew", err_text());
 	else if (err)
 		return err;
-	return sweep(u);
+	return sweep(u, &u->found);
 }
 
 /* Where the bytes come from does not matter, who signed them does. */
@@ -155,7 +156,7 @@ note(struct upgrade *u)
 	installing_abandon(u->installing);
 	u->installing = NULL;
 	err = versions_store(u->dir, &u->versions);
-	return err ? err : sweep(u);
+	return err ? err : sweep(u, &u->versions);
 }
 
 static int
@@ -329,6 +330,7 @@ on_opened(struct upgrade *u)
 		log_error("upgrade.state", "%s", u->why);
 		return;
 	}
+	u->versions = u->found;
 	u->step = release_version_compare(&u->versions.trial, &u->here) == 0 ? STEP_TRIAL : STEP_IDLE;
 	if (!u->versions.fresh_s) /* the fourteen days begin now */
 		u->versions.fresh_s = wall_s(u);

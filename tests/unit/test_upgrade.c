@@ -545,7 +545,8 @@ versions_come_back_as_they_were_stored(void **state)
 	assert_true(version_is_none(&again.current) && again.starts == 0);
 	assert_int_equal(versions_store(dir, &v), 0);
 	assert_int_equal(versions_load(dir, &again), 0);
-	assert_memory_equal(&again, &v, sizeof v);
+	assert_memory_equal(&again, &v, offsetof(struct versions, seen) + sizeof v.seen); /* what follows may be padding */
+	assert_int_equal(again.fresh_s, v.fresh_s);
 	fd = openat(dir, "versions", O_WRONLY | O_TRUNC | O_CLOEXEC);
 	assert_true(fd >= 0 && write(fd, "tidemark-versions 1\ncurrent 1.2", 31) == 31);
 	close(fd);

@@ -8,6 +8,8 @@
   witness.py promise PO LEDGER        a sync just ended: everything that PO holds is durable on the server from now on
   witness.py promise-set PO LEDGER SET    a backup was just reported good: SET holds what PO holds
   witness.py sets STORE               every set that has its name is whole, by its own manifest
+  witness.py kept PO LEDGER PATH FILE    FILE, on the server, is what PATH was once promised to hold, and the live file is that but for
+                                          bytes that are zero now: a power failure took them, and left size and times
   witness.py check STORE LEDGER       the same, and the profile's folder on the server keeps all that was promised
 
 The ledger is text of lines: "touched PATH", "forget WHAT", "durable", "set NAME", each of the last two followed by the lines "holds
@@ -192,6 +194,18 @@ def check_sets(store):
             yield "set %s: %s" % (name, violation)
 
 
+def kept(top, ledger, path, stored):
+    """A file system may give a file that nobody synced its size and times back, and zeros for its bytes: its stat tells nobody."""
+    with open(ledger) as f:
+        promised = {line.split(" ")[1] for line in f.read().splitlines() if line.startswith("holds ") and line.split(" ", 2)[2] == path}
+    live = os.path.join(top, path)
+    a, b = os.stat(live), os.stat(stored)
+    if sha256(stored) not in promised or (a.st_size, a.st_mtime_ns) != (b.st_size, b.st_mtime_ns):
+        return False
+    with open(live, "rb") as f, open(stored, "rb") as g:
+        return all(x in (0, y) for x, y in zip(f.read(), g.read()))
+
+
 def check(store, ledger):
     yield from check_sets(store)
     durable, sets = read_ledger(ledger)
@@ -213,6 +227,8 @@ def main():
     if verb in ("edit", "promise", "promise-set"):
         {"edit": edit, "promise": promise, "promise-set": promise_set}[verb](*args)
         return 0
+    if verb == "kept":
+        return 0 if kept(*args) else 1
     violations = list({"check": check, "sets": check_sets}[verb](*args))
     for violation in violations[:20]:
         print(violation)

@@ -243,7 +243,8 @@ on_offer(struct upgrade *u)
 
 	u->offered = *v;
 	if (!PLANTED(older_release_taken) && (release_version_compare(v, &u->here) < 0 || release_version_compare(v, &u->versions.seen) < 0)) {
-		give_up_release(u, "it is older than what runs here, or than what was offered before: the server, or its copy of the releases, went back");
+		give_up_release(u, "it is older than what runs here, or than what was offered before: the server, or its folder of releases, went back; what shall be "
+		    "withdrawn is replaced by a newer release");
 		return;
 	}
 	u->versions.fresh_s = wall_s(u);

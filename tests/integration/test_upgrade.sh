@@ -99,6 +99,11 @@ expect 4 'did not come up' "and the status is degraded for it" tm status
 check "the backup goes on" backup
 rm "$W/releases/stillborn.release"
 
+# What it becomes is told by the environment: here a program that says how it was called.
+expect 0 'nowhere\.conf' "one on trial that cannot start gives way to the installed program, whatever its supervisor does" \
+	env TIDEMARK_LAUNCHED_BY=/bin/echo TIDEMARK_ON_TRIAL=1 "$BIN/tidemark-collector" --config "$W/nowhere.conf"
+expect 2 'nowhere\.conf' "one that was proved ends with its error" env TIDEMARK_LAUNCHED_BY=/bin/echo "$BIN/tidemark-collector" --config "$W/nowhere.conf"
+
 # --- nothing older ----------------------------------------------------------------------------------------------------------------------------
 stillborn 998.0.0 "$W/releases/older.release"
 rm "$offered"

@@ -101,6 +101,7 @@
 	X(late_stop_ignored) \
 	X(changed_file_linked) \
 	X(sealed_digest_not_compared) \
+	X(lost_folder_ignored) \
 	X(removal_after_t0_counted) \
 	X(writer_at_the_seal_ignored) \
 	X(folders_left_to_the_receiver) \

@@ -312,6 +312,80 @@ add_node(struct batch *b, struct walk *walk, const struct walk_node *n)
 	return is_dir ? add_directory(s, n->path, e) : manifest_add(s->manifest, &special);
 }
 
+/* ---- what no directory leads to ---- */
+
+/* Directories that hold names.  Not those of blobs, which come and go meanwhile, and which a set shares whole. */
+struct holders {
+	struct seal *seal;
+	struct holder {
+		char *dir;
+		uint64_t names; /* directly in it */
+	} *v;
+	size_t n, room;
+};
+
+static int
+collect_holder(const char *dir, const struct treemap_sum *sum, void *arg)
+{
+	struct holders *h = arg;
+	const struct layout_row *row = layout_of((enum layout_type)h->seal->order->layout, dir, true);
+
+	if (!*dir || !row || row->class == LAYOUT_BLOB)
+		return 0;
+	if (h->n == h->room) {
+		size_t room = h->room ? 2 * h->room : 64;
+		struct holder *grown = realloc(h->v, room * sizeof *grown);
+
+		if (!grown)
+			return err_set(ERR_NOMEM, "out of memory for a set's directories");
+		h->v = grown;
+		h->room = room;
+	}
+	h->v[h->n] = (struct holder){strdup(dir), sum->count};
+	if (!h->v[h->n].dir)
+		return err_set(ERR_NOMEM, "out of memory for a set's directories");
+	h->n++;
+	return 0;
+}
+
+/* The walk goes from directory to directory.  A row that none leads to counts in the total that both sides agreed on, and would be in no set. */
+static int
+check_holder(struct seal *s, const struct holder *h)
+{
+	const struct layout_row *row = layout_of((enum layout_type)s->order->layout, h->dir, true);
+	struct index_node node;
+	int err = index_get(s->index, h->dir, &node);
+	bool there = err == 0 && node.entry.kind == ENTRY_DIR;
+
+	if (err == 0)
+		entry_fini(&node.entry);
+	if (err < 0 || there || PLANTED(lost_folder_ignored))
+		return err < 0 ? err : 0;
+	if (row->class == LAYOUT_INDEX) {
+		if (!s->left_first)
+			s->left_first = relpath_escape(h->dir);
+		s->left_out += h->names;
+		return 0;
+	}
+	return err_set(ERR_DIFFERS, "the index holds %llu names in the folder %.200s, and not the folder itself: they would be in no set; the next backup compares all folders",
+	    (unsigned long long)h->names, h->dir);
+}
+
+static int
+check_holders(struct seal *s)
+{
+	struct holders h = {.seal = s};
+	int err = index_dirs(s->index, collect_holder, &h);
+
+	for (size_t i = 0; i < h.n; i++) {
+		if (!err)
+			err = check_holder(s, &h.v[i]);
+		free(h.v[i].dir);
+	}
+	free(h.v);
+	return err;
+}
+
 static int
 add_nodes(struct batch *b, struct walk *walk)
 {
@@ -334,8 +408,10 @@ seal_tree(struct seal *s)
 {
 	struct batch b = {.seal = s, .files = calloc(BATCH, sizeof *b.files)};
 	struct walk *walk = NULL;
-	int err = b.files ? walk_new(s->index, "", &walk) : err_set(ERR_NOMEM, "out of memory for a set's files");
+	int err = b.files ? check_holders(s) : err_set(ERR_NOMEM, "out of memory for a set's files");
 
+	if (!err)
+		err = walk_new(s->index, "", &walk);
 	if (!err)
 		err = add_nodes(&b, walk);
 	walk_free(walk);

@@ -13,7 +13,7 @@ import cases_life   # noqa: F401
 import cases_names  # noqa: F401
 import cases_order  # noqa: F401
 from case import CASES, World
-from peer import Violation, context
+from peer import Violation, context, mend
 
 
 def run(name, folder, port, seed):
@@ -21,6 +21,7 @@ def run(name, folder, port, seed):
     world = World(folder, int(port), None, seed, name)
     world.context = context(world.identity, "evil")
     try:
+        mend(world)
         found["run"](world)
     except Violation as wrong:
         print("after %d mutants: %s" % (world.mutants, wrong), file=sys.stderr)

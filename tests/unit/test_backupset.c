@@ -128,6 +128,30 @@ staging_never_shares_an_inode_with_a_set(void **state)
 	set_row_fini(&two);
 }
 
+/* Its names count in the total that both sides agreed on, and no walk from folder to folder finds them. */
+static void
+what_no_folder_leads_to_is_not_silently_left_out(void **state)
+{
+	const struct index_node dir = {.entry = {.kind = ENTRY_DIR, .mode = 0755}, .version = 1};
+	struct doubtful doubtful = {0};
+	struct set_row set;
+
+	(void)state;
+	stage_apply(&st, INDEX_REMOVE, "ofuser", NULL);
+	assert_int_equal(seal_fails(20260213, &doubtful), -ERR_DIFFERS);
+	assert_non_null(strstr(err_text(), "names in the folder ofuser,"));
+	assert_nothing_left();
+	doubtful_fini(&doubtful);
+	stage_apply(&st, INDEX_PUT, "ofuser", &dir);
+	/* An index is kept as well as it can be: the set is made, and says what it lacks. */
+	stage_apply(&st, INDEX_REMOVE, "ofuser/index", NULL);
+	set = stage_seal(&st, 20260213);
+	assert_true(set.warnings);
+	assert_non_null(strstr(set.note, "1 index files are not in the set, first ofuser/index"));
+	assert_int_equal(differences(&set), 0);
+	set_row_fini(&set);
+}
+
 /* A copier may give a changed file the size and the time of yesterday's. */
 static void
 a_file_that_changed_within_its_size_and_its_time_is_copied(void **state)
@@ -868,6 +892,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_set_holds_what_was_staged),
 		T(staging_never_shares_an_inode_with_a_set),
+		T(what_no_folder_leads_to_is_not_silently_left_out),
 		T(a_file_that_changed_within_its_size_and_its_time_is_copied),
 		T(a_set_is_on_disk_before_it_has_its_name_and_the_name_after),
 		T(sealed_means_immutable),

@@ -315,8 +315,8 @@ checker_main(const char *dir, const struct expected *expected)
 		signal(fatal[i], SIG_DFL);
 	sigemptyset(&limits);
 	sigaddset(&limits, SIGXCPU);
-#ifdef __SANITIZE_ADDRESS__
-	/* Its allocator hands over no lock: a child that waits for one that another thread held would wait for ever. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+	/* Their allocator hands over no lock: a child that waits for one that another thread held would wait for ever. */
 	signal(SIGALRM, SIG_DFL);
 	sigaddset(&limits, SIGALRM);
 	alarm(10);

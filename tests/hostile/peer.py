@@ -206,14 +206,15 @@ class Peer(Talk):
 
 
 def mend(world):
-    """The folders of the evil office, as its honest collector sent them: a case before may have removed one, and a replica that has names in
-    a folder, and not the folder, is sealed by nobody."""
-    top = os.path.join(world.folder, "po-evil")
+    """A row for each folder that the replica has: cases before removed some, or never sent them, and a replica that has names in a folder, and
+    not the folder, is sealed by nobody."""
+    staged = os.fsencode(os.path.join(world.store, "evil", "gre_data"))
     with live(world) as peer:
-        for area in ("ofmsg", "ofuser", "ofviews"):
-            for folder, _, _ in os.walk(os.path.join(top, area)):
-                path = os.fsencode(os.path.relpath(folder, top))
-                peer.send_bytes(wire.frame(wire.message("ENTRY", op=peer.next_op(), path=path, entry=wire.entry(wire.DIRECTORY, mode=0o755)), wire.DATA))
+        for top, prefix in ((os.path.join(staged, b"sync"), b""), (os.path.join(staged, b"ofuser", b"index"), b"ofuser/index")):
+            for folder, _, _ in os.walk(top):
+                path = os.path.normpath(os.path.join(prefix, os.path.relpath(folder, top)))
+                if path != b".":
+                    peer.send_all([wire.message("ENTRY", op=peer.next_op(), path=path, entry=wire.entry(wire.DIRECTORY, mode=0o755))])
         peer.expect_durable()
 
 

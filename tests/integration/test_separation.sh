@@ -36,7 +36,8 @@ separated_world() {
 
 user_of() { stat -c %U "/proc/$1"; }
 start_of() { stat -c %Y "/proc/$1"; }
-warden_pid() { proc children "${PID[server]}"; }
+# The first: a child that looks through a store before it is opened may be there beside it for a moment.
+warden_pid() { proc children "${PID[server]}" | awk '{ print $1; exit }'; }
 users() { echo "$(user_of "${PID[server]}") $(user_of "$(warden_pid)") $(user_of "$(keeper_pid)")"; }
 # Every set is read again: the keeper has nothing left to do by itself.
 all_read() {

@@ -21,10 +21,12 @@ export ERRORS=${ERRORS:-$ERRORS_ONCE $ERRORS_LASTING}
 
 # Every N-th call that can fail so; the world goes on until it is spoilt.
 one_error() {	# one_error VICTIM WORKLOAD ERROR
-	local n before=$injected
+	local n before=$injected status
 	for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do
 		errors_point "$2" $n "$3"
-		case $? in
+		status=$?
+		[ $status != 1 ] || { errors_point "$2" $n "$3"; status=$?; }	# one round has calls that another has not
+		case $status in
 		1) break ;;
 		2) errors_world "$1" "$3" ;;
 		esac

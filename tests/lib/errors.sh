@@ -93,6 +93,8 @@ errors_point() {
 	errors_over "$3"
 	if [ -z "$FAILED" ]; then
 		[ "$DONE" = 0 ] && return 1
+		# What the error before broke is noticed within five seconds: the end that follows, with a word, is that one's.
+		errors_carrier_ended && errors_check "$1" >"$W/.verdict" 2>&1 && return 1
 		crash_violation "errors: $VICTIM, $1: it fails although nothing was done to it" "$W/.workload"
 		return 2
 	fi

@@ -252,6 +252,7 @@ forge_link(const char *folder, char *target)
 	assert_int_equal(err, 1);
 	manifest_close(r);
 	good(manifest_finish(w, set.manifest));
+	manifest_abandon(w); /* what is finished stays */
 	good(fsio_publish(st.vault->manifests, "forged", st.vault->manifests, set.name, false, "test"));
 	good(catalogue_put_set(st.vault->catalogue, &set));
 }

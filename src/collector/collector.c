@@ -230,8 +230,8 @@ same_place(const struct conf *was, const struct conf *is)
 {
 	const struct collector_config *a = collector_config_main(was), *b = collector_config_main(is);
 
-	if (strcmp(a->server, b->server) != 0 || strcmp(a->state, b->state) != 0 || strcmp(a->run_dir, b->run_dir) != 0 || strcmp(a->upgrade_keys, b->upgrade_keys) != 0 ||
-	     a->workers != b->workers ||
+	if (strcmp(a->server, b->server) != 0 || strcmp(a->state, b->state) != 0 || strcmp(a->run_dir, b->run_dir) != 0 ||
+	    strcmp(a->upgrade_keys, b->upgrade_keys) != 0 || a->workers != b->workers ||
 	    conf_count(was, "profile") != conf_count(is, "profile"))
 		return false;
 	for (size_t i = 0; conf_nth(was, "profile", i); i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * release - a release of the collector: what its statement says, and whether it is to be believed.  Pure.
+ * release - a release of the collector: what its statement says, and whether it is to be believed.  Pure, but for release_keys_load.
  *
  * One file carries it: a head, which is the statement and the signatures over it, and after the head the programs, one behind
  * the other.  The head travels first, and decides whether the rest is wanted.

@@ -52,6 +52,11 @@ expect 11 'never written over' "a key is not made over another" RELEASE key "$W/
 expect 2 'another version' "programs of two versions make no release" bash -c '
 	mkdir "$1/mixed" && cp "$2"/* "$1/mixed" && cp "$3/tidemark-dbcopy" "$1/mixed/" && exec "$3/tidemark-release" pack "$1/mixed" "$1/mixed.release"' - "$W" "$NEXT" "$BIN"
 
+cp "$offered" "$W/renewed" && RELEASE sign "$W/renewed" "$W/signers/ann" "$W/signers/ben"
+expect 0 'trusted +yes' "signed by two it is trusted" RELEASE show "$W/renewed" "$W/keys"
+check "its time begins anew" RELEASE renew "$W/renewed" 30
+expect 12 'only 0 of the 2' "and then it is to be signed again" RELEASE show "$W/renewed" "$W/keys"
+
 # --- what is not signed by two is not run -------------------------------------------------------------------------------------------------
 world_start
 check "the first set, by the installed programs" backup

@@ -474,17 +474,26 @@ store(const struct versions *v)
 	close(dir);
 }
 
+/* This program is the one on trial, and nobody is connected yet. */
 static void
-a_release_on_trial_is_proved_by_a_welcome(void **state)
+begin_on_trial(const struct release_version *here)
 {
-	const struct release_version here = release_version_here();
-	struct versions v = {.trial = here, .starts = 1, .fresh_s = NOW};
+	const struct versions v = {.trial = *here, .starts = 1, .fresh_s = NOW};
 
-	(void)state;
 	store(&v);
 	w.connected = false;
 	begin();
 	until(is_phase("trial"));
+}
+
+static void
+a_release_on_trial_is_proved_by_a_welcome(void **state)
+{
+	const struct release_version here = release_version_here();
+	struct versions v;
+
+	(void)state;
+	begin_on_trial(&here);
 	some_turns();
 	assert_true(is_phase("trial"));
 	w.connected = true;
@@ -499,13 +508,10 @@ static void
 one_that_is_not_welcomed_within_ten_minutes_gives_way(void **state)
 {
 	const struct release_version here = release_version_here();
-	struct versions v = {.trial = here, .starts = 1, .fresh_s = NOW};
+	struct versions v;
 
 	(void)state;
-	store(&v);
-	w.connected = false;
-	begin();
-	until(is_phase("trial"));
+	begin_on_trial(&here);
 	w.steady += 599;
 	some_turns();
 	assert_int_equal(w.restarts, 0);

@@ -90,7 +90,7 @@ watching:		## races, overflows, watch limits, odd names and mounts: the replica 
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/watching.sh
 hostile:		## a hostile collector, a hostile server, hostile users; PART=collector ONLY=C7 SEED=3: some of it, with another seed
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin ONLY='$(ONLY)' tests/hostile.sh $(PART)
-errors:			## every call of every program fails, with every error it can have; STRIDE=20 SEED=7: a twentieth of them
+errors:			## every call of every program fails, with every error it can have; STRIDE=20 SEED=7: a twentieth of them; PLACES=dir: each place once
 	@./install-deps.sh test && $(MAKE) -s all && BIN=$(B)/bin tests/errors.sh
 harness-check:		## each planted bug is seen by the test that must see it; ONLY=part of a bug's name
 	@./install-deps.sh test && $(MAKE) -s all && tests/harness-check.sh
@@ -170,21 +170,23 @@ $(B)/unit/test_fuzz_corpus: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%.o) $(call objs,tests
 
 # Small programs that tests of the real programs look with.
 TOOLS := $(patsubst tests/tools/%.c,%,$(wildcard tests/tools/*.c))
-ifneq ($(shell pkg-config --exists fuse3 && echo yes),yes)
-TOOLS := $(filter-out blocklog,$(TOOLS)) # a build without tests needs no FUSE
+PLACES := $(call objs,tests/tools/places/places.c)
+ifneq ($(shell pkg-config --exists fuse3 libdw && echo yes),yes)
+TOOLS := $(filter-out blocklog crashpoint,$(TOOLS)) # a build without tests needs no FUSE and no libdw
 endif
 $(B)/tools/blocklog: LINK += -lfuse3
 $(B)/tools/%: $(B)/tests/tools/%.o $(LIBS)
 	@mkdir -p $(@D)
 	@echo '  LD $@'
 	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group $(LINK)
-$(B)/tools/crashpoint: $(call objs,$(wildcard tests/tools/crashpoint/*.c))
+$(B)/tools/crashpoint: $(call objs,$(wildcard tests/tools/crashpoint/*.c)) $(PLACES)
+$(B)/tools/crashpoint: LINK += -ldw
 $(B)/tools/usurper: $(call objs,$(wildcard tests/tools/usurper/*.c))
-$(B)/tools/%.so: $(B)/tests/tools/preload/%.o
+$(B)/tools/%.so: $(B)/tests/tools/preload/%.o $(PLACES)
 	@mkdir -p $(@D)
 	@echo '  LD $@'
-	@$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -o $@ $<
-$(B)/tests/tools/preload/%.o: CFLAGS += -fPIC -fno-builtin
+	@$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -o $@ $^
+$(B)/tests/tools/preload/%.o $(PLACES): CFLAGS += -fPIC -fno-builtin
 tools: $(TOOLS:%=$(B)/tools/%) $(patsubst tests/tools/preload/%.c,$(B)/tools/%.so,$(wildcard tests/tools/preload/*.c))
 
 # Parts of the product alone, against the clock.

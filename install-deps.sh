@@ -13,7 +13,7 @@ set -eu
 
 RUN="libevent-core-2.1-7 libevent-extra-2.1-7 libinotifytools0 libxxhash0 liblmdb0 libssl3 libzstd1 libjansson4 libseccomp2 tzdata"
 BUILD="gcc make pkgconf libc6-dev libevent-dev libinotifytools0-dev libxxhash-dev liblmdb-dev libssl-dev libzstd-dev libjansson-dev libseccomp-dev"
-TEST="$BUILD tzdata libcmocka-dev rsync python3 strace faketime libfuse3-dev e2fsprogs xfsprogs util-linux procps openssl"
+TEST="$BUILD tzdata libcmocka-dev rsync python3 strace faketime libfuse3-dev libdw-dev e2fsprogs xfsprogs util-linux procps openssl"
 ANALYZE="$TEST clang-tidy cppcheck shellcheck"
 FUZZ="$TEST clang llvm libclang-rt-dev"
 BENCH="$TEST iproute2 e2fsprogs openssh-client openssh-server lsyncd syncthing restic borgbackup rsnapshot"

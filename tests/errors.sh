@@ -5,12 +5,14 @@
 #
 #   tests/errors.sh                           all of them
 #   STRIDE=20 SEED=7 tests/errors.sh          every twentieth, from a seeded one on
+#   PLACES=dir tests/errors.sh                one call from each place of the program, by its whole stack, with each error: the folder
+#                                             remembers them, so that a run goes on where another has ended
 #   ONLY='server backup' tests/errors.sh      one victim, one workload
 #   ERRORS='EIO short+ malloc' tests/errors.sh
 #   JOBS=1 tests/errors.sh                    so many worlds at a time (3): most of them wait more than they compute
 #
 # The last line counts: `errors: N injected, N violations`.
-export STRIDE=${STRIDE:-1} SEED=${SEED:-$(date +%s)} JOBS=${JOBS:-3}
+export STRIDE=${STRIDE:-1} PLACES=${PLACES:+$(mkdir -p "$PLACES" && realpath "$PLACES")} SEED=${SEED:-$(date +%s)} JOBS=${JOBS:-3}
 # shellcheck source=integration/lib.sh
 . "$(dirname "$0")/integration/lib.sh"
 # shellcheck source=lib/crash.sh
@@ -22,7 +24,7 @@ export ERRORS=${ERRORS:-$ERRORS_ONCE $ERRORS_LASTING}
 # Every N-th call that can fail so; the world goes on until it is spoilt.
 one_error() {	# one_error VICTIM WORKLOAD ERROR
 	local n before=$injected status
-	for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do
+	for ((n = 1 + RANDOM % STRIDE; ; n += STRIDE)); do	# with PLACES it is always the first call from a new one
 		errors_point "$2" $n "$3"
 		status=$?
 		[ $status != 1 ] || { errors_point "$2" $n "$3"; status=$?; }	# one round has calls that another has not
@@ -51,7 +53,7 @@ one_part() {	# one_part VICTIM WORKLOAD
 case ${1:-} in
 part) one_part "$2" "$3" ;;
 *)
-	note "seed $SEED, one call of $STRIDE"
+	note "seed $SEED, one call of ${PLACES:+each place; they are kept in }${PLACES:-$STRIDE}"
 	crash_run_parts errors injected
 	;;
 esac

@@ -28,5 +28,20 @@ some_errors server edit 20 EIO ENOSPC short+
 some_errors collector edit 12 EIO EMFILE short+
 some_errors keeper backup 30 EIO
 [ "${FLAVOUR:-release}" != release ] || some_errors server edit 200 malloc
+
+# With PLACES each place of the program has its turn, and not a second one when the program lies elsewhere in memory.
+every_place() {	# every_place VICTIM WORKLOAD ERROR: how many were new, in PLACED
+	local before=$injected
+	errors_world "$1" -
+	while errors_point "$2" 1 "$3"; do :; done
+	PLACED=$((injected - before))
+}
+PLACES=$(mktemp -d "${TMPDIR:-/tmp}/tm-places.XXXXXX")	# of no world: each has its end
+every_place server edit EINTR
+placed=$PLACED
+every_place server edit EINTR
+holds "errors: calls of $placed places failed, and in another process $PLACED are new" "$placed" -ge 5 -a "$PLACED" -le $((placed / 2))
+rm -rf "$PLACES"
+
 holds "errors: some were injected indeed ($injected)" "$injected" -ge 7
 done_testing

@@ -10,17 +10,16 @@
 ERRORS_ONCE="EIO ENOSPC EDQUOT EINTR EAGAIN EMFILE ENOMEM EACCES EROFS ENOENT short malloc"
 ERRORS_LASTING="EIO+ ENOSPC+ EDQUOT+ EMFILE+ ENOMEM+ EACCES+ EROFS+ ENOENT+ short+"	# the others would be "for ever, no"
 LASTING_S=2	# how long: programs that wait before they try again must not be waited for
-TRACE=-e
 injected=0
 
-# A world in which allocations of the victim can be made to fail.
+# A world in which calls of the victim can be made to fail, or its allocations.
 errors_world() {	# errors_world VICTIM ERROR
-	WITH=
+	WITH='' TRACE="-e${PLACES:+ -p $PLACES/$1}"
 	rm -f "${ORDERS:-}"
 	if [ "$2" = malloc ]; then
 		ORDERS=$(mktemp "${TMPDIR:-/tmp}/tm-orders.XXXXXX")
 		errors_order 0
-		WITH="env LD_PRELOAD=$TOOLDIR/failmalloc.so FAILMALLOC_PROGRAM=tidemark-$1 FAILMALLOC_CONTROL=$ORDERS"
+		WITH="env LD_PRELOAD=$TOOLDIR/failmalloc.so FAILMALLOC_PROGRAM=tidemark-$1 FAILMALLOC_CONTROL=$ORDERS${PLACES:+ FAILMALLOC_PLACES=$PLACES/$1-malloc}"
 	fi
 	crash_fresh_world "$1"
 }

@@ -2,7 +2,7 @@
 /*
  * crashpoint - kills a program at its n-th call that changes something outside it, or lets that call fail.
  *
- *   crashpoint [-e] CONTROL PROGRAM [N MODE] -- COMMAND...
+ *   crashpoint [-e] [-p PLACES] CONTROL PROGRAM [N MODE] -- COMMAND...
  *
  * Runs the command and traces it with all its children.  Calls of processes whose executable is named PROGRAM are counted,
  * once it is armed: from the start with N and MODE, or through the pipe CONTROL.in; it talks through CONTROL.out:
@@ -24,6 +24,9 @@
  *   short                 a read or write does half of what it was asked for
  *   EIO+, short+, ...     so do from then on all calls of the same kind on the same sort of target, until disarmed
  *
+ * With PLACES an error comes to the first call from a place of the program, by its whole stack, where that error was not tried yet,
+ * whatever N; the file remembers them, and serves one program.
+ *
  * -e stops the program at calls that only look as well, and is needed for errors.  TERM and INT go to the command.  Once the
  * command has ended the pipe belongs to its successor; this one ends with the last of the children, with the command's status.
  *
@@ -44,6 +47,7 @@
 
 #include "tests/tools/crashpoint/aim.h"
 #include "tests/tools/crashpoint/strike.h"
+#include "tests/tools/places/places.h"
 
 static pid_t command_pid;
 static bool errors; /* -e */
@@ -164,25 +168,36 @@ start_command(char **command)
 	close(go[1]);
 }
 
+static int
+usage(void)
+{
+	fprintf(stderr, "usage: crashpoint [-e] [-p PLACES] CONTROL PROGRAM [N MODE] -- COMMAND...\n");
+	return 2;
+}
+
 int
 main(int argc, char **argv)
 {
-	int dashes;
+	int dashes, option;
 
-	errors = argc > 1 && strcmp(argv[1], "-e") == 0;
-	argc -= errors;
-	argv += errors;
-	for (dashes = 1; dashes < argc && strcmp(argv[dashes], "--") != 0; dashes++)
-		;
-	if ((dashes != 3 && dashes != 5) || dashes + 1 >= argc) {
-		fprintf(stderr, "usage: crashpoint [-e] CONTROL PROGRAM [N MODE] -- COMMAND...\n");
-		return 2;
+	while ((option = getopt(argc, argv, "+ep:")) != -1) {
+		errors |= option == 'e';
+		if (option == 'p' && !(aim.places = places_open(optarg)))
+			die(optarg);
+		if (option == '?')
+			return usage();
 	}
-	aim.program = argv[2];
+	argc -= optind;
+	argv += optind;
+	for (dashes = 0; dashes < argc && strcmp(argv[dashes], "--") != 0; dashes++)
+		;
+	if ((dashes != 2 && dashes != 4) || dashes + 1 >= argc)
+		return usage();
+	aim.program = argv[1];
 	aim.errors = errors;
-	aim_open(argv[1]);
-	if (dashes == 5)
-		aim_arm(strtoul(argv[3], NULL, 10), argv[4]);
+	aim_open(argv[0]);
+	if (dashes == 4)
+		aim_arm(strtoul(argv[2], NULL, 10), argv[3]);
 	start_command(argv + dashes + 1);
 	signal(SIGTERM, pass_on);
 	signal(SIGINT, pass_on);

@@ -20,6 +20,7 @@ struct aim {
 	enum mode mode;
 	int error;             /* FAIL: which; 0 = do less than was asked for */
 	bool errors;           /* a sync that fails loses what was written (lost.h), and ends are told */
+	struct places *places; /* FAIL: where each error was tried already; NULL: calls are counted */
 	bool lasts;            /* FAIL: from the n-th call on, all calls of its kind on its sort of target */
 	unsigned long at, count;
 	unsigned long hits;    /* calls that failed so */

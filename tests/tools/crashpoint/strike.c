@@ -13,7 +13,9 @@
 
 #include "tests/tools/crashpoint/aim.h"
 #include "tests/tools/crashpoint/lost.h"
+#include "tests/tools/crashpoint/stack.h"
 #include "tests/tools/crashpoint/strike.h"
+#include "tests/tools/places/places.h"
 
 /* The traced processes that were begun as the program; their forks bear its name, too, but are not it. */
 static pid_t mains[64];
@@ -161,14 +163,37 @@ kill_at(pid_t tid, const struct judged *j)
 	return PTRACE_CONT;
 }
 
+/* Where the call comes from, and how it is to fail. */
+static uint64_t
+place(pid_t tid, const struct judged *j)
+{
+	uint64_t words[3 + STACK_FRAMES] = {(uint64_t)j->call->nr, (uint64_t)aim.error, aim.lasts};
+
+	return places_key(words, 3 + stack_of(status_pid(tid, "Tgid:"), tid, words + 3));
+}
+
+/* Whether the first call to fail is this one. */
+static bool
+is_the_first(pid_t tid, const struct judged *j, uint64_t *ret_place)
+{
+	if (!aim.places)
+		return ++aim.count >= aim.at;
+	*ret_place = place(tid, j);
+	return !places_has(aim.places, *ret_place);
+}
+
 /* The first one is told; all are counted.  Says whether the call fails. */
 static bool
 fail_at(pid_t tid, const struct judged *j)
 {
-	if (aim.hits && (!aim.lasts || j->call->kind != aim.kind || on_socket(j) != aim.socket))
+	uint64_t where = 0;
+
+	if (aim.hits ? !aim.lasts || j->call->kind != aim.kind || on_socket(j) != aim.socket : !is_the_first(tid, j, &where))
 		return false;
 	if (aim.error ? !refuse(tid, aim.error) : !halve(tid, j))
 		return false;
+	if (where)
+		(void)places_add(aim.places, where);
 	aim.kind = j->call->kind;
 	aim.socket = on_socket(j);
 	if (aim.hits++ == 0) {
@@ -181,7 +206,7 @@ fail_at(pid_t tid, const struct judged *j)
 static bool
 fails(pid_t tid, const struct judged *j)
 {
-	return aim.mode == FAIL && can_fail(j, aim.error) && ++aim.count >= aim.at && fail_at(tid, j);
+	return aim.mode == FAIL && can_fail(j, aim.error) && fail_at(tid, j);
 }
 
 static int
@@ -237,6 +262,7 @@ strike_exec(pid_t tid)
 {
 	pid_t *slot = main_of(tid);
 
+	stack_forget(tid);
 	if (!is_program(tid))
 		return;
 	if (!slot)
@@ -272,4 +298,5 @@ strike_dead(pid_t tid, int status)
 	pthread_mutex_unlock(&aim.lock);
 	if (slot)
 		*slot = 0;
+	stack_forget(tid);
 }

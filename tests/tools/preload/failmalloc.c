@@ -2,13 +2,15 @@
 /*
  * failmalloc.so - lets the n-th allocation of one program fail.
  *
- *   LD_PRELOAD=failmalloc.so FAILMALLOC_PROGRAM=name FAILMALLOC_CONTROL=file
+ *   LD_PRELOAD=failmalloc.so FAILMALLOC_PROGRAM=name FAILMALLOC_CONTROL=file [FAILMALLOC_PLACES=file]
  *
  * The file has two lines of 32 bytes.  The first is the order: a number N, or 0 for "nothing".  Each time it changes, counting
  * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed" (which whoever writes
  * the next order takes away), and where it was
  * goes to standard error, as addresses for addr2line; so does where it dies, if it dies of it.  Programs of any other
  * name, and a program without the file, are let alone.  Whoever writes the order must not cut the file: it is mapped.
+ *
+ * With FAILMALLOC_PLACES any order but 0 is for the first allocation from a place, by its whole stack, that is not in that file yet.
  *
  * Instead of one that libseccomp asks for the next one fails: 2.5.4 frees twice, or follows a null pointer, where its filter finds no memory.
  */
@@ -25,7 +27,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/tools/places/places.h"
+
 #define LINE_BYTES 32
+#define FRAMES 48
 
 /* The allocator behind the names that are taken here. */
 extern void *__libc_malloc(size_t size);
@@ -34,6 +39,7 @@ extern void *__libc_realloc(void *old, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 
 static char *control; /* NULL: nothing is done */
+static struct places *places; /* NULL: they are counted */
 static atomic_ulong order, count;
 
 static void
@@ -62,6 +68,8 @@ open_control(void)
 	close(fd);
 	if (map == MAP_FAILED)
 		return;
+	if (getenv("FAILMALLOC_PLACES") && !(places = places_open(getenv("FAILMALLOC_PLACES"))))
+		abort();
 	backtrace((void *[1]){0}, 1); /* its first call allocates */
 	signal(SIGSEGV, on_death);
 	signal(SIGABRT, on_death);
@@ -90,6 +98,34 @@ is_spared(const void *caller)
 
 /* Two threads that see a new order at once begin to count twice: a few allocations are missed, none is failed twice. */
 static bool
+is_the_nth(unsigned long wanted, const void *caller)
+{
+	if (wanted != atomic_load(&order)) {
+		atomic_store(&order, wanted);
+		atomic_store(&count, 0);
+	}
+	if (atomic_fetch_add(&count, 1) + 1 != wanted)
+		return false;
+	if (!is_spared(caller))
+		return true;
+	atomic_fetch_sub(&count, 1);
+	return false;
+}
+
+static bool
+is_the_first_from_here(const void *caller)
+{
+	void *callers[FRAMES];
+	uint64_t words[FRAMES];
+	int n = backtrace(callers, FRAMES);
+	Dl_info who;
+
+	for (int i = 0; i < n; i++)
+		words[i] = (uint64_t)(uintptr_t)callers[i] - (dladdr(callers[i], &who) != 0 ? (uint64_t)(uintptr_t)who.dli_fbase : 0);
+	return !is_spared(caller) && places_add(places, places_key(words, (size_t)n));
+}
+
+static bool
 fails(const void *caller)
 {
 	unsigned long wanted = 0;
@@ -98,16 +134,8 @@ fails(const void *caller)
 		return false;
 	for (const char *c = control; *c >= '0' && *c <= '9'; c++)
 		wanted = wanted * 10 + (unsigned long)(*c - '0');
-	if (wanted != atomic_load(&order)) {
-		atomic_store(&order, wanted);
-		atomic_store(&count, 0);
-	}
-	if (!wanted || atomic_fetch_add(&count, 1) + 1 != wanted)
+	if (!wanted || !(places ? is_the_first_from_here(caller) : is_the_nth(wanted, caller)))
 		return false;
-	if (is_spared(caller)) {
-		atomic_fetch_sub(&count, 1);
-		return false;
-	}
 	tell();
 	errno = ENOMEM;
 	return true;

@@ -112,7 +112,7 @@ main(int argc, char **argv)
 	daemon_arguments(argc, argv, "tidemark-collector", "replicates post offices and domains to a tidemark server", COLLECTOR_CONF_DEFAULT,
 	    &arguments);
 	if (collector_config_load(arguments.config, &conf) != 0) {
-		fprintf(stderr, "%s\n", err_text());
+		log_lines(LOG_ERROR, "collector.start", "", err_text());
 		return launched_on_trial() ? begin_again(argv, 2) : 2;
 	}
 	log_set_level((enum log_level)collector_config_main(conf)->log_level);

@@ -415,7 +415,7 @@ main(int argc, char **argv)
 	daemon_arguments(argc, argv, "tidemark-watcher", "sees the changes of one profile's tree and remembers them", COLLECTOR_CONF_DEFAULT,
 	    &arguments);
 	if (collector_config_load(arguments.config, &conf) != 0) {
-		fprintf(stderr, "%s\n", err_text());
+		log_lines(LOG_ERROR, "watcher.start", "", err_text());
 		return 2;
 	}
 	p.profile = arguments.profile;

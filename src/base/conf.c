@@ -130,12 +130,12 @@ read_whole(const char *file, char *buffer, size_t *ret_len)
 	int err = 0;
 
 	if (!in) {
-		err_sys("%s", file);
+		err_sys("%s: cannot be read", file);
 		return -ERR_CONFIG; /* to the caller it is a file to be put right, whatever the system says of it */
 	}
 	len = fread(buffer, 1, CONF_FILE_MAX + 1, in);
 	if (ferror(in)) {
-		err_sys("%s", file);
+		err_sys("%s: cannot be read", file);
 		err = -ERR_CONFIG;
 	} else {
 		*ret_len = len;

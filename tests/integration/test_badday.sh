@@ -29,6 +29,7 @@ expect 2 'bad\.conf:3: .*store' "and so is an unknown key, with the nearest name
 printf '[collector]\nserver = 127.0.0.1:1\nstate = %s/s\nrun-dir = %s/r\n[profile "po1"]\npath = relative\nschedule = Mon 25:00\n' "$W" "$W" >"$W/bad.conf"
 expect 2 'bad\.conf:6: path:.*absolute' "a relative path is told" "$BIN/tidemark-collector" --config "$W/bad.conf"
 expect 2 'bad\.conf:7: schedule:' "and a wrong schedule" "$BIN/tidemark-collector" --config "$W/bad.conf"
+expect 2 'error .*cannot be read: Is a directory' "a configuration that cannot be read is told as an error" "$BIN/tidemark-collector" --config "$W"
 sed "s|^state .*|state = $PO/state|" "$W/collector.conf" >"$W/bad.conf"
 expect 2 'inside the watched tree' "a state within the watched tree is refused" "$BIN/tidemark-collector" --config "$W/bad.conf"
 

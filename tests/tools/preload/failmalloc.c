@@ -5,14 +5,12 @@
  *   LD_PRELOAD=failmalloc.so FAILMALLOC_PROGRAM=name FAILMALLOC_CONTROL=file [FAILMALLOC_PLACES=file]
  *
  * The file has two lines of 32 bytes.  The first is the order: a number N, or 0 for "nothing".  Each time it changes, counting
- * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed" (which whoever writes
- * the next order takes away), and where it was
- * goes to standard error, as addresses for addr2line; so does where it dies, if it dies of it.  Programs of any other
- * name, and a program without the file, are let alone.  Whoever writes the order must not cut the file: it is mapped.
+ * begins anew, over all threads; the N-th allocation from there gives NULL.  The second then becomes "failed WHO" (which whoever
+ * writes the next order takes away): the library that asked for it, or the program.  Where it was goes to standard error, as addresses
+ * for addr2line; so does where it dies, if it dies of it.  Programs of any other name, and a program without the file, are let alone.
+ * Whoever writes the order must not cut the file: it is mapped.
  *
  * With FAILMALLOC_PLACES any order but 0 is for the first allocation from a place, by its whole stack, that is not in that file yet.
- *
- * Instead of one that libseccomp asks for the next one fails: 2.5.4 frees twice, or follows a null pointer, where its filter finds no memory.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,6 +20,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -72,48 +71,57 @@ open_control(void)
 		abort();
 	backtrace((void *[1]){0}, 1); /* its first call allocates */
 	signal(SIGSEGV, on_death);
+	signal(SIGBUS, on_death);
 	signal(SIGABRT, on_death);
 	control = map;
 }
 
 static const char failed[] = "failed";
 
+/* The innermost object that is neither this one nor the C library. */
+static const char *
+who_asked(void *const *callers, int n)
+{
+	Dl_info who;
+	const char *name;
+
+	for (int i = 0; i < n; i++) {
+		if (dladdr(callers[i], &who) == 0)
+			continue;
+		name = strrchr(who.dli_fname, '/');
+		name = name ? name + 1 : who.dli_fname;
+		if (strcmp(name, "failmalloc.so") != 0 && strncmp(name, "libc.so", 7) != 0)
+			return name;
+	}
+	return "";
+}
+
 static void
 tell(void)
 {
 	void *callers[16];
+	int n = backtrace(callers, 16);
+	char line[LINE_BYTES];
+	int len = snprintf(line, sizeof line, "%s %s", failed, who_asked(callers, n));
 
-	for (size_t i = 0; i < sizeof failed - 1; i++)
-		control[LINE_BYTES + i] = failed[i];
-	backtrace_symbols_fd(callers, backtrace(callers, 16), STDERR_FILENO);
-}
-
-static bool
-is_spared(const void *caller)
-{
-	Dl_info who;
-
-	return dladdr(caller, &who) != 0 && strstr(who.dli_fname, "libseccomp") != NULL;
+	for (int i = 0; i < len && i < LINE_BYTES - 1; i++)
+		control[LINE_BYTES + i] = line[i];
+	backtrace_symbols_fd(callers, n, STDERR_FILENO);
 }
 
 /* Two threads that see a new order at once begin to count twice: a few allocations are missed, none is failed twice. */
 static bool
-is_the_nth(unsigned long wanted, const void *caller)
+is_the_nth(unsigned long wanted)
 {
 	if (wanted != atomic_load(&order)) {
 		atomic_store(&order, wanted);
 		atomic_store(&count, 0);
 	}
-	if (atomic_fetch_add(&count, 1) + 1 != wanted)
-		return false;
-	if (!is_spared(caller))
-		return true;
-	atomic_fetch_sub(&count, 1);
-	return false;
+	return atomic_fetch_add(&count, 1) + 1 == wanted;
 }
 
 static bool
-is_the_first_from_here(const void *caller)
+is_the_first_from_here(void)
 {
 	void *callers[FRAMES];
 	uint64_t words[FRAMES];
@@ -122,11 +130,11 @@ is_the_first_from_here(const void *caller)
 
 	for (int i = 0; i < n; i++)
 		words[i] = (uint64_t)(uintptr_t)callers[i] - (dladdr(callers[i], &who) != 0 ? (uint64_t)(uintptr_t)who.dli_fbase : 0);
-	return !is_spared(caller) && places_add(places, places_key(words, (size_t)n));
+	return places_add(places, places_key(words, (size_t)n));
 }
 
 static bool
-fails(const void *caller)
+fails(void)
 {
 	unsigned long wanted = 0;
 
@@ -134,7 +142,7 @@ fails(const void *caller)
 		return false;
 	for (const char *c = control; *c >= '0' && *c <= '9'; c++)
 		wanted = wanted * 10 + (unsigned long)(*c - '0');
-	if (!wanted || !(places ? is_the_first_from_here(caller) : is_the_nth(wanted, caller)))
+	if (!wanted || !(places ? is_the_first_from_here() : is_the_nth(wanted)))
 		return false;
 	tell();
 	errno = ENOMEM;
@@ -144,25 +152,25 @@ fails(const void *caller)
 void *
 malloc(size_t size)
 {
-	return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+	return fails() ? NULL : __libc_malloc(size);
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-	return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(n, size);
+	return fails() ? NULL : __libc_calloc(n, size);
 }
 
 void *
 realloc(void *old, size_t size)
 {
-	return fails(__builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
+	return fails() ? NULL : __libc_realloc(old, size);
 }
 
 void *
 memalign(size_t alignment, size_t size)
 {
-	return fails(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
+	return fails() ? NULL : __libc_memalign(alignment, size);
 }
 
 void *

@@ -88,19 +88,25 @@ is_ours(const struct watcher_link *l, const char *fingerprint)
 /* ---- starting a watcher ---- */
 
 static void
-on_child(evutil_socket_t fd, short what, void *arg)
+reap(struct watcher_link *l)
 {
-	struct watcher_link *l = arg;
 	int status;
+	pid_t got = l->pid ? waitpid(l->pid, &status, WNOHANG) : 0;
 
-	(void)fd, (void)what;
-	if (!l->pid || waitpid(l->pid, &status, WNOHANG) != l->pid)
+	if (got == 0)
 		return;
 	l->pid = 0;
-	/* 11: another watcher has the profile's lock, which is as good. */
-	if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 11))
+	/* Not a child of ours: whose it is will reap it.  11: another watcher has the profile's lock, which is as good. */
+	if (got > 0 && (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 11)))
 		log_warn("watcher.died", "profile=%s status=%d: it is started again; nothing is lost, its start compares the tree", l->profile,
 		    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+static void
+on_child(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	reap(arg);
 }
 
 static int
@@ -165,18 +171,25 @@ ask(struct watcher_link *l, const char *line)
 		go_down(l);
 }
 
-/* What a silent one has not read yet is in its queue, not lost: unless it dies, nothing has to be compared when it answers again. */
-static void
-tell_silent(struct watcher_link *l)
+/* The process that listens there, 0 = unknown. */
+static pid_t
+peer(const struct watcher_link *l)
 {
 	struct ucred who = {0};
 	socklen_t size = sizeof who;
 
 	(void)getsockopt(l->fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
+	return who.pid;
+}
+
+/* What a silent one has not read yet is in its queue, not lost: unless it dies, nothing has to be compared when it answers again. */
+static void
+tell_silent(struct watcher_link *l)
+{
 	log_warn("watcher.silent",
 	    "profile=%s pid=%d: the watcher does not answer: changes are not seen, and no sync or backup ends, until it does; if it stays "
 	    "so, end it with kill -KILL: another is started and compares the tree",
-	    l->profile, (int)who.pid);
+	    l->profile, (int)peer(l));
 	if (!l->status.up)
 		return;
 	l->status.up = false;
@@ -323,10 +336,13 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	l->fd = dial(l);
 	if (l->fd >= 0) {
 		l->readable = event_new(l->base, l->fd, EV_READ | EV_PERSIST, on_readable, l);
+		if (!l->pid)
+			l->pid = peer(l); /* a child of what this process was before it became a release has nobody else to reap it */
 		if (!l->readable || event_add(l->readable, NULL) != 0)
 			go_down(l);
 		return;
 	}
+	reap(l);
 	if (!l->pid && clock_steady_ms() / 1000 >= l->start_after_s) {
 		if (start(l) != 0)
 			log_error("watcher.start", "profile=%s: %s: changes are found by scans only until it runs", l->profile, err_text());

@@ -83,6 +83,7 @@ check "in the process that its supervisor knows" kill -0 "$pid"
 same "from the state's folder" "$STATE/upgrade/999.0.0/tidemark-collector" "$(runs)"
 check "what changed meanwhile is on the server" sync_wait
 check "and nothing else" compare_replica
+same "the watcher that was replaced is reaped" "" "$(ps -o pid=,stat=,comm= --ppid "$pid" | awk '$2 ~ /Z/')"
 watcher=$(proc owner "$W/run-collector/watcher-po1.sock")
 holds "the watcher is another one" "$watcher" != "$watcher_before"
 same "of the release" "$STATE/upgrade/999.0.0/tidemark-watcher" "$(readlink "/proc/$watcher/exe")"

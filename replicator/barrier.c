@@ -36,7 +36,7 @@ end_barrier(struct replicator *r, struct barrier *b, int err)
 		snprintf(text, sizeof text, "%u %s could not be sent and %s stale, such as %s", b->stale,
 		    b->stale == 1 ? "file" : "files", b->stale == 1 ? "is" : "are", b->text);
 	TAILQ_REMOVE(&r->barriers, b, link);
-	promise_keep(r, b->done, b->arg, err, text);
+	promise_keep(r, b->owed, err, text);
 	free(b);
 }
 
@@ -257,21 +257,21 @@ barrier_pump(struct replicator *r)
 	}
 }
 
-uint64_t
-replicator_barrier(struct replicator *r, replicator_done *done, void *arg)
+int
+replicator_barrier(struct replicator *r, replicator_done *done, void *arg, uint64_t *ret_id)
 {
-	struct barrier *b = calloc(1, sizeof *b);
+	struct promise *owed = promise_new(done, arg);
+	struct barrier *b = owed ? calloc(1, sizeof *b) : NULL;
 
 	if (!b) {
-		promise_keep(r, done, arg, -ERR_NOMEM, "no memory");
-		return 0;
+		free(owed);
+		return err_set(ERR_NOMEM, "out of memory: try again");
 	}
-	b->id = ++r->next_id;
-	b->done = done;
-	b->arg = arg;
+	b->id = *ret_id = ++r->next_id;
+	b->owed = owed;
 	TAILQ_INSERT_TAIL(&r->barriers, b, link);
 	pump_wake(r);
-	return b->id;
+	return 0;
 }
 
 void
@@ -302,6 +302,7 @@ barrier_fini(struct replicator *r)
 
 	while ((b = TAILQ_FIRST(&r->barriers))) {
 		TAILQ_REMOVE(&r->barriers, b, link);
+		free(b->owed);
 		free(b);
 	}
 }

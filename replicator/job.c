@@ -21,18 +21,30 @@ job_knows(const struct replicator *r, enum wire_type type)
 
 /* ---- T0 ---- */
 
-void
+static void
+end_begin(struct replicator *r, int err, const char *text)
+{
+	promise_keep(r, r->job.owed, err, text);
+	r->job.owed = NULL;
+}
+
+int
 replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *origin, replicator_done *done, void *arg)
 {
+	struct promise *owed = promise_new(done, arg);
+
+	if (!owed)
+		return -ERR_NOMEM;
+	if (r->job.owed)
+		end_begin(r, -ERR_STOPPED, "another job began");
 	r->job.job = job;
 	snprintf(r->job.origin, sizeof r->job.origin, "%s", origin);
 	r->job.date = date;
 	r->job.t0_ns = t0_ns;
-	r->job.wanted = true;
 	r->job.sent = false;
-	r->job.done = done;
-	r->job.arg = arg;
+	r->job.owed = owed;
 	pump_wake(r);
+	return 0;
 }
 
 static void
@@ -50,13 +62,6 @@ send_begin(struct replicator *r)
 	r->job.sent = link_send(r->link, &m) == 0;
 }
 
-static void
-end_begin(struct replicator *r, int err, const char *text)
-{
-	r->job.wanted = false;
-	promise_keep(r, r->job.done, r->job.arg, err, text);
-}
-
 /* ---- the snapshot ---- */
 
 void
@@ -71,6 +76,7 @@ snapshot_unref(struct snapshot *sn)
 	if (--sn->refs)
 		return;
 	close(sn->origin.staging_fd);
+	free(sn->owed);
 	free(sn);
 }
 
@@ -83,8 +89,9 @@ leave_snapshot(struct replicator *r, int err, const char *text)
 	if (!sn)
 		return;
 	sn->over = true;
-	if (sn->ending)
-		promise_keep(r, sn->done, sn->arg, err, text);
+	if (sn->owed)
+		promise_keep(r, sn->owed, err, text);
+	sn->owed = NULL;
 	r->snapshot = NULL;
 	snapshot_unref(sn);
 	pump_wake(r);
@@ -141,21 +148,21 @@ replicator_snapshot_file(struct replicator *r, const char *path, struct hash128 
 	flow_add(r, w);
 }
 
-void
+int
 replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg)
 {
 	struct snapshot *sn = r->snapshot;
+	struct promise *owed = promise_new(done, arg);
 
 	r->copied_ns = clock_wall_ns();
-	if (!sn || !(sn->sweep = sweep_new(r, ""))) {
-		promise_keep(r, done, arg, -ERR_NOMEM, "staging could not be held");
-		return;
+	if (!owed || !sn || !(sn->sweep = sweep_new(r, ""))) {
+		free(owed);
+		return err_set(ERR_NOMEM, "staging could not be held: out of memory or descriptors");
 	}
 	sn->sweep->snapshot = sn;
 	snapshot_ref(sn);
-	sn->ending = true;
-	sn->done = done;
-	sn->arg = arg;
+	sn->owed = owed;
+	return 0;
 }
 
 static void
@@ -163,7 +170,7 @@ pump_snapshot(struct replicator *r)
 {
 	struct snapshot *sn = r->snapshot;
 
-	if (!sn || !sn->ending)
+	if (!sn || !sn->owed)
 		return;
 	if (sn->err)
 		leave_snapshot(r, sn->err, sn->text);
@@ -334,7 +341,7 @@ replicator_job_end(struct replicator *r, const struct replicator_job_end *end)
 	}
 	if (r->seal.state != SEAL_NONE)
 		free_seal(r);
-	if (r->job.wanted)
+	if (r->job.owed)
 		end_begin(r, -ERR_STOPPED, "stopped");
 	leave_snapshot(r, -ERR_STOPPED, "stopped");
 	r->ending = (struct ending){.job = end->job, .date = end->date, .t0_ns = end->t0_ns, .code = end->code};
@@ -382,7 +389,7 @@ job_newest_set(struct replicator *r, const char *name, int64_t sealed_ns, int64_
 static void
 on_progress(struct replicator *r, const struct wire_msg *m)
 {
-	if (r->job.wanted && m->u.progress.job == r->job.job)
+	if (r->job.owed && m->u.progress.job == r->job.job)
 		end_begin(r, 0, "");
 	else if (r->seal.state == SEAL_SENT && m->u.progress.job == r->seal.job && r->seal.events->progress)
 		r->seal.events->progress(m->u.progress.phase, m->u.progress.done, m->u.progress.total, r->seal.arg);
@@ -403,7 +410,7 @@ on_failed(struct replicator *r, const struct wire_msg *m)
 {
 	int err = m->u.job_failed.code > 0 ? -m->u.job_failed.code : m->u.job_failed.code;
 
-	if (r->job.wanted && m->u.job_failed.job == r->job.job) {
+	if (r->job.owed && m->u.job_failed.job == r->job.job) {
 		end_begin(r, err, m->u.job_failed.text);
 	} else if (r->seal.state == SEAL_SENT && m->u.job_failed.job == r->seal.job) {
 		end_seal(r, err, m->u.job_failed.text, NULL, "");
@@ -468,7 +475,7 @@ job_pump(struct replicator *r)
 	pump_seal(r);
 	pump_due(r);
 	tell_end(r);
-	if (r->phase == PHASE_RUN && r->job.wanted && !r->job.sent)
+	if (r->phase == PHASE_RUN && r->job.owed && !r->job.sent)
 		send_begin(r);
 }
 
@@ -477,5 +484,6 @@ job_fini(struct replicator *r)
 {
 	if (r->snapshot)
 		snapshot_unref(r->snapshot);
+	free(r->job.owed);
 	free(r->seal.note);
 }

@@ -65,10 +65,8 @@ struct snapshot {
 	size_t hint_bytes;
 	int err;                  /* a file of it could not be sent */
 	char text[256];
-	bool ending;
+	struct promise *owed;     /* set: all of it is there, and its end is waited for */
 	struct sweep *sweep;
-	replicator_done *done;
-	void *arg;
 };
 
 /* A scan under way, and the accounting of what it found. */
@@ -118,8 +116,7 @@ struct barrier {
 	bool cancelled;
 	uint32_t stale;           /* files that could not be read and were given up for now */
 	char text[256];
-	replicator_done *done;
-	void *arg;
+	struct promise *owed;
 };
 
 struct question { /* BLOCKS_REQ, on its way: answers come in their order */
@@ -129,7 +126,7 @@ struct question { /* BLOCKS_REQ, on its way: answers come in their order */
 	uint32_t count;
 };
 
-struct promise { /* a callback that is owed */
+struct promise { /* a callback that is owed; made when it is promised, for nothing may stop it from being kept */
 	TAILQ_ENTRY(promise) link;
 	replicator_done *done;
 	void *arg;
@@ -220,7 +217,8 @@ struct replicator {
 		uint32_t date;
 		int64_t t0_ns;
 		char origin[64];
-		bool wanted, sent;
+		bool sent;
+		struct promise *owed; /* set: the server has not said yet that it knows T0 */
 		replicator_done *done;
 		void *arg;
 	} job;
@@ -243,8 +241,10 @@ void state_changed(struct replicator *r);
 /* Something was written to our state, or found no room there: the status says so as long as anything waits for room.  `waits`: the
  * `roomless` of what will be tried again, NULL when nothing will. */
 void wrote_down(struct replicator *r, bool *waits, int err);
-/* Owes a callback: it is called from the pump, never from inside a call. */
-void promise_keep(struct replicator *r, replicator_done *done, void *arg, int err, const char *text);
+/* NULL: out of memory, with err_text. */
+struct promise *promise_new(replicator_done *done, void *arg);
+/* *Takes* it: the callback is called from the pump, never from inside a call. */
+void promise_keep(struct replicator *r, struct promise *p, int err, const char *text);
 
 /* ---- agree.c ---- */
 void agree_opened(struct replicator *r);

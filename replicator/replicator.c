@@ -88,18 +88,23 @@ wrote_down(struct replicator *r, bool *waits, int err)
 
 /* ---- callbacks that are owed ---- */
 
-void
-promise_keep(struct replicator *r, replicator_done *done, void *arg, int err, const char *text)
+struct promise *
+promise_new(replicator_done *done, void *arg)
 {
-	struct promise *p = done ? calloc(1, sizeof *p) : NULL;
+	struct promise *p = calloc(1, sizeof *p);
 
 	if (!p) {
-		if (done)
-			log_error("replicator.promise", "no memory: a callback is lost");
-		return;
+		err_set(ERR_NOMEM, "out of memory: try again");
+		return NULL;
 	}
 	p->done = done;
 	p->arg = arg;
+	return p;
+}
+
+void
+promise_keep(struct replicator *r, struct promise *p, int err, const char *text)
+{
 	p->err = err;
 	snprintf(p->text, sizeof p->text, "%s", text ? text : "");
 	TAILQ_INSERT_TAIL(&r->promises, p, link);

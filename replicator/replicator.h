@@ -103,18 +103,19 @@ typedef void replicator_done(int err, const char *text, void *arg);
  * The barrier: makes a cookie file in the watched folder, waits until it came back as a journal row, and is done when
  * every row up to it is durable on the server and no rescan is open.  What waited to be tried again is tried at once; `text` of a
  * good end names what failed even so.  Several may wait.  -ERR_STOPPED when cancelled.
- * Gives an id for replicator_cancel.
+ * Gives an id for replicator_cancel.  An error: there is no barrier, and `done` is not called.
  */
-uint64_t replicator_barrier(struct replicator *r, replicator_done *done, void *arg);
+int replicator_barrier(struct replicator *r, replicator_done *done, void *arg, uint64_t *ret_id);
 void replicator_cancel(struct replicator *r, uint64_t id);
 /* A watcher has come up: cookies that were made while none lived are made anew. */
 void replicator_watched(struct replicator *r);
 
-/* ---- the day's job; one at a time; the order is job_begin, snapshot_*, barrier, seal, or job_end at any point ---- */
+/* ---- the day's job; one at a time; the order is job_begin, snapshot_*, barrier, seal, or job_end at any point.
+ * Where one of them gives an error nothing has begun, and `done` is not called. ---- */
 
 /* Tells the server T0, and who wanted the job (`origin` as in its record): from now on no blob
  * leaves the set.  Done when the server's index has it. */
-void replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *origin, replicator_done *done, void *arg);
+int replicator_job_begin(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns, const char *origin, replicator_done *done, void *arg);
 
 /* Streaming from local staging: `staging_fd` (borrowed until snapshot_end or job_end) holds set paths as they are. */
 void replicator_snapshot_begin(struct replicator *r, int staging_fd);
@@ -123,7 +124,7 @@ void replicator_snapshot_begin(struct replicator *r, int staging_fd);
 void replicator_snapshot_file(struct replicator *r, const char *path, struct hash128 *hashes, size_t n, const struct hash128 *digest);
 /* All of staging is complete: compare every snapshot area with the block map, send the rest, remove what is not there; done
  * when all of it is durable.  `ret` figures come with status. */
-void replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg);
+int replicator_snapshot_end(struct replicator *r, replicator_done *done, void *arg);
 
 struct wire_name;
 struct wire_set;

@@ -440,12 +440,13 @@ not_running(const struct office *p)
 int
 office_sync(struct office *p, collector_done *done, void *arg)
 {
+	uint64_t barrier;
+
 	if (!p->replicator)
 		return not_running(p);
 	if (memo_facts(p->memo)->paused)
 		return err_set(ERR_BUSY, "profile %s is paused: nothing is sent until `tidemark resume %s`", p->name, p->name);
-	replicator_barrier(p->replicator, done, arg);
-	return 0;
+	return replicator_barrier(p->replicator, done, arg, &barrier);
 }
 
 int

@@ -354,7 +354,8 @@ wait_for_flow(struct snapshot *s)
 {
 	s->step = STEP_BARRIER;
 	enter_phase(s, JOB_BARRIER);
-	s->barrier = replicator_barrier(s->setup.replicator, barrier_passed, s);
+	if (replicator_barrier(s->setup.replicator, barrier_passed, s, &s->barrier) != 0)
+		fail(s, -ERR_NOMEM, err_text());
 }
 
 static void
@@ -394,7 +395,8 @@ copied(int err, const char *text, const struct dbcopy_figures *figures, void *ar
 	warn(s, figures->warnings);
 	s->step = STEP_STREAM;
 	enter_phase(s, JOB_STREAM);
-	replicator_snapshot_end(s->setup.replicator, streamed, s);
+	if (replicator_snapshot_end(s->setup.replicator, streamed, s) != 0)
+		fail(s, -ERR_NOMEM, err_text());
 }
 
 static void
@@ -508,7 +510,8 @@ prepare_done(struct job *job, bool cancelled)
 	}
 	warn(s, s->prepared.warning);
 	s->record.t0_ns = clock_wall_ns();
-	replicator_job_begin(s->setup.replicator, s->record.id, s->record.date, s->record.t0_ns, s->record.origin, begun, s);
+	if (replicator_job_begin(s->setup.replicator, s->record.id, s->record.date, s->record.t0_ns, s->record.origin, begun, s) != 0)
+		fail(s, -ERR_NOMEM, err_text());
 }
 
 /* ---- the public face ---- */

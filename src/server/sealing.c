@@ -200,6 +200,16 @@ sealing_tell_progress(struct sealing *s, const char *phase, uint64_t done, uint6
 	tenant_tell(s->t, &m);
 }
 
+/* It has not begun, whatever it is told again: a T0 that nobody kept would be taken for the beginning of all time, and the set would hold what
+ * was removed before it. */
+static void
+fail_begin(struct sealing *s, int code, const char *text)
+{
+	sealing_fail(s, code, text);
+	s->state = NONE;
+	s->job = 0;
+}
+
 static void
 begin_done(struct staging_task *task, bool cancelled)
 {
@@ -213,8 +223,10 @@ begin_done(struct staging_task *task, bool cancelled)
 	s->fresh_t0 = c->fresh;
 	s->state = BEGUN;
 	start_record(s);
-	if (c->err || s->ending) {
-		sealing_fail(s, c->err, c->text ? c->text : "");
+	if (c->err) {
+		fail_begin(s, c->err, c->text ? c->text : "");
+	} else if (s->ending) {
+		sealing_fail(s, 0, "");
 	} else {
 		log_info("sealing.begin", "profile=%s job=%" PRIu64 " date=%" PRIu32, tenant_name(s->t), s->job, s->date);
 		sealing_tell_progress(s, "begin", 0, 0);
@@ -241,7 +253,7 @@ sealing_begin(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns)
 	s->t0_ns = t0_ns;
 	s->ending = false;
 	if (!c) {
-		sealing_fail(s, ERR_NOMEM, "out of memory");
+		fail_begin(s, ERR_NOMEM, "out of memory");
 		return;
 	}
 	s->state = BEGINNING;

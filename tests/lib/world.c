@@ -634,8 +634,11 @@ on_done(int err, const char *text, void *arg)
 int
 world_barrier(struct world *w)
 {
+	uint64_t id;
+
 	w->done = false;
-	replicator_barrier(w->replicator, on_done, w);
+	if (replicator_barrier(w->replicator, on_done, w, &id) != 0)
+		fail_msg("%s", err_text());
 	world_run_until(w, &w->done);
 	return w->err;
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 #include "server/config.h"
 #include "server/server.h"
 #include "tests/lib/scratch.h"
+#include "tests/lib/writes.h"
 #include "wire/identity.h"
 #include "wire/wire.h"
 #include "wire/wire_conn.h"
@@ -62,7 +64,12 @@ keeper_seals(const struct order *order)
 		return; /* until STOP */
 	if (strcmp(order->note, "die") == 0)
 		_exit(7);
-	if (strcmp(order->note, "doubt") == 0)
+	if (strcmp(order->note, "removals") == 0) {
+		char text[32];
+
+		snprintf(text, sizeof text, "up to %llu", (unsigned long long)order->fresh_t0);
+		keeper_says(&(struct report){.id = order->id, .kind = REPORT_FAILED, .code = ERR_STOPPED, .text = text});
+	} else if (strcmp(order->note, "doubt") == 0)
 		keeper_says(&(struct report){.id = order->id, .kind = REPORT_FAILED, .code = ERR_DIFFERS, .text = (char *)(uintptr_t)"differs",
 		    .doubtful = &doubtful, .n_doubtful = 1});
 	else
@@ -480,6 +487,22 @@ seal(struct collector *c, uint64_t job, const char *note)
 	say(c, &m);
 }
 
+/* A job that cannot begin now: T0 cannot be told, or kept.  That may end the session before the failure is told. */
+static void
+fail_to_begin_job(struct collector *c, uint64_t job)
+{
+	unsigned progress = c->seen[WIRE_PROGRESS], failed = c->seen[WIRE_JOB_FAILED];
+	struct wire_msg m = {.type = WIRE_JOB_BEGIN};
+
+	m.u.job_begin.job = job;
+	m.u.job_begin.date = 20261124;
+	m.u.job_begin.t0_ns = 1000000;
+	say(c, &m);
+	while (c->seen[WIRE_PROGRESS] == progress && c->seen[WIRE_JOB_FAILED] == failed && !c->closed)
+		turn();
+	assert_int_equal(c->seen[WIRE_PROGRESS], progress);
+}
+
 /* ---- the world ---- */
 
 static void
@@ -726,6 +749,28 @@ only_the_job_that_was_begun_is_sealed(void **state)
 	refuses_to_seal(&w.c, ERR_BUSY);
 	seal(&w.c, 5, "");
 	await(&w.c, WIRE_SEALED, 1);
+}
+
+static void
+a_job_whose_t0_could_not_be_kept_has_not_begun_and_begins_when_it_is_told_again(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	put(&w.c, "offiles/fd0/a", "a blob");
+	settle(&w.c);
+	begin_job(&w.c, 8);
+	seal(&w.c, 8, "");
+	writes_errno = ENOSPC; /* the seal needs nothing written here; what the index forgets after it is its last write */
+	writes_heads_only = true;
+	await(&w.c, WIRE_SEALED, 1);
+	fail_to_begin_job(&w.c, 9);
+	writes_errno = 0;
+	hang_up(&w.c);
+	connect_live(&w.c);
+	begin_job(&w.c, 9);
+	seal(&w.c, 9, "removals");
+	await(&w.c, WIRE_JOB_FAILED, w.c.seen[WIRE_JOB_FAILED] + 1);
+	assert_string_equal(w.c.text, "up to 1"); /* what was removed before T0 is not in the set */
 }
 
 static void
@@ -1210,6 +1255,7 @@ main(int argc, char **argv)
 		TEST(a_message_in_the_wrong_state_ends_the_session),
 		TEST(only_a_poke_seals_and_only_what_both_hold),
 		TEST(only_the_job_that_was_begun_is_sealed),
+		TEST(a_job_whose_t0_could_not_be_kept_has_not_begun_and_begins_when_it_is_told_again),
 		TEST(a_file_that_is_on_its_way_is_waited_for),
 		TEST(a_collector_of_the_other_type_is_sent_away),
 		TEST(a_job_that_failed_on_the_collector_is_a_failure_here),

@@ -10,15 +10,14 @@
 #include "src/base/fsio.c"
 #include "src/base/store.c"
 
-#include <dlfcn.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "tests/lib/scratch.h"
 #include "tests/lib/syncs.h"
+#include "tests/lib/writes.h"
 
 enum { LOG, OTHER, N_TABLES };
 
@@ -27,39 +26,6 @@ static const struct store_identity who = {"journal", 1, "po1", 0};
 static struct scratch dir;
 static char path[256];
 static struct store *store;
-
-/* ---- a disk that refuses: LMDB's writes come through here, its syncs through tests/lib/syncs.c ---- */
-
-static int write_errno;
-static bool heads_only; /* it refuses LMDB's head pages, of which less than a page is written */
-
-ssize_t
-pwrite(int fd, const void *buf, size_t n, off_t offset)
-{
-	static ssize_t (*real)(int, const void *, size_t, off_t);
-
-	if (write_errno && (!heads_only || n < 4096)) {
-		errno = write_errno;
-		return -1;
-	}
-	if (!real)
-		*(void **)&real = dlsym(RTLD_NEXT, "pwrite");
-	return real(fd, buf, n, offset);
-}
-
-ssize_t
-writev(int fd, const struct iovec *iov, int n)
-{
-	static ssize_t (*real)(int, const struct iovec *, int);
-
-	if (write_errno && !heads_only) {
-		errno = write_errno;
-		return -1;
-	}
-	if (!real)
-		*(void **)&real = dlsym(RTLD_NEXT, "writev");
-	return real(fd, iov, n);
-}
 
 /* ---- set-up ---- */
 
@@ -76,8 +42,8 @@ set_up(void **state)
 	scratch_open(&dir);
 	scratch_path(&dir, "journal", path);
 	store = NULL;
-	write_errno = syncs_errno = 0;
-	heads_only = false;
+	writes_errno = syncs_errno = 0;
+	writes_heads_only = false;
 	return 0;
 }
 
@@ -677,10 +643,10 @@ a_full_disk_is_an_error_and_passes(void **state)
 	(void)state;
 	open_store();
 	assert_int_equal(append_rows(0, 10, 1000), 0);
-	write_errno = ENOSPC;
+	writes_errno = ENOSPC;
 	assert_int_equal(append_rows(10, 10, 1000), -ERR_NOSPACE);
 	assert_int_equal(append_rows(10, 10, 1000), -ERR_NOSPACE);
-	write_errno = 0;
+	writes_errno = 0;
 	assert_int_equal(count_good_rows(1000), 10);
 	assert_int_equal(append_rows(10, 10, 1000), 0);
 	assert_int_equal(count_good_rows(1000), 20);
@@ -694,10 +660,10 @@ a_head_page_without_room_ends_the_store_until_it_is_opened_again(void **state)
 	(void)state;
 	open_store();
 	assert_int_equal(append_rows(0, 10, 1000), 0);
-	write_errno = ENOSPC;
-	heads_only = true;
+	writes_errno = ENOSPC;
+	writes_heads_only = true;
 	assert_int_equal(append_rows(10, 10, 1000), -ERR_NOSPACE);
-	write_errno = 0;
+	writes_errno = 0;
 	assert_int_equal(store_read_begin(store, &txn), -ERR_IO);
 	assert_true(store_is_broken(store));
 	assert_non_null(strstr(err_text(), "opened again"));

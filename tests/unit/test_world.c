@@ -554,7 +554,7 @@ run_job_to_seal(void)
 {
 	bool begun = false;
 
-	replicator_job_begin(w.replicator, 7, 20261124, 70, "schedule", on_begun, &begun);
+	assert_int_equal(replicator_job_begin(w.replicator, 7, 20261124, 70, "schedule", on_begun, &begun), 0);
 	world_run_until(&w, &begun);
 	assert_int_equal(w.err, 0);
 	for (int i = 0; i < 6; i++)
@@ -824,6 +824,8 @@ standing_clock(void)
 static void
 a_watcher_that_comes_up_ends_the_wait_for_a_cookie_nobody_saw(void **state)
 {
+	uint64_t id;
+
 	(void)state;
 	begin();
 	w.watching = false;
@@ -831,7 +833,7 @@ a_watcher_that_comes_up_ends_the_wait_for_a_cookie_nobody_saw(void **state)
 	world_start(&w);
 	world_run_until(&w, &w.link_up);
 	w.done = false;
-	replicator_barrier(w.replicator, on_watched, NULL);
+	assert_int_equal(replicator_barrier(w.replicator, on_watched, NULL, &id), 0);
 	for (int i = 0; i < 10; i++)
 		event_base_loop(w.base, EVLOOP_ONCE);
 	assert_false(w.done);
@@ -845,12 +847,14 @@ a_watcher_that_comes_up_ends_the_wait_for_a_cookie_nobody_saw(void **state)
 static void
 a_cancelled_barrier_ends(void **state)
 {
+	bool over = false;
+	uint64_t id;
+
 	(void)state;
 	begin();
 	w.peer.refuse = ERR_DENIED;
 	world_start(&w);
-	bool over = false;
-	uint64_t id = replicator_barrier(w.replicator, on_begun, &over);
+	assert_int_equal(replicator_barrier(w.replicator, on_begun, &over, &id), 0);
 	replicator_cancel(w.replicator, id);
 	world_run_until(&w, &over);
 	assert_int_equal(w.err, -ERR_STOPPED);
@@ -965,7 +969,7 @@ static void
 a_barrier_does_not_pass_before_the_server_has_said_durable(void **state)
 {
 	bool passed = false;
-	uint64_t puts;
+	uint64_t puts, id;
 
 	(void)state;
 	begin();
@@ -975,7 +979,7 @@ a_barrier_does_not_pass_before_the_server_has_said_durable(void **state)
 	w.peer.mute = true;
 	world_write(&w, false, "offiles/fd0/asked-for", "1", 1);
 	until_sent(WIRE_PUT, puts + 1);
-	replicator_barrier(w.replicator, on_passed, &passed);
+	assert_int_equal(replicator_barrier(w.replicator, on_passed, &passed, &id), 0);
 	for (int64_t until = stoppable_clock() + 50000; stoppable_clock() < until && !passed;)
 		world_turns(&w, 10);
 	assert_false(passed);

@@ -16,6 +16,13 @@ check "a first backup, so that there is a set to protect" backup
 FIRST=$SET
 trees sums "$STORE/po1/backups/weeknow/$FIRST" >"$W/first.before"
 
+# By content; what nobody knows of may lie there as well.
+index_is_there() {
+	local differences
+	differences=$(rsync -rcn --no-links --itemize-changes "$PO/ofuser/index/" "$STORE/po1/gre_data/ofuser/index/" 2>&1 | grep '^[<>]')
+	[ -z "$differences" ] || { echo "$differences"; return 1; }
+}
+
 victims=(server keeper collector watcher)
 "$PYTHON" "$TESTS/tools/churn.py" "$PO/offiles" "$SEED" "$SECONDS_OF_CHURN" >"$W/churn.out" 2>&1 &
 churn=$!
@@ -47,6 +54,7 @@ check "and the keeper is" wait_server 60 'o["keeper"]'
 tm stop po1 >/dev/null 2>&1
 check "no job runs" wait_status 60 'p["job"] is None'
 check "every_start_is_a_recovery: after $kills kills at random the journal drains" sync_wait 120
+check "every_start_is_a_recovery: the server's copy of the index area is the live one" index_is_there
 check "a backup is good" backup
 check "its set is restored" restore po1 "$SET" "$W/restored"
 check "every_start_is_a_recovery: the set equals the live tree, odd names included" compare_tree "$PO" "$W/restored"

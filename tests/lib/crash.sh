@@ -286,7 +286,7 @@ crash_check_set() {
 		backup >"$W/.backup" 2>&1 && break
 		cat "$W/.backup"
 		[ $tries != 3 ] || { echo "no set can be made"; return 1; }
-		crash_all_up && sync_wait 60
+		crash_all_up && sync_wait 60 && wait_status 60 'p["job"] is None'	# one whose command was cut off goes on
 	done
 	[ -z "${CONTROL:-}" ] || crash_ask disarm	# the keeper that reads a set for us is not what is tried
 	crash_all_up	# the second kill may have come right behind the seal

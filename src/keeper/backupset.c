@@ -98,13 +98,9 @@ doubtful_fini(struct doubtful *doubtful)
 	*doubtful = (struct doubtful){0};
 }
 
-int
-seal_doubt(struct seal *s, const char *path)
+static int
+name_doubtful(struct doubtful *d, const char *path)
 {
-	struct doubtful *d = s->doubtful;
-
-	if (d->n == ORDER_DOUBTFUL_MAX)
-		return err_set(ERR_DIFFERS, "more than %u files are not what the index says, first %.200s", ORDER_DOUBTFUL_MAX, d->paths[0]);
 	if (!d->paths)
 		d->paths = calloc(ORDER_DOUBTFUL_MAX, sizeof *d->paths);
 	if (!d->paths || !(d->paths[d->n] = strdup(path)))
@@ -113,12 +109,29 @@ seal_doubt(struct seal *s, const char *path)
 	return 0;
 }
 
+int
+seal_doubt(struct seal *s, const char *path)
+{
+	struct doubtful *d = s->doubtful;
+
+	d->fatal = true;
+	if (d->n == ORDER_DOUBTFUL_MAX)
+		return err_set(ERR_DIFFERS, "more than %u files are not what the index says, first %.200s", ORDER_DOUBTFUL_MAX, d->paths[0]);
+	return name_doubtful(d, path);
+}
+
+int
+seal_doubt_index_file(struct seal *s, const char *path)
+{
+	return s->doubtful->n < ORDER_DOUBTFUL_MAX ? name_doubtful(s->doubtful, path) : 0;
+}
+
 static int
 check_doubtful(const struct seal *s)
 {
 	const struct doubtful *d = s->doubtful;
 
-	return d->n ? err_set(ERR_DIFFERS, "%zu staged files are not what the index says, first %.200s", d->n, d->paths[0]) : 0;
+	return d->fatal ? err_set(ERR_DIFFERS, "%zu staged files are not what the index says, first %.200s", d->n, d->paths[0]) : 0;
 }
 
 /* ---- before anything is made ---- */

@@ -15,14 +15,15 @@
 struct doubtful {
 	char **paths;
 	size_t n;
+	bool fatal; /* not all are index files, which a set may lack */
 };
 
 /*
  * Carries out a SEAL.  *Gives* the row of the set, sealed; the same again for a job that has its set already.
  *
  * -ERR_DIFFERS: index or bytes are not what they should be, `doubtful` names what it can; -ERR_INCOMPLETE: databases are missing;
- * -ERR_STOPPED.  Whatever the error: no set, nothing left behind.  `doubtful` is filled on failure as well and is the
- * caller's to end.
+ * -ERR_STOPPED.  Whatever the error: no set, nothing left behind.  `doubtful` is filled on failure as well, on success with index
+ * files that the set lacks although nobody is changing them, and is the caller's to end.
  */
 int backupset_seal(struct vault *v, const struct order *order, struct task *task, struct set_row *ret_set, struct doubtful *doubtful);
 void doubtful_fini(struct doubtful *doubtful);

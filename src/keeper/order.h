@@ -105,7 +105,7 @@ struct report {
 	uint64_t fresh_done;       /* DONE of SEAL: rows up to here may be trimmed */
 	struct report_gone *gone;  /* GONE */
 	size_t n_gone;
-	char **doubtful;           /* FAILED of SEAL with DIFFERS: staged paths whose bytes are not what the index says */
+	char **doubtful;           /* FAILED of SEAL with DIFFERS, DONE of SEAL (index files): staged paths whose bytes are not what the index says */
 	size_t n_doubtful;
 };
 

@@ -51,5 +51,7 @@ int seal_blobs(struct seal *s);
 
 /* Remembers a path whose bytes differ; the seal goes on to find them all, and fails at its end. */
 int seal_doubt(struct seal *s, const char *path);
+/* The same of an index file, without which the set is made; those beyond ORDER_DOUBTFUL_MAX are found by the next seal. */
+int seal_doubt_index_file(struct seal *s, const char *path);
 
 #endif

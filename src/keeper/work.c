@@ -85,13 +85,14 @@ report_of(const struct work *w, const struct set_row *set)
 	};
 }
 
-/* `code` 0 or what the exit status should say; `set` may be NULL. */
+/* `code` 0 or what the exit status should say; `set` and `doubtful` may be NULL. */
 static void
-report_done(struct work *w, int code, const struct set_row *set, uint64_t fresh_done)
+report_done(struct work *w, int code, const struct set_row *set, uint64_t fresh_done, const struct doubtful *doubtful)
 {
 	struct report_set one = set ? report_of(w, set) : (struct report_set){0};
 	const struct report r = {.id = w->order.id, .kind = REPORT_DONE, .code = code, .text = code ? (char *)(uintptr_t)err_text() : NULL,
-	    .sets = &one, .n_sets = set != NULL, .fresh_done = fresh_done};
+	    .sets = &one, .n_sets = set != NULL, .fresh_done = fresh_done, .doubtful = doubtful ? doubtful->paths : NULL,
+	    .n_doubtful = doubtful ? doubtful->n : 0};
 
 	keeper_outbox_post(w->outbox, &r);
 }
@@ -145,7 +146,7 @@ seal(struct work *w, struct vault *v)
 	/* The set is good whatever happens to old ones; the next seal tries again. */
 	if (err && err != -ERR_STOPPED)
 		log_warn("keeper.retention", "profile=%s %s", w->profile, err_text());
-	report_done(w, 0, &set, set.fresh_removes < set.fresh_puts ? set.fresh_removes : set.fresh_puts);
+	report_done(w, 0, &set, set.fresh_removes < set.fresh_puts ? set.fresh_removes : set.fresh_puts, &doubtful);
 	w->scrub_due = true;
 	set_row_fini(&set);
 	doubtful_fini(&doubtful);
@@ -185,7 +186,7 @@ verify(struct work *w, struct vault *v)
 		err = verify_set(v, &set, VERIFY_ALL, &w->task, &differences, &sharers);
 		if (!err) {
 			report_sharers(w, &set, &sharers);
-			report_done(w, verdict(&set, differences), &set, 0);
+			report_done(w, verdict(&set, differences), &set, 0, NULL);
 		}
 		set_row_fini(&set);
 	}
@@ -208,7 +209,7 @@ restore(struct work *w, struct vault *v)
 	if (err && err != -ERR_DIFFERS)
 		report_failed(w, err, NULL);
 	else
-		report_done(w, err, &set, 0);
+		report_done(w, err, &set, 0, NULL);
 	set_row_fini(&set);
 	return err;
 }
@@ -354,7 +355,7 @@ scrub(struct work *w, struct vault *v)
 		log_error("keeper.scrub", "profile=%s set=%s %" PRIu64 " files are not what was sealed", w->profile, s.set.name, s.differences);
 	if (!err) {
 		report_sharers(w, &s.set, &s.sharers);
-		report_done(w, verdict(&s.set, s.differences), &s.set, 0);
+		report_done(w, verdict(&s.set, s.differences), &s.set, 0, NULL);
 	}
 	set_row_fini(&s.set);
 	return err;

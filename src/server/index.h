@@ -78,7 +78,7 @@ struct index_op {
 /* One commit.  -ERR_NOSPACE: nothing was written. */
 int index_apply(struct index *ix, const struct block_key *key, const struct index_op *ops, size_t n);
 
-/* `visit` must not write; a nonzero return ends the walk and is passed on. */
+/* `visit` must not write; a return but 0 ends the walk and is passed on, but for 1, which is its end. */
 int index_marks(struct index *ix, int (*visit)(const char *path, void *arg), void *arg);
 int index_armed(struct index *ix, int (*visit)(const char *place, void *arg), void *arg);
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "server/sealing_own.h"
+#include "server/session.h"
 #include "server/staging.h"
 #include "server/tenant.h"
 #include "wire/wire.h"
@@ -79,25 +80,6 @@ tell_sealed(struct sealing *s, const struct report_set *set)
 	tenant_tell(s->t, &m);
 }
 
-static void
-sealed(struct sealing *s, const struct report *report)
-{
-	const struct report_set *set = &report->sets[0];
-
-	sealing_release(s);
-	log_info("sealing.sealed", "profile=%s job=%" PRIu64 " set=%s files=%" PRIu64 " bytes=%" PRIu64, tenant_name(s->t), s->job, set->name,
-	    set->files, set->bytes);
-	tenant_note_set(s->t, set);
-	tell_sealed(s, set);
-	snprintf(s->record.set, sizeof s->record.set, "%s", set->name);
-	s->record.set_files = set->files;
-	s->record.set_bytes = set->bytes;
-	sealing_enter_phase(s, JOB_DONE);
-	sealing_end_record(s, set->warnings ? JOB_WARNED : JOB_GOOD, 0, set->note ? set->note : "");
-	trim(s, report->fresh_done);
-	sealing_forget_job(s);
-}
-
 /* Files whose bytes are not what their rows say: without rows they are sent again. */
 static void
 doubt_run(struct staging_task *task)
@@ -116,6 +98,63 @@ doubt_run(struct staging_task *task)
 	sealing_chore_result(c, err);
 }
 
+/* NULL: the report names none, or there is no memory. */
+static struct sealing_chore *
+doubt(struct sealing *s, const struct report *report, void (*done)(struct staging_task *, bool))
+{
+	struct sealing_chore *c = report->n_doubtful ? sealing_chore(s, doubt_run, done) : NULL;
+
+	if (!c || !(c->doubtful = calloc(report->n_doubtful, sizeof *c->doubtful))) {
+		free(c);
+		return NULL;
+	}
+	for (size_t i = 0; i < report->n_doubtful; i++) {
+		char *path = strdup(report->doubtful[i]);
+
+		if (path)
+			c->doubtful[c->n_doubtful++] = path;
+	}
+	return c;
+}
+
+/* A session that ends begins again with the sums of both sides; only then does the collector learn what is missing here. */
+static void
+lost_done(struct staging_task *task, bool cancelled)
+{
+	struct sealing_chore *c = (struct sealing_chore *)task;
+	struct tenant *t = c->s->t;
+
+	if (!cancelled && !c->err) {
+		log_warn("sealing.lost", "profile=%s %zu index files were not what had been acknowledged, first %s: the set lacks them; they are sent again",
+		    tenant_name(t), c->n_doubtful, c->n_doubtful ? c->doubtful[0] : "");
+		if (t->session && session_live(t->session))
+			session_close(t->session, -ERR_DIFFERS, "index files are not what was acknowledged: both sides are compared");
+	}
+	sealing_chore_forgotten(task, cancelled);
+}
+
+static void
+sealed(struct sealing *s, const struct report *report)
+{
+	const struct report_set *set = &report->sets[0];
+	struct sealing_chore *lost;
+
+	sealing_release(s);
+	log_info("sealing.sealed", "profile=%s job=%" PRIu64 " set=%s files=%" PRIu64 " bytes=%" PRIu64, tenant_name(s->t), s->job, set->name,
+	    set->files, set->bytes);
+	tenant_note_set(s->t, set);
+	tell_sealed(s, set);
+	snprintf(s->record.set, sizeof s->record.set, "%s", set->name);
+	s->record.set_files = set->files;
+	s->record.set_bytes = set->bytes;
+	sealing_enter_phase(s, JOB_DONE);
+	sealing_end_record(s, set->warnings ? JOB_WARNED : JOB_GOOD, 0, set->note ? set->note : "");
+	trim(s, report->fresh_done);
+	sealing_forget_job(s);
+	if (report->n_doubtful && (lost = doubt(s, report, lost_done)))
+		sealing_chore_submit(lost);
+}
+
 static void
 doubt_done(struct staging_task *task, bool cancelled)
 {
@@ -130,18 +169,11 @@ static void
 failed(struct sealing *s, const struct report *report)
 {
 	const char *text = report->text ? report->text : "";
-	struct sealing_chore *c = report->n_doubtful ? sealing_chore(s, doubt_run, doubt_done) : NULL;
+	struct sealing_chore *c = doubt(s, report, doubt_done);
 
-	if (!c || !(c->doubtful = calloc(report->n_doubtful, sizeof *c->doubtful))) {
-		free(c);
+	if (!c) {
 		sealing_fail(s, report->code, text);
 		return;
-	}
-	for (size_t i = 0; i < report->n_doubtful; i++) {
-		char *path = strdup(report->doubtful[i]);
-
-		if (path)
-			c->doubtful[c->n_doubtful++] = path;
 	}
 	c->code = report->code;
 	c->why = strdup(text);

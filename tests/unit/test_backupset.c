@@ -386,6 +386,32 @@ bytes_that_differ_are_named_and_nothing_is_left(void **state)
 	doubtful_fini(&doubtful);
 }
 
+/* What is being changed will be right soon, and says so by its mark; of what nobody changes, nobody would ever know. */
+static void
+a_lost_index_file_is_in_no_set_and_named_so_that_it_is_sent_again(void **state)
+{
+	struct doubtful doubtful = {0};
+	struct task task = {0};
+	struct set_row set;
+	struct order o;
+
+	(void)state;
+	stage_put(&st, "ofuser/index/a.idx", "index aa");
+	stage_put(&st, "ofuser/index/b.idx", "index bb");
+	stage_write(&st, "ofuser/index/a.idx", 1, "index aX", 8);
+	stage_write(&st, "ofuser/index/b.idx", 1, "index bX", 8);
+	stage_apply(&st, INDEX_MARK, "ofuser/index/b.idx", NULL);
+	stage_t0(&st);
+	o = stage_order(&st, 20260213);
+	good(stage_seal_order(&st, &o, &task, &set, &doubtful));
+	assert_true(set.warnings);
+	assert_non_null(strstr(set.note, "2 index files are not in the set, first ofuser/index/a.idx"));
+	assert_int_equal(doubtful.n, 1);
+	assert_string_equal(doubtful.paths[0], "ofuser/index/a.idx");
+	doubtful_fini(&doubtful);
+	set_row_fini(&set);
+}
+
 static void
 a_better_version_ends_the_doubt_about_a_bad_one(void **state)
 {
@@ -478,6 +504,7 @@ index_trouble_is_a_warning(void **state)
 	(void)state;
 	stage_put(&st, "ofuser/index/xyz.idx", "index of xyz");
 	stage_write(&st, "ofuser/index/abc.idx", 1, "being written", 13);
+	stage_apply(&st, INDEX_MARK, "ofuser/index/abc.idx", NULL);
 	set = stage_seal(&st, 20260213);
 	assert_true(set.warnings);
 	assert_non_null(strstr(set.note, "ofuser/index/abc.idx"));
@@ -903,6 +930,7 @@ main(void)
 		T(a_second_set_of_a_day_has_a_number),
 		T(the_same_job_gets_the_same_set),
 		T(bytes_that_differ_are_named_and_nothing_is_left),
+		T(a_lost_index_file_is_in_no_set_and_named_so_that_it_is_sent_again),
 		T(a_better_version_ends_the_doubt_about_a_bad_one),
 		T(another_total_is_refused),
 		T(blobs_that_come_after_the_order_are_the_next_sets),

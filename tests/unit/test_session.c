@@ -64,7 +64,11 @@ keeper_seals(const struct order *order)
 		return; /* until STOP */
 	if (strcmp(order->note, "die") == 0)
 		_exit(7);
-	if (strcmp(order->note, "removals") == 0) {
+	if (strcmp(order->note, "lost") == 0) {
+		doubtful = (char *)(uintptr_t)"ofuser/index/a";
+		keeper_says(&(struct report){.id = order->id, .kind = REPORT_DONE, .sets = &set, .n_sets = 1, .fresh_done = order->fresh_seal,
+		    .doubtful = &doubtful, .n_doubtful = 1});
+	} else if (strcmp(order->note, "removals") == 0) {
 		char text[32];
 
 		snprintf(text, sizeof text, "up to %llu", (unsigned long long)order->fresh_t0);
@@ -774,6 +778,24 @@ a_job_whose_t0_could_not_be_kept_has_not_begun_and_begins_when_it_is_told_again(
 }
 
 static void
+an_index_file_that_was_lost_loses_its_row_and_both_sides_are_compared(void **state)
+{
+	(void)state;
+	connect_live(&w.c);
+	put(&w.c, "ofuser/index/a", "index");
+	settle(&w.c);
+	begin_job(&w.c, 8);
+	seal(&w.c, 8, "lost");
+	await(&w.c, WIRE_SEALED, 1);
+	while (!w.c.closed)
+		turn();
+	assert_int_equal(w.c.close_err, -ERR_DIFFERS);
+	hang_up(&w.c);
+	connect_live(&w.c);
+	assert_int_equal(w.c.total.count, 0); /* as WELCOME tells it */
+}
+
+static void
 a_file_that_is_on_its_way_is_waited_for(void **state)
 {
 	struct wire_msg m = {.type = WIRE_BEGIN};
@@ -1256,6 +1278,7 @@ main(int argc, char **argv)
 		TEST(only_a_poke_seals_and_only_what_both_hold),
 		TEST(only_the_job_that_was_begun_is_sealed),
 		TEST(a_job_whose_t0_could_not_be_kept_has_not_begun_and_begins_when_it_is_told_again),
+		TEST(an_index_file_that_was_lost_loses_its_row_and_both_sides_are_compared),
 		TEST(a_file_that_is_on_its_way_is_waited_for),
 		TEST(a_collector_of_the_other_type_is_sent_away),
 		TEST(a_job_that_failed_on_the_collector_is_a_failure_here),

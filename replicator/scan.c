@@ -46,6 +46,9 @@ scan_dir_free(struct scan_dir *d)
 void
 scan_note_error(struct scan *s, int err, bool held)
 {
+	/* What was not seen in a directory is found by listing it again, which nobody would do whose stamp says that it was compared. */
+	for (size_t i = 0; i < s->depth; i++)
+		s->levels[i].dir->stamp_ns = 0;
 	if (s->err)
 		return;
 	s->err = err;
@@ -337,8 +340,12 @@ confirm_missing(struct scan *s, struct scan_dir *dir, const struct scan_row *row
 	struct stat st;
 	int err = origin_stat(s->origin, row->path, &st);
 
-	if (err == 0 || (err != -ERR_GONE && err != -ERR_UNSAFE))
-		return; /* it is there after all: met under another slice's eyes, or beyond our reach */
+	if (err == 0)
+		return; /* it is there after all: met under another slice's eyes */
+	if (err != -ERR_GONE && err != -ERR_UNSAFE) { /* nobody knows, and the next scan must not take the directory for compared */
+		scan_note_error(s, err_prefix(err, "%s", row->path), false);
+		return;
+	}
 	if (!believes_absence(s, row->path))
 		return;
 	scan_count_drift(s, dir_mtime_ns);

@@ -37,7 +37,7 @@ struct scan_level {
 struct scan_level *scan_top(struct scan *s);
 void scan_pop(struct scan *s);
 
-/* The first error is kept, with its sentence; the scan goes on. */
+/* The first error is kept, with its sentence; the scan goes on, and no directory that is open now counts as compared. */
 void scan_note_error(struct scan *s, int err, bool held);
 void scan_out_of_memory(struct scan *s);
 

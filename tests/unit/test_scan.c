@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +19,23 @@
 #include "replicator/scan_batch.h"
 #include "tests/lib/mapped.h"
 
+/* One name that cannot be looked at. */
+static const char *unreachable;
+
+int
+fstatat(int dirfd, const char *restrict path, struct stat *restrict st, int flags)
+{
+	static int (*real)(int, const char *, struct stat *, int);
+
+	if (unreachable && strcmp(path, unreachable) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "fstatat");
+	return real(dirfd, path, st, flags);
+}
+
 static struct mapped m;
 static char found[65536];  /* names in the order in which they were given, each followed by a space */
 static char gone[1024];
@@ -31,6 +50,7 @@ begin(void **state)
 {
 	(void)state;
 	later_ns = 0;
+	unreachable = NULL;
 	hands = 0;
 	mapped_open(&m);
 	mapped_dir(&m, "offiles/fd0");
@@ -266,6 +286,28 @@ a_removed_file_is_found(void **state)
 	assert_false(has(found, "offiles/fd0/b"));
 }
 
+/* Nobody would look at it again before the slow scan: no event tells of it any more. */
+static void
+a_name_that_could_not_be_looked_at_is_found_by_the_next_scan(void **state)
+{
+	(void)state;
+	believe_all();
+	mapped_remove(&m, "offiles/fd0/a"); /* "is it really gone?" */
+	mapped_file(&m, "offiles/fd1/new", 3, 100);
+	later_ns = INT64_C(900000000000);
+	for (int i = 0; i < 2; i++) {
+		unreachable = i ? "new" : "a";
+		scan("", SCAN_STAMPS);
+		assert_int_equal(error, -ERR_IO);
+		assert_false(has(found, i ? "offiles/fd1/new" : "offiles/fd0/a"));
+	}
+	unreachable = NULL;
+	scan("", SCAN_STAMPS);
+	assert_int_equal(error, 0);
+	assert_true(has(found, "offiles/fd0/a"));
+	assert_true(has(found, "offiles/fd1/new"));
+}
+
 static void
 a_removed_directory_goes_after_what_lay_in_it(void **state)
 {
@@ -454,6 +496,7 @@ main(void)
 		TEST(a_directory_moved_away_and_back_is_listed),
 		TEST(a_young_directory_is_not_recorded),
 		TEST(a_removed_file_is_found),
+		TEST(a_name_that_could_not_be_looked_at_is_found_by_the_next_scan),
 		TEST(a_removed_directory_goes_after_what_lay_in_it),
 		TEST(a_rescan_of_a_vanished_directory_empties_it),
 		TEST(rows_that_no_row_leads_to_are_found),

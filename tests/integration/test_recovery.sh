@@ -159,6 +159,17 @@ check "every_start_is_a_recovery: profile lost on the server, sync ends" sync_wa
 check "profile lost on the server: the replica is whole again" compare_replica
 check "profile lost on the server: a backup is good" backup
 
+# --- an index file whose bytes went wrong on the server, though nobody changes it ---
+mkdir -p "$PO/ofuser/index"
+echo "as it was sent" >"$PO/ofuser/index/lost.idx"
+check "index file lost: it is on the server" sync_wait
+echo "as it is found" >"$STORE/po1/gre_data/ofuser/index/lost.idx"
+expect 3 '1 index files are not in the set, first ofuser/index/lost.idx' "index file lost: the set is made, and says that it lacks it" tm backup po1 --wait
+check "index file lost: the server says that it is sent again" wait_log server 'sealing.lost .* first ofuser/index/lost.idx'
+check "index file lost: it is on the server again" wait_file "$STORE/po1/gre_data/ofuser/index/lost.idx" '^as it was sent$'
+check "index file lost: sync ends" sync_wait
+check "index file lost: the next backup is good" backup
+
 # --- lost events -----------------------------------------------------------------------------------------------------
 queue=$(cat /proc/sys/fs/inotify/max_queued_events)
 if [ "$queue" -le 70000 ]; then

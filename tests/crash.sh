@@ -43,8 +43,6 @@ one_point() {
 	return 0
 }
 
-WORLD_LASTS=80	# points: their sets add up, and each point looks at them all
-
 one_part() {	# one_part VICTIM WORKLOAD
 	local n since=0
 	RANDOM=$SEED

@@ -32,6 +32,7 @@ one_error() {	# one_error VICTIM WORKLOAD ERROR
 		1) break ;;
 		2) errors_world "$1" "$3" ;;
 		esac
+		[ $((injected - WORLD_BEGAN)) -lt $WORLD_LASTS ] || errors_world "$1" "$3"
 	done
 	note "$1 $2 $3: $((injected - before)) injected after $SECONDS s"
 }

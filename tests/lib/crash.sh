@@ -14,6 +14,7 @@ EVIDENCE=build/${FLAVOUR:-release}/violations	# what the daemons said before eac
 CRASH_WORKLOADS="edit rename backup rotate lostmap overflow upgrade"
 CRASH_VICTIMS="watcher collector server keeper dbcopy"
 SET_EVERY=${SET_EVERY:-20}	# so many points of the flow share one look at a whole set
+WORLD_LASTS=80	# points: their sets add up, and each point looks at them all
 points=0 violations=0 round=0 works=0 DONE=''
 
 # Which of the two daemons carries the tracer: it sees the programs that one starts.

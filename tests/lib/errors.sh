@@ -14,7 +14,7 @@ injected=0
 
 # A world in which calls of the victim can be made to fail, or its allocations.
 errors_world() {	# errors_world VICTIM ERROR
-	WITH='' TRACE="-e${PLACES:+ -p $PLACES/$1}"
+	WORLD_BEGAN=$injected WITH='' TRACE="-e${PLACES:+ -p $PLACES/$1}"
 	rm -f "${ORDERS:-}"
 	if [ "$2" = malloc ]; then
 		ORDERS=$(mktemp "${TMPDIR:-/tmp}/tm-orders.XXXXXX")

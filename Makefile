@@ -76,7 +76,7 @@ unit:			## the unit tests of this FLAVOUR
 	@tests/run.sh unit
 integration:		## the tests of the real programs
 	@tests/run.sh integration
-chaos:			## random edits and deaths: longer, and not all of it green yet (ARCHITECTURE.md, section 8)
+chaos:			## random edits and random deaths, one seed after another; SEED=7 SEEDS=12
 	@./install-deps.sh test && $(MAKE) -s all && tests/run.sh chaos
 lint:			## layers, and libraries known to one file
 	@tests/lint/layers.sh

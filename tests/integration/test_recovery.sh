@@ -166,8 +166,9 @@ check "index file lost: it is on the server" sync_wait
 echo "as it is found" >"$STORE/po1/gre_data/ofuser/index/lost.idx"
 expect 3 '1 index files are not in the set, first ofuser/index/lost.idx' "index file lost: the set is made, and says that it lacks it" tm backup po1 --wait
 check "index file lost: the server says that it is sent again" wait_log server 'sealing.lost .* first ofuser/index/lost.idx'
-check "index file lost: it is on the server again" wait_file "$STORE/po1/gre_data/ofuser/index/lost.idx" '^as it was sent$'
+check "index file lost: the connection ends, so that both sides are compared" wait_log collector 'link.down .*both sides are compared'
 check "index file lost: sync ends" sync_wait
+same "index file lost: it is on the server again" "as it was sent" "$(cat "$STORE/po1/gre_data/ofuser/index/lost.idx")"
 check "index file lost: the next backup is good" backup
 
 # --- lost events -----------------------------------------------------------------------------------------------------

@@ -648,9 +648,9 @@ a_file_that_cannot_be_read_says_why(void **state)
 
 	(void)state;
 	assert_int_equal(conf_load("/nowhere/t.conf", &table, shapes, &c), -ERR_CONFIG);
-	assert_string_equal(err_text(), "/nowhere/t.conf: No such file or directory");
+	assert_string_equal(err_text(), "/nowhere/t.conf: cannot be read: No such file or directory");
 	assert_int_equal(conf_load("/", &table, shapes, &c), -ERR_CONFIG);
-	assert_string_equal(err_text(), "/: Is a directory");
+	assert_string_equal(err_text(), "/: cannot be read: Is a directory");
 }
 
 /* ---- mutations ---- */

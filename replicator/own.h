@@ -219,8 +219,6 @@ struct replicator {
 		char origin[64];
 		bool sent;
 		struct promise *owed; /* set: the server has not said yet that it knows T0 */
-		replicator_done *done;
-		void *arg;
 	} job;
 	struct ending ending;     /* a job whose end could not be told yet; 0 = none */
 	struct seal seal;

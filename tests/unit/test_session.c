@@ -465,15 +465,22 @@ settle(struct collector *c)
 }
 
 static void
-begin_job(struct collector *c, uint64_t job)
+tell_begin(struct collector *c, uint64_t job)
 {
-	unsigned before = c->seen[WIRE_PROGRESS];
 	struct wire_msg m = {.type = WIRE_JOB_BEGIN};
 
 	m.u.job_begin.job = job;
 	m.u.job_begin.date = 20261124;
 	m.u.job_begin.t0_ns = 1000000;
 	say(c, &m);
+}
+
+static void
+begin_job(struct collector *c, uint64_t job)
+{
+	unsigned before = c->seen[WIRE_PROGRESS];
+
+	tell_begin(c, job);
 	await(c, WIRE_PROGRESS, before + 1);
 	assert_string_equal(c->phase, "begin");
 }
@@ -496,12 +503,8 @@ static void
 fail_to_begin_job(struct collector *c, uint64_t job)
 {
 	unsigned progress = c->seen[WIRE_PROGRESS], failed = c->seen[WIRE_JOB_FAILED];
-	struct wire_msg m = {.type = WIRE_JOB_BEGIN};
 
-	m.u.job_begin.job = job;
-	m.u.job_begin.date = 20261124;
-	m.u.job_begin.t0_ns = 1000000;
-	say(c, &m);
+	tell_begin(c, job);
 	while (c->seen[WIRE_PROGRESS] == progress && c->seen[WIRE_JOB_FAILED] == failed && !c->closed)
 		turn();
 	assert_int_equal(c->seen[WIRE_PROGRESS], progress);

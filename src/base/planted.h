@@ -91,6 +91,7 @@
 	X(blob_overwritten) \
 	X(patch_not_marked) \
 	X(joined_pieces_not_verified) \
+	X(blocks_of_another_file) \
 	X(hold_kept_after_stop) \
 	X(total_not_compared) \
 	/* keeps: sets */ \

@@ -188,7 +188,7 @@ read_blocks(const struct answers *a, const char *path, uint64_t first, size_t co
 	struct stat st;
 	int err = 0, fd = staging_open_held(a->profile_fd, a->layout, a->key, a->index, path);
 
-	if (fd == -ERR_GONE || fd == -ERR_UNSAFE)
+	if (fd == -ERR_GONE)
 		return 0;
 	if (fd < 0)
 		return fd;

@@ -208,8 +208,11 @@ void staging_clear_way(struct batch *b, const char *place);
 int staging_plan_bare(struct batch *b, struct change *c);
 void staging_remove_bare(struct batch *b, const struct change *c);
 
-/* What the index says we hold, not looking among the partial files: descriptor or negative error. */
+/* staging_held.c.  What the index says we hold, not looking among the partial files: descriptor or negative error. */
 int staging_open_placed(const struct staging_setup *setup, const char *path);
+/* Whether a transfer builds on what an earlier one left (descriptors, negative = none).  Of a blob, always: it is never patched. Of a file
+ * of a mutable area only where none lies in its place. */
+bool staging_goes_on(int partial, bool blob, int placed);
 /* staging_recover.c: leaves a session's open transfers; every armed directory has only files with rows. */
 int staging_settle(struct staging *st);
 int staging_disarm(struct staging *st);

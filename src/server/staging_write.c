@@ -200,22 +200,26 @@ write_beside(struct writer *w, struct change *c)
 
 /* ---- files in pieces ---- */
 
-static void
+static int
 open_held(struct writer *w, struct transfer *t)
 {
-	const struct staging_setup *setup = &w->b->st->setup;
+	int err = 0, placed = staging_open_placed(&w->b->st->setup, t->path);
 	struct stat st;
 
-	if (fstat(t->fd, &st) == 0 && st.st_size > 0) {
-		/* An earlier transfer that was cut; after a failed sync memory may hold what the disk does not. */
-		(void)posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (placed < 0 && placed != -ERR_GONE)
+		return placed;
+	if (staging_goes_on(t->fd, t->blob, placed)) {
+		if (placed >= 0)
+			close(placed);
 		t->held_fd = t->fd;
 	} else {
-		t->held_fd = staging_open_placed(setup, t->path);
-		if (t->held_fd >= 0 && fstat(t->held_fd, &st) != 0)
-			st.st_size = 0;
+		t->held_fd = placed < 0 ? -1 : placed;
+		err = fsio_set_size(t->fd, 0);
 	}
-	t->held_size = t->held_fd >= 0 ? (uint64_t)st.st_size : 0;
+	if (err == 0 && t->held_fd >= 0 && fstat(t->held_fd, &st) != 0)
+		err = err_sys("looking at what is held of %s", t->path);
+	t->held_size = err == 0 && t->held_fd >= 0 ? (uint64_t)st.st_size : 0;
+	return err;
 }
 
 static int
@@ -238,8 +242,7 @@ begin(struct writer *w, struct change *c)
 	t->fd = openat(w->front->partial_fd, t->partial, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
 	if (t->fd < 0)
 		return err_sys("making a partial file");
-	open_held(w, t);
-	return 0;
+	return open_held(w, t);
 }
 
 /* Takes [pos, to) from what we hold, into the partial file and the digest. */
@@ -347,6 +350,8 @@ static int
 reread(struct transfer *t, uint64_t size)
 {
 	block_digest_reset(t->digest);
+	if (t->held_fd >= 0 && t->held_fd != t->fd)
+		close(t->held_fd);
 	t->held_fd = t->fd;
 	t->held_size = size;
 	t->pos = 0;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -257,6 +258,51 @@ a_cut_transfer_goes_on_where_it_was(void **state)
 	rig_remove(&r);
 }
 
+/* Of a path there can be two files: a transfer that was cut, and what came after it in one message. */
+static void
+what_a_cut_transfer_left_is_not_taken_for_the_file_in_its_place(void **state)
+{
+	uint8_t *cut = noise(BIG, 7), *data = noise(2 * BLOCK_BYTES, 8), got[2 * BLOCK_BYTES + 1];
+	const char *path = "ofuser/index/words.idx", *place = "gre_data/ofuser/index/words.idx";
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, NULL);
+	uint64_t op = rig_begin_file(&r, path, WIRE_BEGIN_WHOLE, BIG);
+	rig_chunk(&r, op, 0, cut, 400u * 1024u);
+	rig_send(&r);
+	while (r.received < op)
+		event_base_loop(r.base, EVLOOP_ONCE);
+	staging_end(r.staging);
+	rig_begin(&r);
+	rig_put(&r, path, data, 2 * BLOCK_BYTES);
+	rig_settle(&r);
+
+	int fd = staging_open_held(r.fd, LAYOUT_POST_OFFICE, &r.key, r.index, path);
+	assert_true(fd >= 0);
+	assert_int_equal(fsio_pread(fd, got, sizeof got, 0), 2 * BLOCK_BYTES);
+	assert_memory_equal(got, data, 2 * BLOCK_BYTES);
+	close(fd);
+	/* Only the second block is sent, whichever way: the first is the one in its place. */
+	memset(data + BLOCK_BYTES, 1, BLOCK_BYTES);
+	op = rig_begin_file(&r, path, WIRE_BEGIN_PATCH, 2 * BLOCK_BYTES);
+	rig_chunk(&r, op, BLOCK_BYTES, data + BLOCK_BYTES, BLOCK_BYTES);
+	rig_end_file(&r, op, data, 2 * BLOCK_BYTES);
+	rig_settle(&r);
+	assert_true(rig_holds(&r, place, data, 2 * BLOCK_BYTES));
+	memset(data + BLOCK_BYTES, 2, BLOCK_BYTES);
+	op = rig_begin_file(&r, path, WIRE_BEGIN_WHOLE, 2 * BLOCK_BYTES);
+	rig_chunk(&r, op, BLOCK_BYTES, data + BLOCK_BYTES, BLOCK_BYTES);
+	rig_end_file(&r, op, data, 2 * BLOCK_BYTES);
+	rig_settle(&r);
+	assert_int_equal(r.n_naks, 0);
+	assert_true(rig_holds(&r, place, data, 2 * BLOCK_BYTES));
+	free(cut);
+	free(data);
+	rig_close(&r);
+	rig_remove(&r);
+}
+
 static void
 pieces_that_do_not_make_the_file_are_refused(void **state)
 {
@@ -281,6 +327,45 @@ pieces_that_do_not_make_the_file_are_refused(void **state)
 	rig_settle(&r);
 	assert_int_equal(r.n_naks, 1);
 	assert_true(rig_holds(&r, "blobs/offiles/fd7/big", data, BIG));
+	free(data);
+	rig_close(&r);
+	rig_remove(&r);
+}
+
+static unsigned
+open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* The file in its place is open for what a transfer leaves out, until it turns out that nothing is taken from it. */
+static void
+pieces_out_of_order_leave_no_descriptor_behind(void **state)
+{
+	uint8_t *data = noise(2 * BLOCK_BYTES, 9);
+	const char *path = "ofuser/index/words.idx";
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, NULL);
+	rig_put(&r, path, "in its place", 12);
+	rig_settle(&r);
+	unsigned before = open_descriptors();
+	uint64_t op = rig_begin_file(&r, path, WIRE_BEGIN_WHOLE, 2 * BLOCK_BYTES);
+	rig_chunk(&r, op, BLOCK_BYTES, data + BLOCK_BYTES, BLOCK_BYTES);
+	rig_chunk(&r, op, 0, data, BLOCK_BYTES);
+	rig_end_file(&r, op, data, 2 * BLOCK_BYTES);
+	rig_settle(&r);
+	assert_int_equal(r.n_naks, 0);
+	assert_true(rig_holds(&r, "gre_data/ofuser/index/words.idx", data, 2 * BLOCK_BYTES));
+	assert_int_equal(open_descriptors(), before);
 	free(data);
 	rig_close(&r);
 	rig_remove(&r);
@@ -868,7 +953,9 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_hole_larger_than_the_disk_is_refused_and_not_digested),
 		cmocka_unit_test(holes_stay_holes_and_are_digested),
 		cmocka_unit_test(a_cut_transfer_goes_on_where_it_was),
+		cmocka_unit_test(what_a_cut_transfer_left_is_not_taken_for_the_file_in_its_place),
 		cmocka_unit_test(pieces_that_do_not_make_the_file_are_refused),
+		cmocka_unit_test(pieces_out_of_order_leave_no_descriptor_behind),
 		cmocka_unit_test(a_patch_cut_by_the_end_of_a_session_loses_its_row_and_keeps_its_bytes),
 		cmocka_unit_test(a_file_that_is_patched_is_marked_until_it_is_whole),
 		cmocka_unit_test(names_change_their_kind),

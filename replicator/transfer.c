@@ -467,6 +467,8 @@ transfer_answer(struct transfer *t, const struct wire_msg *msg)
 	t->theirs_absent = !msg->u.blocks.present || !n || msg->u.blocks.first != t->at;
 	if (t->theirs_absent)
 		t->n_theirs = 0;
+	if (!msg->u.blocks.present) /* it was lost there, though both have a row of it: a patch would be refused every time */
+		t->patch = false;
 	free(t->theirs);
 	t->theirs = n ? malloc(n * sizeof *t->theirs) : NULL;
 	if (n && !t->theirs) {

@@ -171,6 +171,19 @@ check "index file lost: sync ends" sync_wait
 same "index file lost: it is on the server again" "as it was sent" "$(cat "$STORE/po1/gre_data/ofuser/index/lost.idx")"
 check "index file lost: the next backup is good" backup
 
+# --- files that are gone from where the server keeps them, though its index tells of them, and change on the live side ---
+db=$(basename "$(find "$PO/ofuser" -maxdepth 1 -name '*.db' | sort | head -n 1)")
+truncate -s 1000000 "$PO/ofuser/$db"
+head -c 1000000 /dev/zero >"$PO/ofuser/index/lost.idx"
+check "files lost: a backup has them" backup
+rm "$STORE/po1/gre_data/sync/ofuser/$db" "$STORE/po1/gre_data/ofuser/index/lost.idx"
+printf 'changed' | tee >(dd of="$PO/ofuser/$db" bs=1 seek=900000 conv=notrunc status=none) | dd of="$PO/ofuser/index/lost.idx" bs=1 seek=900000 conv=notrunc status=none
+check "files lost: what cannot be patched is sent whole, and the backup is good" backup
+check "files lost: its set is restored" restore po1 latest "$W/r"
+check "files lost: the database is in it" cmp "$PO/ofuser/$db" "$W/r/ofuser/$db"
+check "files lost: the index file is in it" cmp "$PO/ofuser/index/lost.idx" "$W/r/ofuser/index/lost.idx"
+rm -rf "$W/r"
+
 # --- lost events -----------------------------------------------------------------------------------------------------
 queue=$(cat /proc/sys/fs/inotify/max_queued_events)
 if [ "$queue" -le 70000 ]; then

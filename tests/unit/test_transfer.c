@@ -282,6 +282,22 @@ a_cut_transfer_goes_on_where_it_was(void **state)
 }
 
 static void
+a_known_file_that_the_server_has_lost_travels_whole(void **state)
+{
+	(void)state;
+	held(PATH, SIZE);
+	patch(PATH, 10);
+	theirs_len = 0;
+	memset(theirs, 0, SIZE);
+	open_transfer(PATH);
+	w->doubt = true; /* the patch was refused: there is nothing to be patched */
+	while (t->state != TRANSFER_WAIT)
+		step();
+	assert_int_equal(mode, WIRE_BEGIN_WHOLE);
+	assert_int_equal(sent, SIZE);
+}
+
+static void
 adopted_content_that_is_equal_costs_the_server_nothing(void **state)
 {
 	struct entry e = {0};
@@ -468,6 +484,7 @@ main(void)
 		TEST(a_file_cut_on_a_block_boundary_is_cut_there_too),
 		TEST(a_flight_mark_asks_the_server_and_sends_what_differs),
 		TEST(a_cut_transfer_goes_on_where_it_was),
+		TEST(a_known_file_that_the_server_has_lost_travels_whole),
 		TEST(adopted_content_that_is_equal_costs_the_server_nothing),
 		TEST(adopted_content_that_differs_is_asked_for),
 		TEST(a_changed_blob_travels_whole_and_keeps_no_hashes),

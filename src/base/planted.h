@@ -92,6 +92,7 @@
 	X(patch_not_marked) \
 	X(joined_pieces_not_verified) \
 	X(blocks_of_another_file) \
+	X(batch_behind_forgotten) \
 	X(hold_kept_after_stop) \
 	X(total_not_compared) \
 	/* keeps: sets */ \

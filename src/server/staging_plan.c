@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/planted.h"
 #include "base/relpath.h"
 #include "server/staging_private.h"
 
@@ -244,13 +245,16 @@ int
 staging_plan(struct batch *b)
 {
 	struct front *f = &b->st->front;
-	struct hashset previous = f->behind;
 	int got = 1;
 
-	/* The batch that was in front is behind now; the one behind it is over. */
-	f->behind = f->mine;
-	f->mine = previous;
-	hashset_clear(&f->mine);
+	/* The batch that was in front is behind now, and the one behind it over.  One that came to nothing took nobody's place. */
+	if (f->mine.n || PLANTED(batch_behind_forgotten)) {
+		struct hashset previous = f->behind;
+
+		f->behind = f->mine;
+		f->mine = previous;
+		hashset_clear(&f->mine);
+	}
 	if (b->back_free)
 		hashset_clear(&f->behind);
 	while (b->n < BATCH_OPS && b->bytes < BATCH_BYTES && (got = take_one(b)) > 0)

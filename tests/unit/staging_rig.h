@@ -26,11 +26,13 @@
 #include "wire/wire_conn.h"
 
 #define RIG_NAKS 64
+#define RIG_THREADS 2 /* of each lane */
 
 struct rig {
 	char dir[128];
 	struct event_base *base;
 	struct workpool *pool;
+	int lane_write, lane_sync;
 	int fd;
 	struct block_key key;
 	struct index *index;
@@ -127,8 +129,9 @@ rig_recover(struct rig *r)
 	int err = index_open(state, "po1", false, &r->index, NULL);
 	if (err)
 		return err;
-	int write = workpool_add_lane(r->pool, "write", 2), sync = workpool_add_lane(r->pool, "sync", 2);
-	struct staging_setup setup = {.pool = r->pool, .lane_write = write, .lane_sync = sync, .index = r->index,
+	r->lane_write = workpool_add_lane(r->pool, "write", RIG_THREADS);
+	r->lane_sync = workpool_add_lane(r->pool, "sync", RIG_THREADS);
+	struct staging_setup setup = {.pool = r->pool, .lane_write = r->lane_write, .lane_sync = r->lane_sync, .index = r->index,
 	    .profile_fd = r->fd, .layout = LAYOUT_POST_OFFICE, .key = &r->key};
 	err = staging_new(&setup, &r->staging);
 	return err ? err : staging_recover(r->staging, 1000000000, &r->recovery);

@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
@@ -536,6 +537,97 @@ a_path_changed_many_times_in_one_frame_ends_as_the_last_says(void **state)
 	rig_remove(&r);
 }
 
+/* ---- two batches on their way ---- */
+
+/* All threads of a lane meet; then they go, or stand at a gate until it opens: the other end of a pipe is closed. */
+struct crowd {
+	struct member {
+		struct job job;
+		struct crowd *crowd;
+	} members[RIG_THREADS];
+	pthread_barrier_t met;
+	int gate[2];
+	unsigned gone;
+};
+
+static void
+member_run(struct job *job)
+{
+	struct crowd *crowd = ((struct member *)job)->crowd;
+	char c;
+
+	pthread_barrier_wait(&crowd->met);
+	assert(read(crowd->gate[0], &c, 1) == 0);
+}
+
+static void
+member_done(struct job *job, bool cancelled)
+{
+	(void)cancelled;
+	((struct member *)job)->crowd->gone++;
+}
+
+static void
+crowd_call(struct crowd *crowd, struct rig *r, int lane)
+{
+	*crowd = (struct crowd){0};
+	assert_int_equal(pipe2(crowd->gate, O_CLOEXEC), 0);
+	pthread_barrier_init(&crowd->met, NULL, RIG_THREADS);
+	for (unsigned i = 0; i < RIG_THREADS; i++) {
+		crowd->members[i] = (struct member){.job = {.run = member_run, .done = member_done}, .crowd = crowd};
+		workpool_submit(r->pool, lane, &crowd->members[i].job);
+	}
+}
+
+static void
+crowd_dismiss(struct crowd *crowd, struct rig *r)
+{
+	close(crowd->gate[1]);
+	while (crowd->gone < RIG_THREADS)
+		event_base_loop(r->base, EVLOOP_ONCE);
+	close(crowd->gate[0]);
+	pthread_barrier_destroy(&crowd->met);
+}
+
+/* Sends what is gathered: it is planned, and written if it may be, when this returns. */
+static void
+send_and_let_plan(struct rig *r)
+{
+	struct crowd crowd;
+
+	rig_send(r);
+	for (int trip = 0; trip < 2; trip++) { /* a plan, and its slices */
+		crowd_call(&crowd, r, r->lane_write);
+		crowd_dismiss(&crowd, r);
+	}
+}
+
+/* The file that one batch brings is removed by the next message: not before the first is over, whatever comes after it. */
+static void
+a_path_is_in_one_batch_on_its_way(void **state)
+{
+	struct crowd held_up;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, NULL);
+	crowd_call(&held_up, &r, r.lane_sync);
+	rig_put(&r, "ofuser/index/a", "a", 1);
+	send_and_let_plan(&r); /* waits for its sync, from here to the end */
+	rig_rm(&r, "ofuser/index/a");
+	send_and_let_plan(&r); /* waits for that one */
+	rig_put(&r, "ofuser/index/b", "b", 1);
+	send_and_let_plan(&r);
+	crowd_dismiss(&held_up, &r);
+	rig_settle(&r);
+	assert_int_equal(r.n_naks, 0);
+	assert_false(rig_is_there(&r, "gre_data/ofuser/index/a"));
+	assert_false(rig_has_row(&r, "ofuser/index/a", NULL));
+	assert_true(rig_has_row(&r, "ofuser/index/b", NULL));
+	rig_close(&r);
+	rig_remove(&r);
+}
+
 static void
 a_lost_index_takes_over_the_blobs_it_finds(void **state)
 {
@@ -962,6 +1054,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(while_a_set_is_sealed_only_blobs_change),
 		cmocka_unit_test(a_number_out_of_order_ends_the_session),
 		cmocka_unit_test(a_path_changed_many_times_in_one_frame_ends_as_the_last_says),
+		cmocka_unit_test(a_path_is_in_one_batch_on_its_way),
 		cmocka_unit_test(a_lost_index_takes_over_the_blobs_it_finds),
 		cmocka_unit_test(a_full_disk_loses_nothing_and_is_left_behind_unaided),
 	};

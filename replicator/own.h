@@ -262,14 +262,18 @@ void flow_pump(struct replicator *r);
 void flow_settled(struct work *w, int err, const char *text, void *arg);
 void flow_dropped(struct work *w, void *arg);
 void flow_send(struct replicator *r, struct work **works, size_t n); /* messages of their verdicts, in one frame */
-void flow_finish(struct replicator *r, struct work *w);
-void flow_retry(struct replicator *r, struct work *w, int err, const char *text);
-const char *flow_words(const struct work *w, char *text, size_t len); /* why it waits, in 256 bytes at most; `text` */
-void flow_requeue(struct replicator *r, struct work *w); /* from the start, at once */
 void flow_outdate(struct replicator *r, const char *dir, const struct snapshot *snapshot); /* what is on its way below is looked at again */
-void flow_end(struct replicator *r, struct work *w);     /* no longer wanted: frees */
 void flow_release_held(struct replicator *r);
 void flow_fini(struct replicator *r);
+
+/* ---- flow_end.c ---- */
+void flow_finish(struct replicator *r, struct work *w); /* the server has what was looked at: it is noted, and the work ends or goes on */
+void flow_retry(struct replicator *r, struct work *w, int err, const char *text);
+void flow_requeue(struct replicator *r, struct work *w); /* from the start, at once */
+void flow_end(struct replicator *r, struct work *w);     /* no longer wanted: frees */
+void flow_empty_tree(struct replicator *r, struct work *w); /* a directory is gone: what lay below goes first */
+void flow_hold_back(struct replicator *r, struct work *w);  /* its root or area is gone: no absence is believed */
+const char *flow_words(const struct work *w, char *text, size_t len); /* why it waits, in 256 bytes at most; `text` */
 
 /* ---- convoy.c ---- */
 void convoy_pump(struct replicator *r);

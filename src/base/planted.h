@@ -53,6 +53,7 @@
 	X(lost_volume_forgotten) \
 	X(ctime_ignored) \
 	X(stale_hashes_kept) \
+	X(hashes_outlive_file) \
 	X(young_stamp_recorded) \
 	X(agreement_by_size) \
 	X(day_of_utc) \

@@ -173,6 +173,30 @@ one_dirty_page_of_a_small_database_travels_alone(void **state)
 	world_close(&w);
 }
 
+/* What was known of the blocks of a large file is no word about the small one that took its place. */
+static void
+a_file_that_was_small_in_between_is_patched_by_what_is_there(void **state)
+{
+	const char *path = "ofuser/index/words.idx";
+	size_t len = 32 * BLOCK_BYTES;
+	uint8_t *large = malloc(len);
+
+	(void)state;
+	begin();
+	for (size_t i = 0; i < len; i++)
+		large[i] = (uint8_t)(i / 7);
+	world_write(&w, false, path, large, len);
+	world_start(&w);
+	agree_and_compare();
+	world_write_random(&w, false, path, 3 * BLOCK_BYTES);
+	agree_and_compare();
+	large[len - 1]++;
+	world_write(&w, false, path, large, len);
+	agree_and_compare();
+	free(large);
+	world_close(&w);
+}
+
 static void
 a_rescan_that_waits_for_the_disk_holds_up_no_other(void **state)
 {
@@ -1379,6 +1403,7 @@ main(void)
 		cmocka_unit_test(every_start_is_a_recovery),
 		cmocka_unit_test(a_snapshot_is_streamed_and_its_removals_too),
 		cmocka_unit_test(one_dirty_page_of_a_small_database_travels_alone),
+		cmocka_unit_test(a_file_that_was_small_in_between_is_patched_by_what_is_there),
 		cmocka_unit_test(a_rescan_that_waits_for_the_disk_holds_up_no_other),
 		cmocka_unit_test(a_rescan_that_has_not_begun_answers_for_all_that_ask_again),
 		cmocka_unit_test(a_row_stays_in_the_journal_until_the_server_says_durable),

@@ -208,6 +208,18 @@ cut_file(struct world *w, const char *full, const char *path)
 	close(fd);
 }
 
+/* Of few blocks that come again: what was known of the file before it must not be believed of this one. */
+static void
+write_recurring(struct world *w, const char *path, size_t len)
+{
+	uint8_t *data = malloc(len + 1);
+
+	for (size_t at = 0; at < len; at += BLOCK_BYTES)
+		memset(data + at, (int)world_random(w, 3), len - at < BLOCK_BYTES ? len - at : BLOCK_BYTES);
+	world_write(w, false, path, data, len);
+	free(data);
+}
+
 static void
 edit_index(struct world *w)
 {
@@ -215,12 +227,15 @@ edit_index(struct world *w)
 
 	snprintf(path, sizeof path, "ofuser/index/i%u.idx", (unsigned)world_random(w, 5));
 	absolute(w, false, path, full);
-	switch (world_random(w, 4)) {
+	switch (world_random(w, 6)) {
 	case 0:
 		world_write_random(w, false, path, 300000 + (size_t)world_random(w, 5u << 20));
 		break;
 	case 1:
 		cut_file(w, full, path);
+		break;
+	case 2: /* from small to large, and back */
+		write_recurring(w, path, (size_t)world_random(w, 12 * BLOCK_BYTES));
 		break;
 	default:
 		for (unsigned i = 0; i < 4; i++)

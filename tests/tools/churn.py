@@ -55,8 +55,14 @@ def everything():
     return files, folders
 
 
+blocks = [bytes(4096)] + [rng.randbytes(4096) for _ in range(3)]
+
+
 def content():
+    """A file's bytes; of one in three made of few blocks that come again: what was known of the file before it must not be believed of it."""
     size = rng.choice((0, 1, 100, 4095, 4096, 4097, 20000, 70000, 300000))
+    if rng.randrange(3) == 0:
+        return b"".join(rng.choices(blocks, k=size // 4096 + 1))[:size]
     return rng.randbytes(size)
 
 

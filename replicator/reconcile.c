@@ -271,7 +271,9 @@ run_compare(struct reconcile *rc)
 	for (size_t i = 0; i < rc->n_sums; i++) {
 		struct wire_sum *theirs = &rc->sums[i];
 
-		scan_seen_add(&rc->theirs, rc->key, theirs->dir);
+		/* Without memory every directory of ours would be one that they lack, and all of it be sent again. */
+		if ((err = scan_seen_add(&rc->theirs, rc->key, theirs->dir)) < 0 && !PLANTED(lacking_for_want_of_memory))
+			return err;
 		if ((err = blockmap_sum(rc->map, theirs->dir, &ours)) < 0)
 			return err;
 		if (sums_equal(&ours, &theirs->sum)) {
@@ -442,7 +444,10 @@ adopt_items(struct reconcile *rc, const char *dir, struct extra *x)
 			err = err_set(ERR_NOMEM, "no memory");
 			break;
 		}
-		scan_seen_add(&x->named, rc->key, path);
+		if ((err = scan_seen_add(&x->named, rc->key, path)) < 0) {
+			free(path);
+			break;
+		}
 		err = edit_adopt(rc, &e, path, &rc->items[i].entry);
 	}
 	if (!err) {

@@ -130,7 +130,7 @@ take_name(struct scan *s)
 	struct scan_level *l = scan_top(s);
 	struct scan_name n = l->batch->names[l->batch->next++];
 
-	scan_seen_add(&l->seen, s->key, n.path);
+	(void)scan_seen_add(&l->seen, s->key, n.path); /* a list that is not whole costs a look for each name */
 	if (n.verdict == SCAN_UNTOLD) {
 		meet(s, n.path, scan_name_spelt(&n)); /* may push, and so move the levels */
 		free(n.spelt);

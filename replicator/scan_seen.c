@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "replicator/scan_seen.h"
 
 static uint64_t
@@ -11,22 +12,29 @@ hash_of(const struct block_key *key, const char *path)
 	return block_hash(key, path, strlen(path)).lo;
 }
 
-void
+static int
+grow(struct scan_seen *s)
+{
+	size_t cap = s->cap ? s->cap * 2 : 64;
+	uint64_t *grown = cap <= SCAN_SEEN_MAX ? realloc(s->hashes, cap * sizeof *grown) : NULL;
+
+	if (!grown)
+		return cap > SCAN_SEEN_MAX ? 1 : err_set(ERR_NOMEM, "no memory for names that were seen");
+	s->hashes = grown;
+	s->cap = cap;
+	return 0;
+}
+
+int
 scan_seen_add(struct scan_seen *s, const struct block_key *key, const char *path)
 {
-	if (s->n == s->cap && !s->full) {
-		size_t cap = s->cap ? s->cap * 2 : 64;
-		uint64_t *grown = cap <= SCAN_SEEN_MAX ? realloc(s->hashes, cap * sizeof *grown) : NULL;
+	int err = s->full ? 1 : s->n == s->cap ? grow(s) : 0;
 
-		if (!grown) {
-			s->full = true;
-		} else {
-			s->hashes = grown;
-			s->cap = cap;
-		}
-	}
-	if (!s->full)
+	if (err)
+		s->full = true;
+	else
 		s->hashes[s->n++] = hash_of(key, path);
+	return err;
 }
 
 static int

@@ -16,11 +16,12 @@
 struct scan_seen {
 	uint64_t *hashes;
 	size_t n, cap;
-	bool full;   /* there were more: nothing can be said of any name */
+	bool full;   /* not all are here: nothing can be said of any name */
 	bool sorted;
 };
 
-void scan_seen_add(struct scan_seen *s, const struct block_key *key, const char *path);
+/* 0; 1: there are SCAN_SEEN_MAX already; or -ERR_NOMEM.  Both others make it full. */
+int scan_seen_add(struct scan_seen *s, const struct block_key *key, const char *path);
 /* True unless the listing met it: when `full`, true for every name, and each must be looked for. */
 bool scan_seen_lacks(struct scan_seen *s, const struct block_key *key, const char *path);
 void scan_seen_fini(struct scan_seen *s);

@@ -54,6 +54,7 @@
 	X(ctime_ignored) \
 	X(stale_hashes_kept) \
 	X(hashes_outlive_file) \
+	X(lacking_for_want_of_memory) \
 	X(young_stamp_recorded) \
 	X(agreement_by_size) \
 	X(day_of_utc) \

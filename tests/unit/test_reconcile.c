@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The agreement, against a server that is a sorted list of names. */
+#include <dlfcn.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "base/relpath.h"
 #include "replicator/link.h"
 #include "replicator/reconcile.h"
@@ -475,6 +478,53 @@ names_that_do_not_rise_are_refused_and_forget_nothing(void **state)
 	assert_false(adopted("offiles/fd1/z"));
 }
 
+/* A set of names that begins asks for this much; everything else gets what it asks for. */
+static bool starved;
+
+void *
+realloc(void *p, size_t n)
+{
+	static void *(*real)(void *, size_t);
+
+	if (starved && !p && n == 64 * sizeof(uint64_t)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "realloc");
+	return real(p, n);
+}
+
+/* Where what the server named cannot be remembered, it did not name it less. */
+static void
+without_memory_nothing_is_forgotten_and_the_agreement_begins_anew(void **state)
+{
+	struct reconcile *rc;
+
+	(void)state;
+	both("offiles/fd0/a");
+	ours("offiles/fd1/a", 1);
+	theirs("offiles/fd1/a", 2);
+	for (int in_list = 0; in_list < 2; in_list++) {
+		rc = asking();
+		answer_sums(rc, "");
+		starved = !in_list;
+		step(rc);
+		if (in_list) {
+			answer_list(rc, (char[]){"offiles/fd1"}, "");
+			starved = true;
+			step(rc);
+		}
+		starved = false;
+		assert_int_equal(reconcile_state(rc), RECONCILE_FAILED);
+		assert_int_equal(reconcile_error(rc), -ERR_NOMEM);
+		reconcile_free(rc);
+	}
+	assert_int_equal(agree().forgotten, 0);
+	assert_equal_maps();
+	assert_false(adopted("offiles/fd0/a"));
+}
+
 int
 main(void)
 {
@@ -483,6 +533,7 @@ main(void)
 		TEST(equal_directories_cost_no_list),
 		TEST(a_lost_map_is_filled_from_the_server_page_by_page),
 		TEST(what_the_server_lacks_is_forgotten),
+		TEST(without_memory_nothing_is_forgotten_and_the_agreement_begins_anew),
 		TEST(a_directory_that_the_server_lacks_is_forgotten_and_compared),
 		TEST(an_entry_that_differs_is_adopted_and_its_hashes_forgotten),
 		TEST(a_flight_mark_survives_the_agreement),

@@ -331,6 +331,12 @@ compare_replica() {
 	trees replica "$PO" "$STORE/po1/blobs" offiles
 }
 
+# Where the server's copy of the index area is not the live one, by content: "<" and ">" are files it lacks or has otherwise, "*deleting" is what it
+# has besides. Links lie in its index only.
+index_differences() {
+	rsync -rcn --delete --itemize-changes --no-links "$PO/ofuser/index/" "$STORE/po1/gre_data/ofuser/index/" 2>&1 | grep -v '^skipping non-regular'
+}
+
 # Loop-mounted or in memory, for root only: mount_tmpfs DIR SIZE; mount_image DIR TYPE SIZE.
 mount_tmpfs() { mkdir -p "$1" && mount -t tmpfs -o "size=$2" tmpfs "$1" 2>/dev/null && MOUNTS+=("$1"); }
 mount_image() {

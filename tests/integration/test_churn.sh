@@ -19,7 +19,7 @@ trees sums "$STORE/po1/backups/weeknow/$FIRST" >"$W/first.before"
 # By content; what nobody knows of may lie there as well.
 index_is_there() {
 	local differences
-	differences=$(rsync -rcn --no-links --itemize-changes "$PO/ofuser/index/" "$STORE/po1/gre_data/ofuser/index/" 2>&1 | grep '^[<>]')
+	differences=$(index_differences | grep '^[<>]')
 	[ -z "$differences" ] || { echo "$differences"; return 1; }
 }
 

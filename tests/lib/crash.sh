@@ -271,7 +271,7 @@ crash_check_flow() {
 	local differences
 	sync_wait 60 || { echo "sync does not end"; return 1; }
 	[ "$DONE" = 0 ] || crash_blobs || return 1	# else it was so before already
-	differences=$(rsync -rcn --delete --itemize-changes "$PO/ofuser/index/" "$STORE/po1/gre_data/ofuser/index/" 2>&1 | grep -v '/$')
+	differences=$(index_differences | grep -v '/$')
 	[ -n "$differences" ] || return 0
 	# A file that no row tells of may stay (src/server/DESIGN.md, window 4), if it is in no set.
 	! grep -qv '^\*deleting ' <<<"$differences" && crash_check_set && note "left behind, and in no set: $differences" && return 0

@@ -50,7 +50,7 @@ watching_fresh_world() {
 # The whole replica: the index area as it lies in staging, by rsync; then a set, and what is restored from it, by SHA-256.
 watching_compare() {
 	local differences
-	differences=$(rsync -rcn --delete --itemize-changes --no-links "$PO/ofuser/index/" "$STORE/po1/gre_data/ofuser/index/" 2>&1 | grep -v '^skipping non-regular')
+	differences=$(index_differences)
 	[ -z "$differences" ] || { echo "staging differs from the index area:"; head -n 15 <<<"$differences"; return 1; }
 	rm -rf "$W/restored"
 	backup || return

@@ -208,15 +208,16 @@ cut_file(struct world *w, const char *full, const char *path)
 	close(fd);
 }
 
-/* Of few blocks that come again: what was known of the file before it must not be believed of this one. */
+/* From small to large and back, of few blocks that come again: what was known of the file before it must not be believed of this one. */
 static void
-write_recurring(struct world *w, const char *path, size_t len)
+write_recurring(struct world *w, bool staging, const char *path)
 {
+	size_t len = (size_t)world_random(w, 12 * BLOCK_BYTES);
 	uint8_t *data = malloc(len + 1);
 
 	for (size_t at = 0; at < len; at += BLOCK_BYTES)
 		memset(data + at, (int)world_random(w, 3), len - at < BLOCK_BYTES ? len - at : BLOCK_BYTES);
-	world_write(w, false, path, data, len);
+	world_write(w, staging, path, data, len);
 	free(data);
 }
 
@@ -234,8 +235,8 @@ edit_index(struct world *w)
 	case 1:
 		cut_file(w, full, path);
 		break;
-	case 2: /* from small to large, and back */
-		write_recurring(w, path, (size_t)world_random(w, 12 * BLOCK_BYTES));
+	case 2:
+		write_recurring(w, false, path);
 		break;
 	default:
 		for (unsigned i = 0; i < 4; i++)
@@ -323,12 +324,15 @@ world_edit_staging(struct world *w)
 
 	snprintf(path, sizeof path, "%s/u%u.db", world_random(w, 2) ? "ofuser" : "ofmsg", (unsigned)world_random(w, 6));
 	absolute(w, true, path, full);
-	switch (world_random(w, 5)) {
+	switch (world_random(w, 6)) {
 	case 0:
 		world_write_random(w, true, path, (size_t)world_random(w, 6u << 20));
 		break;
 	case 1:
 		(void)unlink(full);
+		break;
+	case 2:
+		write_recurring(w, true, path);
 		break;
 	default:
 		world_patch(w, true, path, world_random(w, 4u << 20) & ~4095ull, 4096 * (1 + (size_t)world_random(w, 5)));

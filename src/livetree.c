@@ -52,9 +52,9 @@ identify(int fd, struct livetree_id *ret_id, dev_t *ret_dev)
 
 	if (fstat(fd, &st) < 0)
 		return err_sys("identity of the root");
-	*ret_id = (struct livetree_id){spelling_fsid_of(fd), st.st_ino};
+	*ret_id = (struct livetree_id){.inode = st.st_ino};
 	*ret_dev = st.st_dev;
-	return 0;
+	return spelling_fsid_of(fd, &ret_id->fsid);
 }
 
 static int
@@ -179,6 +179,7 @@ static int
 check_place(const struct livetree *t, const struct spelling *names, int root, dev_t root_dev, const struct fixed *was, const char *live)
 {
 	struct stat st;
+	uint64_t fsid = 0;
 	int err = fsio_stat(root, live, &st);
 
 	if (err)
@@ -189,7 +190,11 @@ check_place(const struct livetree *t, const struct spelling *names, int root, de
 		return 0;
 	if (was->mount && !mounts_at(root, live))
 		return err_set(ERR_GONE, "%s/%s: something was mounted there, and no longer is", t->root, live);
-	if (st.st_dev == (was->dev == names->root_dev ? root_dev : was->dev) || (was->fsid && spelling_fsid(root, live) == was->fsid))
+	if (st.st_dev == (was->dev == names->root_dev ? root_dev : was->dev))
+		return 0;
+	if (was->fsid && (err = spelling_fsid(root, live, &fsid)) != 0)
+		return err_prefix(err, "%s/%s", t->root, live);
+	if (was->fsid && fsid == was->fsid)
 		return 0;
 	return err_set(ERR_GONE, "%s/%s: not on the file system it lay on; is it mounted?", t->root, live);
 }

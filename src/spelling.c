@@ -240,41 +240,44 @@ struct xfs_geometry {
 #define XFS_GEOMETRY _IOR('X', 100, struct xfs_geometry)
 
 /* XFS tells its device number for its identity, and that may be another after a reboot. */
-static uint64_t
-fsid_of_xfs(int fd)
+static int
+fsid_of_xfs(int fd, uint64_t *ret_fsid)
 {
 	struct xfs_geometry geometry;
 	uint64_t halves[2];
 
 	if (ioctl(fd, XFS_GEOMETRY, &geometry) != 0)
-		return 0;
+		return err_sys("identity of a file system");
 	memcpy(halves, geometry.uuid, sizeof halves);
-	return halves[0] ^ halves[1];
+	*ret_fsid = halves[0] ^ halves[1];
+	return 0;
 }
 
-uint64_t
-spelling_fsid_of(int fd)
+int
+spelling_fsid_of(int fd, uint64_t *ret_fsid)
 {
 	struct statfs fs;
 	uint64_t fsid = 0;
 
 	if (fstatfs(fd, &fs) != 0)
-		return 0;
+		return err_sys("identity of a file system");
 	if (fs.f_type == XFS_SUPER_MAGIC)
-		return fsid_of_xfs(fd);
+		return fsid_of_xfs(fd, ret_fsid);
 	memcpy(&fsid, &fs.f_fsid, sizeof fsid < sizeof fs.f_fsid ? sizeof fsid : sizeof fs.f_fsid);
-	return fsid;
+	*ret_fsid = fsid;
+	return 0;
 }
 
-uint64_t
-spelling_fsid(int root, const char *live)
+int
+spelling_fsid(int root, const char *live, uint64_t *ret_fsid)
 {
-	int fd = fsio_open_dir(root, live);
-	uint64_t fsid = fd >= 0 ? spelling_fsid_of(fd) : 0;
+	int err, fd = fsio_open_dir(root, live);
 
-	if (fd >= 0)
-		close(fd);
-	return fsid;
+	if (fd < 0)
+		return fd;
+	err = spelling_fsid_of(fd, ret_fsid);
+	close(fd);
+	return err;
 }
 
 struct mounting {
@@ -321,17 +324,21 @@ add_mount(const char *live, void *arg)
 }
 
 /* The table is sorted: a parent comes before what lies in it. */
-static void
+static int
 find_volumes(int root, struct spelling *names)
 {
-	for (size_t i = 0; i < names->n; i++) {
+	int err = 0;
+
+	for (size_t i = 0; i < names->n && !err; i++) {
 		struct fixed *f = &names->fixed[i];
 		size_t len = relpath_dir_len(f->set);
 		const struct fixed *parent = len ? spelling_find(names, f->set, len) : NULL;
 
 		f->volume = f->mount || f->dev != (parent ? parent->dev : names->root_dev);
-		f->fsid = f->volume ? spelling_fsid(root, f->live) : 0;
+		if (f->volume)
+			err = spelling_fsid(root, f->live, &f->fsid);
 	}
+	return err;
 }
 
 int
@@ -362,12 +369,12 @@ spelling_read(int root, dev_t root_dev, enum layout_type type, struct spelling *
 	}
 	if (err >= 0)
 		err = check_complete(names, type);
-	if (err) {
+	if (err == 0)
+		err = find_volumes(root, names);
+	if (err)
 		spelling_free(names);
-	} else {
-		find_volumes(root, names);
+	else
 		*ret_names = names;
-	}
 	return err;
 }
 

@@ -50,10 +50,11 @@ char *spelling_live_path(const struct spelling *s, const char *path);
  * wins, then the first in byte order.  0 found, 1 absent, negative error. */
 int spelling_look_for(int root, const char *live, const char *want, size_t want_len, bool want_dir, char ret_name[RELNAME_MAX + 1]);
 
-/* The file system of a directory beneath the root; 0 when it has no identity or is not there. */
-uint64_t spelling_fsid(int root, const char *live);
+/* The file system of a directory beneath the root: *ret_fsid as below; an error when it cannot be told. */
+int spelling_fsid(int root, const char *live, uint64_t *ret_fsid);
 
-/* The number by which the file system of an open directory is known, over mounts and reboots; 0 when it has none. */
-uint64_t spelling_fsid_of(int fd);
+/* The number by which the file system of an open directory is known, over mounts and reboots; 0 when it has none.  An error when it
+ * cannot be told: that is no word about which file system it is. */
+int spelling_fsid_of(int fd, uint64_t *ret_fsid);
 
 #endif

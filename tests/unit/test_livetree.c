@@ -7,12 +7,15 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -286,6 +289,40 @@ mount_at(const char *dir)
 	return mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m") == 0;
 }
 
+static int statfs_errno; /* what the next question for a file system is answered */
+
+int
+fstatfs(int fd, struct statfs *ret)
+{
+	static int (*real)(int, struct statfs *);
+
+	if (statfs_errno) {
+		errno = statfs_errno;
+		return -1;
+	}
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "fstatfs");
+	return real(fd, ret);
+}
+
+/* No identity would be another one: the tree would be held until an operator says that it is right. */
+static void
+an_identity_that_cannot_be_told_is_an_error_and_not_another_tree(void **state)
+{
+	struct livetree_id id;
+
+	(void)state;
+	make_tree();
+	id = livetree_id(tree);
+	statfs_errno = EIO;
+	assert_int_equal(livetree_check(tree), -ERR_IO);
+	assert_int_equal(open_po(), -ERR_IO);
+	statfs_errno = 0;
+	assert_int_equal(open_po(), 0);
+	assert_int_equal(livetree_id(tree).fsid, id.fsid);
+	assert_int_equal(livetree_check(tree), 0);
+}
+
 static void
 an_unmounted_volume_below_the_root_is_not_an_empty_directory(void **state)
 {
@@ -458,6 +495,7 @@ main(void)
 		TEST(a_directory_spelled_anew_is_found_by_the_next_look),
 		TEST(a_fixed_directory_that_comes_later_is_found_by_the_next_look),
 		TEST(the_identity_survives_opening_again),
+		TEST(an_identity_that_cannot_be_told_is_an_error_and_not_another_tree),
 		TEST(an_unmounted_volume_below_the_root_is_not_an_empty_directory),
 		TEST(an_unmounted_library_is_not_a_deleted_one),
 		TEST(what_was_mounted_below_an_area_is_missed),

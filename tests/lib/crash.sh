@@ -188,8 +188,10 @@ crash_until() {	# crash_until PATTERN: a line like this, for a minute
 	return 1
 }
 
+# Or ended by itself, as one does that an error meets while it starts.
 crash_ready_or_killed() {
-	while [ -z "$KILLED" ] && crash_hear 60; do
+	local before=$ENDED
+	while [ -z "$KILLED" ] && [ "$ENDED" = "$before" ] && crash_hear 60; do
 		[ "$LINE" != "ready ${PID[$CARRIER]}" ] || break
 	done
 }

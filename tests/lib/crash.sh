@@ -69,7 +69,7 @@ crash_carrier_start() {	# crash_carrier_start N MODE
 }
 
 # Not the tracer: the programs that it holds would end some time after it.
-crash_carrier_kill() { echo kill >&"$TELL" && crash_until "killed *" && KILLED=''; }
+crash_carrier_kill() { echo kill >&"$TELL" && crash_until "killed *" && KILLED='' ENDED=''; }	# an end that is ours
 
 # ---- the workloads: what is done to the live tree, then what is asked for ----
 

@@ -136,7 +136,7 @@ map_ops(struct work *w, struct blockmap_op ops[2])
 	switch (w->verdict) {
 	case WORK_PUT:
 	case WORK_LARGE:
-		/* Hashes past the new end are of a larger file that was; of one that travels whole none is kept, so all are. */
+		/* Hashes past the new end are a larger file's that was.  A file that travels whole has none: all that are there are another's. */
 		if (!is_blob(w) && !PLANTED(hashes_outlive_file))
 			ops[n++] = (struct blockmap_op){.kind = BLOCKMAP_TRIM, .path = w->path,
 			    .first = w->verdict == WORK_LARGE ? block_count(w->entry.size) : 0};

@@ -179,7 +179,7 @@ static int
 check_place(const struct livetree *t, const struct spelling *names, int root, dev_t root_dev, const struct fixed *was, const char *live)
 {
 	struct stat st;
-	uint64_t fsid = 0;
+	uint64_t fsid;
 	int err = fsio_stat(root, live, &st);
 
 	if (err)
@@ -192,10 +192,12 @@ check_place(const struct livetree *t, const struct spelling *names, int root, de
 		return err_set(ERR_GONE, "%s/%s: something was mounted there, and no longer is", t->root, live);
 	if (st.st_dev == (was->dev == names->root_dev ? root_dev : was->dev))
 		return 0;
-	if (was->fsid && (err = spelling_fsid(root, live, &fsid)) != 0)
-		return err_prefix(err, "%s/%s", t->root, live);
-	if (was->fsid && fsid == was->fsid)
-		return 0;
+	if (was->fsid) {
+		if ((err = spelling_fsid(root, live, &fsid)) != 0)
+			return err_prefix(err, "%s/%s", t->root, live);
+		if (fsid == was->fsid)
+			return 0;
+	}
 	return err_set(ERR_GONE, "%s/%s: not on the file system it lay on; is it mounted?", t->root, live);
 }
 

@@ -100,8 +100,8 @@ struct staging_recovery {
 };
 int staging_recover(struct staging *st, int64_t now_s, struct staging_recovery *ret_recovery);
 
-/* Opens what the server holds of a path, also when it is partial or in doubt: descriptor, -ERR_GONE when there is nothing.
- * Any thread. */
+/* Opens what the server holds of a path, also when it is partial or in doubt: the file that its next transfer builds on (DESIGN.md, whole
+ * files in pieces).  Descriptor, -ERR_GONE when there is nothing.  Any thread. */
 int staging_open_held(int profile_fd, enum layout_type layout, const struct block_key *key, struct index *index, const char *path);
 
 struct staging_figures {

@@ -55,7 +55,7 @@ staging_goes_on(int partial, bool blob, int placed)
 
 	if (partial < 0 || fstat(partial, &st) != 0 || st.st_size == 0)
 		return false;
-	if (!blob && placed >= 0 && fstat(placed, &st) == 0 && S_ISREG(st.st_mode) && !PLANTED(blocks_of_another_file))
+	if (!blob && placed >= 0 && (fstat(placed, &st) != 0 || S_ISREG(st.st_mode)) && !PLANTED(blocks_of_another_file))
 		return false;
 	/* After a failed sync memory may hold what the disk does not. */
 	(void)posix_fadvise(partial, 0, 0, POSIX_FADV_DONTNEED);
@@ -68,25 +68,18 @@ staging_open_held(int profile_fd, enum layout_type layout, const struct block_ke
 	const struct staging_setup setup = {.index = index, .profile_fd = profile_fd, .layout = layout, .key = key};
 	const struct layout_row *row = layout_of(layout, path, false);
 	char name[PARTIAL_NAME], place[sizeof PARTIAL_DIR + PARTIAL_NAME];
-	int partial, placed = staging_open_placed(&setup, path);
+	int partial, other, placed = staging_open_placed(&setup, path);
+	bool is_partial;
 
-	/* An error must not make the other file of the two the answer. */
+	/* An error is the answer, too: it must not become the other file of the two. */
 	if (placed < 0 && placed != -ERR_GONE)
 		return placed;
 	partial_name(key, path, name);
 	snprintf(place, sizeof place, "%s/%s", PARTIAL_DIR, name);
 	partial = fsio_open(profile_fd, place, O_RDONLY, 0);
-	if (partial < 0 && partial != -ERR_GONE) {
-		if (placed >= 0)
-			close(placed);
-		return partial;
-	}
-	if (staging_goes_on(partial, row && row->class == LAYOUT_BLOB, placed)) {
-		if (placed >= 0)
-			close(placed);
-		return partial;
-	}
-	if (partial >= 0)
-		close(partial);
-	return placed;
+	is_partial = (partial < 0 && partial != -ERR_GONE) || staging_goes_on(partial, row && row->class == LAYOUT_BLOB, placed);
+	other = is_partial ? placed : partial;
+	if (other >= 0)
+		close(other);
+	return is_partial ? partial : placed;
 }

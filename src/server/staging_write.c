@@ -200,6 +200,7 @@ write_beside(struct writer *w, struct change *c)
 
 /* ---- files in pieces ---- */
 
+/* Where it does not go on from what an earlier attempt left, nothing of that stays: what lies beyond the file in its place counts as zeros. */
 static int
 open_held(struct writer *w, struct transfer *t)
 {

@@ -338,9 +338,15 @@ check_done(struct staging_task *task, bool cancelled)
 void
 sealing_seal(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns, const struct treemap_sum *total, const char *note)
 {
+	bool same = s->job == job && s->date == date && s->t0_ns == t0_ns;
 	struct sealing_chore *c;
 
-	if (s->state != BEGUN || s->job != job || s->date != date || s->t0_ns != t0_ns) {
+	/* Asked again after a lost connection: it goes on, and its answer goes to whoever is connected then. */
+	if (same && (s->state == CHECKING || s->state == SEALING || s->state == FORGETTING) && !s->ending) {
+		sealing_tell_progress(s, "seal", s->done, s->all);
+		return;
+	}
+	if (s->state != BEGUN || !same) {
 		tell_failed(s, job, s->state == NONE ? ERR_STOPPED : ERR_BUSY,
 		    s->state == NONE ? "this job is not running here: it was stopped, or never begun" : "another job, or this one, is at work");
 		return;

@@ -1075,6 +1075,30 @@ a_collector_that_goes_away_does_not_cancel_the_seal(void **state)
 }
 
 static void
+a_seal_that_is_asked_for_again_after_a_lost_connection_goes_on(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	connect_live(&w.c);
+	begin_job(&w.c, 9);
+	before = w.c.seen[WIRE_PROGRESS];
+	seal(&w.c, 9, "hang");
+	await(&w.c, WIRE_PROGRESS, before + 1); /* the keeper is at work */
+	hang_up(&w.c);
+	connect_live(&w.c);
+	assert_string_equal(w.c.last_set, ""); /* no set yet: the collector asks again */
+	before = w.c.seen[WIRE_PROGRESS];
+	seal(&w.c, 9, "hang");
+	while (w.c.seen[WIRE_PROGRESS] == before && !w.c.seen[WIRE_JOB_FAILED])
+		turn();
+	assert_int_equal(w.c.seen[WIRE_JOB_FAILED], 0);
+	assert_int_equal(server_stop(w.server, "po1", "user root"), 0);
+	await(&w.c, WIRE_JOB_FAILED, 1); /* the answer comes to the new connection */
+	assert_int_equal(w.c.failed_code, ERR_STOPPED);
+}
+
+static void
 a_revoked_certificate_ends_its_session(void **state)
 {
 	struct wire_msg question = {.type = WIRE_SUMS_REQ};
@@ -1295,6 +1319,7 @@ main(int argc, char **argv)
 		TEST(a_keeper_that_dies_fails_the_job_and_comes_back),
 		TEST(doubtful_files_lose_their_rows),
 		TEST(a_collector_that_goes_away_does_not_cancel_the_seal),
+		TEST(a_seal_that_is_asked_for_again_after_a_lost_connection_goes_on),
 		TEST(a_revoked_certificate_ends_its_session),
 		TEST(a_profile_without_a_set_for_too_long_is_late),
 		TEST(a_set_is_late_only_when_a_run_is_overdue_too),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* daystaging - which folder of local staging is today's, and how yesterday's becomes it. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ yesterday(int weeknow, const char *day, char **ret_name)
 			close(fd);
 		return err_set(ERR_IO, "listing local staging");
 	}
-	while (err == 0 && (entry = readdir(dir))) {
+	while (err == 0 && (errno = 0, entry = readdir(dir))) {
 		struct stat st;
 		char *name;
 
@@ -55,6 +56,8 @@ yesterday(int weeknow, const char *day, char **ret_name)
 			err = fsio_remove_tree(weeknow, loser);
 		free(loser);
 	}
+	if (err == 0 && errno)
+		err = err_sys("listing local staging");
 	closedir(dir);
 	if (err) {
 		free(best);

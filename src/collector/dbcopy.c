@@ -102,6 +102,7 @@ destroy(struct dbcopy *d)
 	if (d->log_fd >= 0)
 		close(d->log_fd);
 	dblist_fini(&d->proof.before);
+	dblist_fini(&d->proof.had);
 	free(d->marker);
 	free(d->report_data);
 	free(d->staging);

@@ -68,11 +68,13 @@ each_log(struct dbcopy_proof *p, int staging, int (*deal)(struct dbcopy_proof *p
 			close(fd);
 		return err_set(ERR_IO, "listing the local staging folder");
 	}
-	while ((entry = readdir(dir)))
+	while ((errno = 0, entry = readdir(dir)))
 		if (fnmatch(LOG_PATTERN, entry->d_name, FNM_CASEFOLD) == 0) {
 			int log_err = deal(p, staging, entry->d_name);
 			err = err ? err : log_err;
 		}
+	if (err == 0 && errno)
+		err = err_sys("listing the local staging folder");
 	closedir(dir);
 	return err;
 }
@@ -122,12 +124,27 @@ has_dir(const struct dblist *list, const char *dir)
 	return false;
 }
 
+/*
+ * A database that was away while DBCOPY listed or copied, before or after, and whose copy nobody touched: it is of an earlier run, unless it
+ * is what the live tree had.
+ */
+static bool
+of_earlier_run(const struct dbcopy_proof *p, const struct dblist *live, const struct dblist_file *copy)
+{
+	const struct dblist_file *was = dblist_find(&p->before, copy->path), *is = dblist_find(live, copy->path);
+	const struct dblist_file *had = dblist_find(&p->had, copy->path), *one = is ? is : was;
+
+	return !(was && is) && one && had && had->size == copy->size && had->mtime_ns == copy->mtime_ns &&
+	    (one->size != copy->size || one->mtime_ns != copy->mtime_ns);
+}
+
 /* DBCOPY does not mirror deletions: names that the live tree no longer has leave staging. */
 static int
 prune(struct dbcopy_proof *p, int staging, const struct dblist *live, const struct dblist *copies)
 {
 	for (size_t i = 0; i < copies->n; i++)
-		if (!dblist_find(live, copies->files[i].path) && !dblist_find(&p->before, copies->files[i].path)) {
+		if ((!dblist_find(live, copies->files[i].path) && !dblist_find(&p->before, copies->files[i].path)) ||
+		    of_earlier_run(p, live, &copies->files[i])) {
 			int err = fsio_unlink(staging, copies->files[i].path);
 
 			if (err)
@@ -213,6 +230,8 @@ dbcopy_proof_begin(struct dbcopy_proof *p)
 	err = each_log(p, staging, drop_log);
 	if (err == 0)
 		err = set_marker(p, staging);
+	if (err == 0)
+		err = dblist_read(livetree_type(p->tree), NULL, staging, &p->had);
 	close(staging);
 	return err ? err : dblist_read(livetree_type(p->tree), p->tree, -1, &p->before);
 }

@@ -17,7 +17,7 @@ struct dbcopy_proof {
 	                              * unfinished copies are recognised by their time */
 	int log_fd;                  /* the job's log */
 	struct dbcopy_figures *figures;
-	struct dblist before;        /* the live tree at T0; fini by the owner */
+	struct dblist before, had;   /* the live tree at T0, and what staging held then; fini by the owner */
 };
 
 /* Removes what a broken run may have left half made, and its logs, which would be taken for this run's, and lists the live tree. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* dblist - walks the snapshot areas of a live tree or of a copy; breadth first, so that its memory is the list it gives. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -100,7 +101,7 @@ list_dir(struct walk *w, const char *dir)
 		close(fd);
 		return err_set(ERR_NOMEM, "listing %s", dir);
 	}
-	while (err == 0 && (entry = readdir(d))) {
+	while (err == 0 && (errno = 0, entry = readdir(d))) {
 		char *path;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -110,6 +111,8 @@ list_dir(struct walk *w, const char *dir)
 			layout_canonical(w->type, path);
 		err = path ? sort_name(w, path) : err_set(ERR_NOMEM, "listing %s", dir);
 	}
+	if (err == 0 && errno)
+		err = err_sys("listing %s", *dir ? dir : "the root"); /* what was not read is not gone */
 	closedir(d);
 	return err;
 }

@@ -41,8 +41,10 @@ link_root(int shadow, const struct livetree *tree)
 		close(live);
 		return err_set(ERR_NOMEM, "listing the live tree for an external DBCOPY");
 	}
-	while (err == 0 && (entry = readdir(dir)))
+	while (err == 0 && (errno = 0, entry = readdir(dir)))
 		err = link_name(shadow, tree, entry->d_name, entry->d_type == DT_DIR);
+	if (err == 0 && errno)
+		err = err_sys("listing the live tree for an external DBCOPY");
 	closedir(dir);
 	return err;
 }

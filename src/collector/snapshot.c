@@ -54,6 +54,7 @@ struct snapshot {
 	struct job job;             /* PREPARE, in the lane */
 	struct preparation prepared;
 	char day[16], *log_path;
+	char *command;              /* dbcopy's, as it was at the start: a reload frees the configuration while the lane reads it */
 	int prepare_err;
 	char prepare_text[1024];
 
@@ -146,6 +147,7 @@ static void
 destroy(struct snapshot *s)
 {
 	preparation_end(&s->prepared, s->copied);
+	free(s->command);
 	free(s->log_path);
 	free(s->profile_dir);
 	free(s);
@@ -172,6 +174,8 @@ finish(struct snapshot *s, enum job_result result)
 	dbcopy_free(s->dbcopy);
 	s->dbcopy = NULL;
 	preparation_end(&s->prepared, s->copied);
+	free(s->command);
+	s->command = NULL;
 	free(s->log_path);
 	s->log_path = NULL;
 	count_sent(s);
@@ -595,13 +599,17 @@ snapshot_start(struct snapshot *s, const char *origin, uint32_t date, void (*don
 	s->copied = false;
 	name_day(s);
 	s->log_path = jobs_log_path(s->setup.jobs, s->record.id);
-	if (!s->log_path)
+	s->command = s->log_path ? strdup(s->setup.config->dbcopy) : NULL;
+	if (!s->command) {
+		free(s->log_path);
+		s->log_path = NULL;
 		return err_set(ERR_NOMEM, "starting a backup of %s", s->setup.profile);
+	}
 	s->step = STEP_PREPARE;
 	log_info("snapshot.start", "profile=%s job=%llu origin=\"%s\" day=%s", s->setup.profile, (unsigned long long)s->record.id, origin, s->day);
 	enter_phase(s, JOB_CHECK);
 	s->prepared.tree = s->setup.tree;
-	s->prepared.dbcopy = s->setup.config->dbcopy;
+	s->prepared.dbcopy = s->command;
 	s->prepared.profile_dir = s->profile_dir;
 	s->prepared.day = s->day;
 	s->job = (struct job){.run = prepare_run, .done = prepare_done};

@@ -145,9 +145,11 @@ add_from(struct server *s, const char *place)
 		return 0;
 	if (!dir)
 		return fd < 0 ? fd : err_sys("listing the store");
-	while (err == 0 && (d = readdir(dir)))
+	while (err == 0 && (errno = 0, d = readdir(dir)))
 		if (identity_name_valid(d->d_name) && strcmp(d->d_name, "lost+found") != 0)
 			err = server_add_tenant(s, d->d_name);
+	if (err == 0 && errno)
+		err = err_sys("listing the store");
 	closedir(dir);
 	return err;
 }
@@ -283,7 +285,7 @@ open_lanes(struct server *s)
 
 	if (err)
 		return err;
-	*p = (struct profile_setup){.base = s->base, .pool = s->pool, .store_fd = s->store_fd, .store = server_config_main(s->conf)->store,
+	*p = (struct profile_setup){.base = s->base, .pool = s->pool, .store_fd = s->store_fd, .store = s->store,
 	    .warden = s->separation ? s->separation->warden : NULL};
 	server_guests_host(s);
 	p->lane_write = workpool_add_lane(s->pool, "write", WRITE_THREADS);
@@ -338,8 +340,9 @@ server_new(struct event_base *base, struct conf *conf, const char *file, const s
 	s->started_ns = clock_wall_ns();
 	s->file = strdup(file);
 	s->releases = strdup(server_config_main(conf)->releases);
+	s->store = strdup(server_config_main(conf)->store); /* lanes read it, and a reload frees the configuration */
 	log_set_level((enum log_level)server_config_main(conf)->log_level);
-	err = s->file && s->releases ? open_rest(s) : err_set(ERR_NOMEM, "starting the server");
+	err = s->file && s->releases && s->store ? open_rest(s) : err_set(ERR_NOMEM, "starting the server");
 	if (err) {
 		s->conf = NULL; /* the caller's still */
 		server_free(s);
@@ -375,6 +378,7 @@ server_free(struct server *s)
 	conf_free(s->conf);
 	free(s->file);
 	free(s->releases);
+	free(s->store);
 	free(s);
 }
 
@@ -413,7 +417,6 @@ server_reload(struct server *s)
 	}
 	conf_free(s->conf);
 	s->conf = conf;
-	s->profile_setup.store = server_config_main(conf)->store;
 	log_set_level((enum log_level)server_config_main(conf)->log_level);
 	log_info("server.reload", "profiles=%zu", conf_count(conf, "profile"));
 	warn_of_idle(s);

@@ -51,7 +51,7 @@ struct seat {
 struct server {
 	struct event_base *base;
 	struct conf *conf;
-	char *file, *releases;
+	char *file, *releases, *store;
 	int store_fd;
 	struct identity *identity;
 	const struct separation *separation; /* NULL: nobody asked */

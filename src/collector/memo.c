@@ -46,8 +46,11 @@ format(const struct memo_facts *f)
 	for (size_t i = 0; text && i < f->n_volumes; i++) {
 		char *dir = relpath_escape(f->volumes[i].dir);
 
-		if (dir)
-			n += snprintf(text + n, TEXT_MAX - (size_t)n, "volume=%" PRIx64 " %s\n", f->volumes[i].fsid, dir);
+		if (!dir) { /* a memo without it would forget that it was mounted */
+			free(text);
+			return NULL;
+		}
+		n += snprintf(text + n, TEXT_MAX - (size_t)n, "volume=%" PRIx64 " %s\n", f->volumes[i].fsid, dir);
 		free(dir);
 	}
 	if (text && *f->boot_id)
@@ -115,6 +118,7 @@ memo_open(const char *dir, struct workpool *pool, int lane, struct memo **ret_me
 	struct memo *m = calloc(1, sizeof *m);
 	char *text = NULL;
 	size_t len;
+	int err;
 
 	if (!m)
 		return err_set(ERR_NOMEM, "reading the profile's memo");
@@ -125,9 +129,14 @@ memo_open(const char *dir, struct workpool *pool, int lane, struct memo **ret_me
 	}
 	m->pool = pool;
 	m->lane = lane;
-	if (fsio_read_file(m->dir, "memo", TEXT_MAX, &text, &len) == 0) {
+	err = fsio_read_file(m->dir, "memo", TEXT_MAX, &text, &len);
+	if (err == 0)
 		(void)parse(text, &m->facts);
-		free(text);
+	free(text);
+	/* One that is there and could not be read is not absent: a pause, and what was mounted in the tree, would be forgotten for good. */
+	if (err && err != -ERR_GONE && err != -ERR_LIMIT) {
+		destroy(m);
+		return err_prefix(err, "reading the profile's memo");
 	}
 	*ret_memo = m;
 	return 0;

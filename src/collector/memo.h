@@ -36,7 +36,8 @@ struct memo_facts {
 	size_t n_volumes;
 };
 
-/* Reads <dir>/memo; absent or damaged: all zero, which is safe - at worst one run is skipped or the root is accepted anew. */
+/* Reads <dir>/memo; absent or damaged: all zero - at worst one run is skipped or the root is accepted anew.  One that is there and cannot
+ * be read is an error. */
 int memo_open(const char *dir, struct workpool *pool, int lane, struct memo **ret_memo);
 void memo_close(struct memo *m);
 

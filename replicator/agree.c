@@ -38,6 +38,7 @@ struct greeting {
 	unsigned epoch;
 	struct treemap_sum total;
 	bool agreed;       /* instance and generation are those we know */
+	bool another;      /* the server was made anew */
 	int err;
 	char text[200];
 };
@@ -111,7 +112,7 @@ same_server(struct replicator *r)
  * names what is to be sent.  The row comes before the map is emptied, so that dying in between does no harm.
  */
 static int
-rescan_for_new_server(struct replicator *r)
+rescan_for_new_server(struct replicator *r, bool *ret_another)
 {
 	struct change c = {.kind = CHANGE_RESCAN, .path = (char[]){""}};
 	char *instance = NULL;
@@ -119,6 +120,7 @@ rescan_for_new_server(struct replicator *r)
 	int err = same ? 0 : journal_append(r->setup.journal, &c, 1);
 
 	free(instance);
+	*ret_another = !same;
 	return err == -ERR_NOSPACE ? 0 : err; /* the journal's flag says the same */
 }
 
@@ -129,7 +131,7 @@ run_learn(struct errand *e)
 	struct greeting *g = (struct greeting *)e;
 	struct replicator *r = e->r;
 
-	g->err = rescan_for_new_server(r);
+	g->err = rescan_for_new_server(r, &g->another);
 	if (g->err == 0)
 		g->err = blockmap_set_key(r->setup.map, r->key_bytes);
 	if (g->err == 0)
@@ -148,6 +150,8 @@ on_learned(struct errand *e, bool cancelled)
 	struct replicator *r = e->r;
 
 	if (still_ours(g, cancelled)) {
+		if (g->another)
+			job_databases_lost(r);
 		if (g->err < 0)
 			link_drop(r->link, g->err, g->text);
 		else if (g->agreed)
@@ -245,6 +249,8 @@ finish_agreement(struct replicator *r)
 	const struct reconcile_figures *f = reconcile_figures(r->reconcile);
 
 	log_info("agree.done", "directories=%" PRIu64 " adopted=%" PRIu64 " forgotten=%" PRIu64, f->differing, f->adopted, f->forgotten);
+	if (f->databases)
+		job_databases_lost(r);
 	reconcile_free(r->reconcile);
 	r->reconcile = NULL;
 	set_phase(r, PHASE_LEARN);

@@ -104,6 +104,7 @@ replicator_snapshot_begin(struct replicator *r, int staging_fd)
 
 	leave_snapshot(r, -ERR_STOPPED, "another snapshot began");
 	r->copied_ns = 0;
+	r->databases_lost = false;
 	if (!sn || (sn->origin.staging_fd = fcntl(staging_fd, F_DUPFD_CLOEXEC, 3)) < 0) {
 		log_error("job.snapshot", "staging cannot be held: out of memory or descriptors");
 		free(sn); /* snapshot_end tells */
@@ -172,10 +173,26 @@ pump_snapshot(struct replicator *r)
 
 	if (!sn || !sn->owed)
 		return;
-	if (sn->err)
+	if (sn->err) {
 		leave_snapshot(r, sn->err, sn->text);
-	else if (!sn->sweep && !sn->open)
+	} else if (!sn->sweep && !sn->open && !sn->again) {
 		leave_snapshot(r, 0, "");
+	} else if (!sn->sweep && !sn->open && (sn->sweep = sweep_new(r, ""))) {
+		sn->again = false;
+		sn->sweep->snapshot = sn;
+		snapshot_ref(sn);
+	}
+}
+
+/* What was streamed may be among it, and the scan of staging may have passed it.  After the stream nothing compares staging any more. */
+void
+job_databases_lost(struct replicator *r)
+{
+	if (!r->snapshot)
+		r->databases_lost = true;
+	else if (r->snapshot->owed)
+		r->snapshot->again = true;
+	pump_wake(r);
 }
 
 /* ---- the seal ---- */
@@ -205,6 +222,7 @@ replicator_seal(struct replicator *r, uint64_t job, uint32_t date, int64_t t0_ns
 {
 	assert(r->seal.state == SEAL_NONE);
 	r->seal.state = SEAL_QUIET;
+	r->seal.stopped = false;
 	r->seal.job = job;
 	r->seal.date = date;
 	r->seal.t0_ns = t0_ns;
@@ -268,7 +286,13 @@ pump_seal(struct replicator *r)
 {
 	struct totalling *t;
 
-	if (r->seal.state != SEAL_QUIET || r->phase != PHASE_RUN || !flow_quiet(r) || !(t = calloc(1, sizeof *t)))
+	if (r->seal.state != SEAL_QUIET || r->phase != PHASE_RUN || !flow_quiet(r))
+		return;
+	if (r->databases_lost) {
+		end_seal(r, -ERR_DIFFERS, "the server no longer holds the databases that it had acknowledged: no set was made; run the backup again", NULL, "");
+		return;
+	}
+	if (!(t = calloc(1, sizeof *t)))
 		return;
 	t->epoch = r->epoch;
 	t->job = r->seal.job;
@@ -307,6 +331,8 @@ replicator_seal_stop(struct replicator *r)
 	/* Not sent yet, or the link is gone: the server is told by JOB_END, now or at the next link. */
 	if (r->seal.state != SEAL_NONE && (r->seal.state != SEAL_SENT || link_send(r->link, &stop) != 0))
 		end_seal(r, -ERR_STOPPED, "stopped", NULL, "");
+	else
+		r->seal.stopped = true;
 }
 
 static void
@@ -401,7 +427,8 @@ on_sealed(struct replicator *r, const struct wire_msg *m)
 	const struct wire_set *set = &m->u.sealed.set;
 
 	job_newest_set(r, set->name, set->sealed_ns, set->started_ns, set->verified);
-	if (r->seal.state == SEAL_SENT && m->u.sealed.job == r->seal.job)
+	/* Also before it is asked for again, after a lost connection. */
+	if (r->seal.state != SEAL_NONE && m->u.sealed.job == r->seal.job)
 		end_seal(r, 0, "", set, m->u.sealed.note);
 }
 
@@ -462,10 +489,14 @@ job_welcome(struct replicator *r, const struct wire_msg *msg)
 void
 job_closed(struct replicator *r)
 {
-	if (r->seal.state != SEAL_NONE)
-		r->seal.state = SEAL_QUIET;
 	r->job.sent = false;
 	r->due_told = false;
+	if (r->seal.state == SEAL_NONE)
+		return;
+	r->seal.state = SEAL_QUIET;
+	/* Nobody knows whether the STOP was read; the server is told by JOB_OVER at the next link. */
+	if (r->seal.stopped)
+		end_seal(r, -ERR_STOPPED, "stopped", NULL, "");
 }
 
 void

@@ -61,6 +61,7 @@ struct snapshot {
 	struct origin origin;
 	unsigned refs;
 	bool over;                /* its job ended: forget what is not yet sent */
+	bool again;               /* the server took something back: all of it is compared once more */
 	uint64_t open;            /* works not yet durable */
 	size_t hint_bytes;
 	int err;                  /* a file of it could not be sent */
@@ -136,6 +137,7 @@ struct promise { /* a callback that is owed; made when it is promised, for nothi
 
 struct seal {
 	enum { SEAL_NONE, SEAL_QUIET, SEAL_TOTAL, SEAL_SENT } state;
+	bool stopped;             /* the server was asked to stop it */
 	uint64_t job;
 	uint32_t date;
 	int64_t t0_ns;
@@ -210,6 +212,7 @@ struct replicator {
 	TAILQ_HEAD(, barrier) barriers;
 	uint64_t next_id;
 	struct snapshot *snapshot;
+	bool databases_lost;      /* the server took back what it had of the last snapshot: no set is made of it */
 	int64_t copied_ns;        /* when the last copy of the databases ended, wall clock; 0 = one is under way, or none was */
 	TAILQ_HEAD(, promise) promises;
 	struct {
@@ -316,6 +319,7 @@ void job_pump(struct replicator *r);
 bool job_message(struct replicator *r, struct wire_msg *msg); /* false: not the server's to say now */
 void job_welcome(struct replicator *r, const struct wire_msg *msg);
 void job_closed(struct replicator *r);
+void job_databases_lost(struct replicator *r); /* an agreement found other databases on the server than were acknowledged */
 bool job_holds(const struct replicator *r, const struct work *w); /* a seal is under way and this must wait */
 bool job_stops_flow(const struct replicator *r);                  /* a seal waits until nothing is in flight */
 void job_fini(struct replicator *r);

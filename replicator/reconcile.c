@@ -349,6 +349,16 @@ edit_keep_mark(struct reconcile *rc, struct edit *e, const char *path)
 	return err;
 }
 
+static void
+count_database(struct reconcile *rc, const char *path)
+{
+	const struct layout_row *row = layout_of(rc->layout, path, false);
+
+	if (!row)
+		row = layout_of(rc->layout, path, true);
+	rc->figures.databases += row && row->class == LAYOUT_SNAPSHOT;
+}
+
 static int
 edit_adopt(struct reconcile *rc, struct edit *e, char *path, const struct entry *theirs)
 {
@@ -363,6 +373,7 @@ edit_adopt(struct reconcile *rc, struct edit *e, char *path, const struct entry 
 	if (err < 0 || same)
 		return err < 0 ? err : 0;
 	rc->figures.adopted++;
+	count_database(rc, path);
 	op = edit_add(e, BLOCKMAP_PUT, path);
 	op->entry = theirs;
 	op->stat.adopted = true;
@@ -376,6 +387,7 @@ edit_forget(struct reconcile *rc, struct edit *e, char *path)
 {
 	e->paths[e->n_paths++] = path;
 	rc->figures.forgotten++;
+	count_database(rc, path);
 	edit_add(e, BLOCKMAP_REMOVE, path);
 	return edit_keep_mark(rc, e, path);
 }

@@ -40,6 +40,7 @@ enum reconcile_state {
 struct reconcile_figures {
 	uint64_t differing; /* directories */
 	uint64_t adopted, forgotten; /* entries */
+	uint64_t databases;          /* of both, in snapshot areas: no scan of the live tree brings them */
 };
 
 /* Borrows map, journal and key.  NULL when out of memory. */

@@ -688,6 +688,101 @@ a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set(void **state)
 	world_close(&w);
 }
 
+/* It ended between the WELCOME that did not know of it yet and the request that would ask again. */
+static void
+a_seal_that_ends_before_it_is_asked_for_again_is_answered(void **state)
+{
+	unsigned links;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(10);
+	w.peer.sealed_t0_ns = 1;
+	w.peer.hold_seal = true;
+	run_job_to_seal();
+	while (!w.peer.messages[WIRE_SEAL])
+		world_turns(&w, 1);
+	links = w.links;
+	peer_cut(&w.peer);
+	while (w.links == links)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	assert_int_equal(w.peer.messages[WIRE_SEAL], 1);
+	peer_sealed(&w.peer);
+	while (!sealing.over && w.peer.messages[WIRE_SEAL] < 2)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	assert_true(sealing.over);
+	assert_int_equal(sealing.err, 0);
+	world_close(&w);
+}
+
+/* Nobody asks for a set again that somebody stopped, and nobody waits for a server that is away. */
+static void
+a_stop_that_is_lost_with_the_link_stays_a_stop(void **state)
+{
+	unsigned links;
+
+	(void)state;
+	begin();
+	world_start(&w);
+	live_through(10);
+	w.peer.sealed_t0_ns = 1;
+	w.peer.hold_seal = true;
+	run_job_to_seal();
+	while (!w.peer.messages[WIRE_SEAL])
+		world_turns(&w, 1);
+	links = w.links;
+	replicator_seal_stop(w.replicator);
+	peer_cut(&w.peer); /* before the STOP is read */
+	while (!sealing.over && w.links == links)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	while (!sealing.over && w.peer.messages[WIRE_SEAL] < 2)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	assert_true(sealing.over);
+	assert_int_equal(sealing.err, -ERR_STOPPED);
+	world_close(&w);
+}
+
+/* The server forgets that a database came, or remembers the one before: it was put back to an earlier copy of itself. */
+static void
+put_back_database(const char *path)
+{
+	struct index_node node;
+	struct index_op op = {.kind = INDEX_PUT, .path = path, .node = &node};
+
+	assert_int_equal(index_get(w.peer.index, path, &node), 0);
+	node.entry.digest.lo ^= 1;
+	node.entry.mtime_ns -= 86400000000000;
+	assert_int_equal(index_apply(w.peer.index, &w.peer.key, &op, 1), 0);
+	entry_fini(&node.entry);
+}
+
+static void
+a_set_is_not_sealed_of_databases_that_the_server_took_back(void **state)
+{
+	bool begun = false;
+
+	(void)state;
+	begin();
+	world_write_random(&w, true, "ofuser/userab1.db", 4 * BLOCK_BYTES);
+	world_start(&w);
+	assert_int_equal(replicator_job_begin(w.replicator, 7, 20261124, 70, "schedule", on_begun, &begun), 0);
+	world_run_until(&w, &begun);
+	assert_int_equal(world_snapshot(&w, false), 0);
+	assert_int_equal(world_barrier(&w), 0);
+	peer_cut(&w.peer);
+	peer_settle(&w.peer);
+	put_back_database("ofuser/userab1.db");
+	w.peer.generation++;
+	memset(&sealing, 0, sizeof sealing);
+	replicator_seal(w.replicator, 7, 20261124, 70, "", &seal_events, NULL);
+	world_run_until(&w, &sealing.over);
+	assert_int_equal(sealing.err, -ERR_DIFFERS);
+	assert_int_equal(world_snapshot(&w, false), 0); /* the next one brings it */
+	agree_and_compare();
+	world_close(&w);
+}
+
 static const struct replicator_job_end failed_job = {.job = 9, .date = 20261124, .t0_ns = 70, .origin = "schedule", .code = ERR_NOSPACE,
     .text = "no room"};
 
@@ -1422,6 +1517,9 @@ main(void)
 		cmocka_unit_test(a_seal_says_what_the_server_holds_and_index_waits),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome),
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set),
+		cmocka_unit_test(a_seal_that_ends_before_it_is_asked_for_again_is_answered),
+		cmocka_unit_test(a_stop_that_is_lost_with_the_link_stays_a_stop),
+		cmocka_unit_test(a_set_is_not_sealed_of_databases_that_the_server_took_back),
 		cmocka_unit_test(the_server_hears_who_began_a_job_why_it_failed_and_when_one_is_due),
 		cmocka_unit_test(a_server_of_the_first_version_hears_only_what_it_knows),
 		cmocka_unit_test(what_the_server_finds_of_its_newest_set_is_known_here),

@@ -218,6 +218,21 @@ set_marker(const struct dbcopy_proof *p, int staging)
 	return err ? err : make_marker(p->marker);
 }
 
+/* No copier puts a file where a directory lies, or the other way round: every run would fail until somebody made room. */
+static int
+make_way(const struct dbcopy_proof *p, int staging)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < p->had.n; i++)
+		if (has_dir(&p->before, p->had.files[i].path))
+			err = fsio_unlink(staging, p->had.files[i].path);
+	for (size_t i = 0; err == 0 && i < p->had.n_dirs; i++)
+		if (dblist_find(&p->before, p->had.dirs[i]))
+			err = fsio_remove_tree(staging, p->had.dirs[i]);
+	return err ? err_prefix(err, "making way in local staging") : 0;
+}
+
 /* ---- the public face ---- */
 
 int
@@ -232,8 +247,12 @@ dbcopy_proof_begin(struct dbcopy_proof *p)
 		err = set_marker(p, staging);
 	if (err == 0)
 		err = dblist_read(livetree_type(p->tree), NULL, staging, &p->had);
+	if (err == 0)
+		err = dblist_read(livetree_type(p->tree), p->tree, -1, &p->before);
+	if (err == 0)
+		err = make_way(p, staging);
 	close(staging);
-	return err ? err : dblist_read(livetree_type(p->tree), p->tree, -1, &p->before);
+	return err;
 }
 
 int

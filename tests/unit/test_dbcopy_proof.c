@@ -144,6 +144,17 @@ what_is_of_this_run_stays(void **state)
 	assert_true(staged("ofuser/user4.db"));
 }
 
+static void
+a_name_that_is_of_another_kind_now_makes_way(void **state)
+{
+	(void)state;
+	sh("mkdir -p live/ofviews/win staging/ofviews staging/ofmsg/msg1.db/a && touch live/ofmsg/msg1.db staging/ofviews/win staging/ofmsg/msg1.db/a/b");
+	assert_int_equal(dbcopy_proof_begin(&proof), 0);
+	assert_false(staged("ofviews/win"));
+	assert_false(staged("ofmsg/msg1.db"));
+	assert_true(staged("ofmsg/msg0.db"));
+}
+
 int
 main(void)
 {
@@ -153,6 +164,7 @@ main(void)
 	    T(yesterdays_copy_of_what_came_during_the_run_is_not_of_this_run),
 	    T(yesterdays_copy_of_what_went_before_it_was_copied_is_not_of_this_run),
 	    T(what_is_of_this_run_stays),
+	    T(a_name_that_is_of_another_kind_now_makes_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,9 +111,10 @@ main(int argc, char **argv)
 	daemon_events();
 	daemon_arguments(argc, argv, "tidemark-collector", "replicates post offices and domains to a tidemark server", COLLECTOR_CONF_DEFAULT,
 	    &arguments);
-	if (collector_config_load(arguments.config, &conf) != 0) {
+	if ((err = collector_config_load(arguments.config, &conf)) != 0) {
 		log_lines(LOG_ERROR, "collector.start", "", err_text());
-		return launched_on_trial() ? begin_again(argv, 2) : 2;
+		status = err == -ERR_NOMEM ? 1 : 2; /* after 2 nobody starts it again */
+		return launched_on_trial() ? begin_again(argv, status) : status;
 	}
 	log_set_level((enum log_level)collector_config_main(conf)->log_level);
 	launch(argv, collector_config_main(conf));

@@ -32,6 +32,7 @@ struct collector {
 	void *restart_arg;
 	struct upgrade *upgrade;
 	size_t waiting;   /* operators who wait for a sync or an enrolment */
+	bool told_config; /* that no upgrade begins as long as the file is wrong */
 };
 
 static const char *const state_names[] = {
@@ -100,15 +101,36 @@ ask_piece(const uint8_t release[32], uint64_t offset, uint32_t count, replicator
 	return p;
 }
 
+/* Whoever begins again reads the configuration, and with one that is wrong nobody starts it: not the former program either. */
+static bool
+could_begin_again(struct collector *c)
+{
+	struct upgrade_status s;
+	struct conf *conf;
+
+	upgrade_status(c->upgrade, &s);
+	if (strcmp(s.phase, "ready") != 0)
+		return true;
+	if (collector_config_load(c->file, &conf) == 0) {
+		conf_free(conf);
+		c->told_config = false;
+		return true;
+	}
+	if (!c->told_config)
+		log_lines(LOG_ERROR, "upgrade.config", "no release begins before the configuration is right: ", err_text());
+	c->told_config = true;
+	return false;
+}
+
 static bool
 is_idle(void *arg)
 {
-	const struct collector *c = arg;
+	struct collector *c = arg;
 
 	for (size_t i = 0; i < c->n; i++)
 		if (!office_idle(c->profiles[i]))
 			return false;
-	return c->waiting == 0;
+	return c->waiting == 0 && could_begin_again(c);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -142,15 +143,26 @@ of_earlier_run(const struct dbcopy_proof *p, const struct dblist *live, const st
 static int
 prune(struct dbcopy_proof *p, int staging, const struct dblist *live, const struct dblist *copies)
 {
-	for (size_t i = 0; i < copies->n; i++)
-		if ((!dblist_find(live, copies->files[i].path) && !dblist_find(&p->before, copies->files[i].path)) ||
-		    of_earlier_run(p, live, &copies->files[i])) {
-			int err = fsio_unlink(staging, copies->files[i].path);
+	const char *missed = NULL;
+	size_t n_missed = 0;
 
-			if (err)
-				return err_prefix(err, "removing %s from local staging", copies->files[i].path);
-			p->figures->removed++;
-		}
+	for (size_t i = 0; i < copies->n; i++) {
+		const char *path = copies->files[i].path;
+		bool there = dblist_find(live, path), old = of_earlier_run(p, live, &copies->files[i]);
+		int err;
+
+		if (!old && (there || dblist_find(&p->before, path)))
+			continue;
+		if ((err = fsio_unlink(staging, path)) < 0)
+			return err_prefix(err, "removing %s from local staging", path);
+		p->figures->removed++;
+		if (there && n_missed++ == 0)
+			missed = path;
+	}
+	if (missed)
+		snprintf(p->figures->warnings, sizeof p->figures->warnings,
+		    "%.200s was away while the databases were copied and is not in this set%s", missed,
+		    n_missed > 1 ? ", nor are others that came during the copy" : "");
 	/* Children first.  One that is not empty holds what DBCOPY does not copy; it does no harm. */
 	for (size_t i = copies->n_dirs; i-- > 0;)
 		if (!has_dir(live, copies->dirs[i]) && !has_dir(&p->before, copies->dirs[i]))

@@ -117,6 +117,7 @@ yesterdays_copy_of_what_came_during_the_run_is_not_of_this_run(void **state)
 	assert_int_equal(dbcopy_proof_end(&proof), 0);
 	assert_false(staged("ofuser/user2.db"));
 	assert_true(staged("ofuser/user1.db"));
+	assert_non_null(strstr(figures.warnings, "ofuser/user2.db")); /* the administrator must know that the set lacks it */
 }
 
 static void

@@ -12,6 +12,7 @@
 
 #include "src/base/fsio.c" /* to arm its failpoints */
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "keeper/manifest.h"
@@ -21,6 +22,19 @@
 #include "tests/lib/syncs.h"
 
 static struct stage st;
+
+static const char *unseen; /* a name that the disk cannot be asked about */
+
+/* In the C library's place. */
+int
+fstatat(int dirfd, const char *path, struct stat *ret_st, int flags)
+{
+	if (unseen && strcmp(path, unseen) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_newfstatat, dirfd, path, ret_st, flags);
+}
 
 static int
 set_up(void **state)
@@ -717,6 +731,101 @@ set_appears_by_one_rename(void **state)
 	}
 }
 
+/* W3, and the disk does not answer the one question that is asked then. */
+static void
+a_set_that_has_its_name_is_not_dropped_by_a_recovery_that_cannot_see_it(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), *sets;
+	struct order o;
+	size_t n;
+	int err;
+
+	(void)state;
+	stage_t0(&st);
+	o = stage_order(&st, 20260214);
+	assert_true(crash_at("seal.publish.done", &o));
+	stage_vault(&st, true);
+	unseen = "satfeb14";
+	err = backupset_recover(st.vault);
+	unseen = NULL;
+	assert_int_equal(err, -ERR_IO);
+	good(backupset_recover(st.vault));
+	good(catalogue_sets(st.vault->catalogue, &sets, &n));
+	assert_int_equal(n, 2);
+	assert_int_equal(differences(&sets[1]), 0);
+	catalogue_sets_free(sets, n);
+	order_fini(&o);
+	set_row_fini(&one);
+}
+
+/* A keeper whose receiver died, and that is held up in a sync, say; and the one that the next receiver has started. */
+struct held_up {
+	struct task task;
+	int here, on; /* pipes: it is there; it may go on */
+};
+
+static void
+hold_up(struct task *task, const char *phase, uint64_t done, uint64_t total)
+{
+	struct held_up *h = (struct held_up *)task;
+	char byte = 0;
+
+	(void)done;
+	(void)total;
+	if (strcmp(phase, "sync") != 0)
+		return;
+	if (write(h->here, &byte, 1) != 1 || read(h->on, &byte, 1) != 1)
+		_exit(4);
+	atomic_store(&task->stop, true); /* it sees that its receiver is gone */
+}
+
+static void
+an_old_keeper_does_not_work_beside_a_new_one(void **state)
+{
+	int here[2], on[2], status, err;
+	struct set_row again = {0};
+	struct task task = {0};
+	struct doubtful doubtful = {0};
+	struct order o;
+	char byte = 0;
+	pid_t pid;
+
+	(void)state;
+	stage_t0(&st);
+	o = stage_order(&st, 20260214);
+	stage_index(&st, false);
+	stage_vault(&st, false);
+	assert_int_equal(pipe(here) | pipe(on), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct held_up h = {.task = {.progress = hold_up}, .here = here[1], .on = on[0]};
+
+		if (vault_open(st.scratch.path, PROFILE, NULL, &st.vault) != 0)
+			_exit(3);
+		_exit(backupset_seal(st.vault, &o, &h.task, &again, &doubtful) == -ERR_STOPPED ? 0 : 2);
+	}
+	assert_int_equal(read(here[0], &byte, 1), 1);
+	err = vault_open(st.scratch.path, PROFILE, NULL, &st.vault);
+	if (!err)
+		good(backupset_seal(st.vault, &o, &task, &again, &doubtful));
+	assert_int_equal(write(on[1], &byte, 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 0);
+	if (!err) { /* both were let in: is the set still what was sealed? */
+		assert_int_equal(differences(&again), 0);
+		fail_msg("two keepers");
+	}
+	assert_int_equal(err, -ERR_BUSY);
+	good(stage_seal_order(&st, &o, &task, &again, &doubtful));
+	assert_int_equal(differences(&again), 0);
+	set_row_fini(&again);
+	for (int i = 0; i < 2; i++) {
+		close(here[i]);
+		close(on[i]);
+	}
+}
+
 static void
 a_rebuilt_index_loses_no_blob(void **state)
 {
@@ -837,6 +946,67 @@ a_lost_catalogue_is_made_again_from_the_ledger(void **state)
 	set_row_fini(&three);
 }
 
+/* A new catalogue is there, and nobody has noted yet that it is new: killed then, or its disk was full. */
+static void
+a_catalogue_that_was_only_just_made_is_made_again_from_the_ledger(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two = stage_seal(&st, 20260214), *sets;
+	size_t n;
+	pid_t pid;
+	int status;
+
+	(void)state;
+	stage_index(&st, false);
+	stage_vault(&st, false);
+	good(fsio_remove_tree(st.dir, "state/catalogue"));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		failpoint_arm("store.create.done");
+		_exit(vault_open(st.scratch.path, PROFILE, NULL, &st.vault) == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	stage_vault(&st, true);
+	good(catalogue_sets(st.vault->catalogue, &sets, &n));
+	assert_int_equal(n, 2);
+	catalogue_sets_free(sets, n);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
+/* state/index alone was set back: the same index, and numbers that the catalogue has seen already. */
+static void
+what_comes_into_an_older_copy_of_the_index_is_in_the_next_set(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two, three;
+	char cmd[900];
+	int fd;
+
+	(void)state;
+	stage_index(&st, false);
+	snprintf(cmd, sizeof cmd, "cp -a %s/index %s/index.old", st.state, st.state);
+	assert_int_equal(system(cmd), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		char path[32];
+
+		snprintf(path, sizeof path, "offiles/fd5/x%02u", i);
+		stage_put(&st, path, "one of many");
+	}
+	two = stage_seal(&st, 20260214);
+	stage_index(&st, false);
+	snprintf(cmd, sizeof cmd, "rm -rf %s/index && mv %s/index.old %s/index", st.state, st.state, st.state);
+	assert_int_equal(system(cmd), 0);
+	stage_put(&st, "offiles/fd6/new", "a new one");
+	three = stage_seal(&st, 20260215);
+	fd = restored(&three);
+	assert_string_equal(content(fd, "offiles/fd6/new"), "a new one");
+	close(fd);
+	set_row_fini(&one);
+	set_row_fini(&two);
+	set_row_fini(&three);
+}
+
 /* Flips a byte of the file that the set's seal wrote. */
 static void
 damage_ledger(uint32_t number, const char *kind)
@@ -940,6 +1110,10 @@ main(void)
 		T(a_damaged_set_is_not_built_upon),
 		T(stop_leaves_nothing),
 		T(set_appears_by_one_rename),
+		T(a_set_that_has_its_name_is_not_dropped_by_a_recovery_that_cannot_see_it),
+		T(an_old_keeper_does_not_work_beside_a_new_one),
+		T(a_catalogue_that_was_only_just_made_is_made_again_from_the_ledger),
+		T(what_comes_into_an_older_copy_of_the_index_is_in_the_next_set),
 		T(a_rebuilt_index_loses_no_blob),
 		T(what_left_a_rebuilt_index_is_in_no_set),
 		T(a_lost_catalogue_is_made_again_from_the_ledger),

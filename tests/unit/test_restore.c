@@ -7,7 +7,10 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "keeper/manifest.h"
 #include "keeper/restore.h"
@@ -16,6 +19,29 @@
 static struct stage st;
 static struct set_row set;
 static char to[300];
+
+static const char *unreadable; /* a name whose inode the disk does not give */
+
+/* In the C library's place: what opens beneath a directory. */
+long
+syscall(long number, ...)
+{
+	static long (*real)(long, ...);
+	va_list ap;
+	long a[6];
+
+	if (!real)
+		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (number == SYS_openat2 && unreadable && strcmp(relpath_name((const char *)a[1]), unreadable) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
 
 struct lines {
 	struct task task;
@@ -231,6 +257,24 @@ a_damaged_file_is_restored_and_named(void **state)
 	close(fd);
 }
 
+static void
+a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored(void **state)
+{
+	struct lines lines;
+	int err, fd;
+
+	(void)state;
+	unreadable = "aaa";
+	err = restore(NULL, 0, &lines);
+	unreadable = NULL;
+	assert_int_equal(err, -ERR_DIFFERS);
+	assert_non_null(strstr(lines.text, "offiles/fd0/aaa: "));
+	fd = target();
+	assert_string_equal(content(fd, "offiles/fd0/bbb"), "blob bbb");
+	assert_string_equal(content(fd, "offiles/fd1/ccc"), "blob ccc");
+	close(fd);
+}
+
 /* The set's manifest once more, whole and with its sum in the catalogue, as nobody writes it: a folder that holds a file is a link. */
 static void
 forge_link(const char *folder, char *target)
@@ -321,6 +365,7 @@ main(void)
 		T(of_a_path_that_is_not_in_the_set_nothing_is_made),
 		T(a_target_that_is_in_use_is_refused),
 		T(a_damaged_file_is_restored_and_named),
+		T(a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored),
 		T(nothing_is_written_through_a_link),
 		T(a_target_is_reached_over_our_own_links_only),
 		T(a_stop_ends_it),

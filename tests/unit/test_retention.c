@@ -9,6 +9,7 @@
 
 #include "src/base/fsio.c" /* to arm its failpoints */
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "keeper/restore.h"
@@ -161,6 +162,19 @@ a_jump_freezes_until_two_further_good_sets(void **state)
 /* ---- a run ---- */
 
 static struct stage st;
+
+static const char *unseen; /* a name that the disk cannot be asked about */
+
+/* In the C library's place. */
+int
+fstatat(int dirfd, const char *path, struct stat *ret_st, int flags)
+{
+	if (unseen && strcmp(path, unseen) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_newfstatat, dirfd, path, ret_st, flags);
+}
 
 static int
 set_up(void **state)
@@ -345,6 +359,54 @@ a_drop_that_was_cut_off_is_finished(void **state)
 	set_row_fini(&sets[1]);
 }
 
+/* "Cannot tell" is not "is not there": else row and manifest go, the set stays in weeknow, and because nobody knows it no blob leaves any more. */
+static void
+a_set_that_cannot_be_looked_at_is_not_forgotten(void **state)
+{
+	struct task task = {0};
+	struct set_row sets[5], *left;
+	char name[CATALOGUE_NAME];
+	size_t n;
+	int err;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		sets[i] = stage_seal(&st, 20260201 + (uint32_t)i);
+	make_old(&sets[0], 30);
+	snprintf(name, sizeof name, "%s", sets[0].name);
+	unseen = name;
+	err = retention_run(st.vault, 14, &task, NULL, NULL);
+	unseen = NULL;
+	assert_int_equal(err, -ERR_IO);
+	good(catalogue_sets(st.vault->catalogue, &left, &n));
+	assert_int_equal(n, 5);
+	catalogue_sets_free(left, n);
+	assert_int_equal(stage_count(&st, "state/manifests"), 5);
+	good(retention_run(st.vault, 14, &task, NULL, NULL));
+	assert_int_equal(stage_count(&st, "backups/weeknow"), 4);
+	assert_int_equal(stage_count(&st, "state/manifests"), 4);
+	for (int i = 0; i < 5; i++)
+		set_row_fini(&sets[i]);
+}
+
+/* Not only by the next start of the keeper, which may be months away. */
+static void
+a_drop_that_failed_is_finished_by_the_next_run(void **state)
+{
+	struct set_row sets[2] = {stage_seal(&st, 20260201), stage_seal(&st, 20260202)};
+	struct task task = {0};
+
+	(void)state;
+	sets[0].state = SET_DROPPING;
+	good(catalogue_put_set(st.vault->catalogue, &sets[0]));
+	good(retention_run(st.vault, 14, &task, NULL, NULL));
+	assert_int_equal(stage_count(&st, "backups/weeknow"), 1);
+	assert_int_equal(stage_count(&st, "backups/dropping"), 0);
+	assert_int_equal(stage_count(&st, "state/manifests"), 1);
+	set_row_fini(&sets[0]);
+	set_row_fini(&sets[1]);
+}
+
 /* Runs retention in a child that dies at `point`; false when it got to the end. */
 static bool
 crash_at(const char *point)
@@ -434,6 +496,8 @@ main(void)
 		T(a_set_of_a_collector_that_was_years_behind_stays),
 		T(a_set_that_is_not_in_the_catalogue_holds_every_blob),
 		T(a_drop_that_was_cut_off_is_finished),
+		T(a_set_that_cannot_be_looked_at_is_not_forgotten),
+		T(a_drop_that_failed_is_finished_by_the_next_run),
 		T(a_crash_at_any_step_only_leaves_work),
 	};
 

@@ -7,11 +7,60 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/syscall.h>
+
 #include "keeper/verify.h"
 #include "tests/lib/stage.h"
 
 static struct stage st;
 static struct set_row set;
+
+static const char *unreadable; /* a name whose inode the disk does not give */
+
+/* In the C library's place: what opens beneath a directory. */
+long
+syscall(long number, ...)
+{
+	static long (*real)(long, ...);
+	va_list ap;
+	long a[6];
+
+	if (!real)
+		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (number == SYS_openat2 && unreadable && strcmp(relpath_name((const char *)a[1]), unreadable) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static bool no_memory_for_lines;
+
+ssize_t
+__getdelim(char **line, size_t *cap, int delimiter, FILE *file)
+{
+	static ssize_t (*real)(char **, size_t *, int, FILE *);
+
+	if (!real)
+		real = (ssize_t (*)(char **, size_t *, int, FILE *))dlsym(RTLD_NEXT, "__getdelim");
+	if (no_memory_for_lines) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return real(line, cap, delimiter, file);
+}
+
+ssize_t
+getline(char **line, size_t *cap, FILE *file)
+{
+	return __getdelim(line, cap, '\n', file);
+}
 
 struct lines {
 	struct task task;
@@ -41,6 +90,8 @@ static int
 set_up(void **state)
 {
 	(void)state;
+	unreadable = NULL;
+	no_memory_for_lines = false;
 	stage_open(&st);
 	stage_fill(&st);
 	set = stage_seal(&st, 20260213);
@@ -97,6 +148,39 @@ flip(const char *path)
 	times[1] = before.st_mtim;
 	assert_int_equal(futimens(fd, times), 0);
 	close(fd);
+}
+
+/* As one whose content cannot be read. */
+static void
+a_file_whose_inode_cannot_be_read_differs(void **state)
+{
+	static const char *const names[] = {"userabc.db", "aaa"};
+	struct lines lines;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		set.verified = SET_GOOD;
+		unreadable = names[i];
+		assert_int_equal(verify(VERIFY_NEW, &lines), 1);
+		unreadable = NULL;
+		assert_int_equal(set.verified, SET_DIFFERS);
+		assert_non_null(strstr(lines.text, names[i]));
+	}
+}
+
+static void
+a_lack_of_memory_is_no_difference(void **state)
+{
+	struct lines lines = {.task = {.finding = on_finding}};
+	uint64_t n = 0;
+	int err;
+
+	(void)state;
+	no_memory_for_lines = true;
+	err = verify_set(st.vault, &set, VERIFY_NEW, &lines.task, &n, &sharers);
+	no_memory_for_lines = false;
+	assert_int_equal(err, -ERR_NOMEM);
+	assert_int_equal(set.verified, SET_GOOD);
 }
 
 static void
@@ -295,6 +379,8 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(a_good_set_is_good),
+		T(a_file_whose_inode_cannot_be_read_differs),
+		T(a_lack_of_memory_is_no_difference),
 		T(each_difference_is_named),
 		T(another_kind_is_a_difference),
 		T(a_damaged_manifest_is_named),

@@ -7,6 +7,7 @@
  */
 #include "keeper/copy.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -176,6 +177,14 @@ copy_pass(struct copy *c, int from, int to, struct copy_sums *ret_sums)
 		sums.digest = block_digest_value(c->xxh);
 	*ret_sums = sums;
 	return 0;
+}
+
+int
+copy_open(int dir, const char *place)
+{
+	int fd = fsio_open(dir, place, O_RDONLY | O_NONBLOCK, 0);
+
+	return fd == -ERR_IO && (errno == EMFILE || errno == ENFILE) ? err_set(ERR_LIMIT, "open %s: too many open files", place) : fd;
 }
 
 int

@@ -27,6 +27,9 @@ struct copy_sums {
 int copy_new(const struct block_key *key, struct task *task, struct copy **ret_copy);
 void copy_free(struct copy *c); /* NULL is fine */
 
+/* Opens what is to be read.  -ERR_IO: the disk does not give it; that we may not open more files is -ERR_LIMIT. */
+int copy_open(int dir, const char *place);
+
 /* Reads `from` to its end; what it read is in `to` then, which was empty, with its holes.  `to` < 0: only reads.  Says how far
  * it is by task_advance and looks at the task's stop between pieces that take milliseconds. */
 int copy_pass(struct copy *c, int from, int to, struct copy_sums *ret_sums);

@@ -175,9 +175,13 @@ make_file(void *arg, unsigned hand, size_t i)
 
 	if (err)
 		return err;
-	from = fsio_open(w->dir, w->place, O_RDONLY | O_NONBLOCK, 0);
+	from = copy_open(w->dir, w->place);
 	if (from == -ERR_GONE || from == -ERR_UNSAFE) {
 		strcpy(w->finding, "is missing in the set");
+		return 0;
+	}
+	if (from == -ERR_IO) {
+		snprintf(w->finding, sizeof w->finding, "cannot be read: %s", err_text());
 		return 0;
 	}
 	if (from < 0)

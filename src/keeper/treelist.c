@@ -128,8 +128,10 @@ treelist_next(struct treelist *t, const struct treelist_name **ret_name)
 	t->name.path = relpath_join(l->dir, l->names[l->pos++]);
 	if (!t->name.path)
 		return err_set(ERR_NOMEM, "out of memory for a listing");
+	/* Of what the disk does not give, the name is there, and no kind. */
+	t->name.st = (struct stat){0};
 	err = fsio_stat(t->dirfd, t->name.path, &t->name.st);
-	if (err)
+	if (err && err != -ERR_IO)
 		return err;
 	t->enter = S_ISDIR(t->name.st.st_mode);
 	*ret_name = &t->name;

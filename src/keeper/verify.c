@@ -117,10 +117,15 @@ static int
 check_file(struct verify *v, const char *path, int dir, const char *place, const struct entry *e, const uint8_t sha256[DIGEST_BYTES])
 {
 	struct stat st;
-	int err, fd = fsio_open(dir, place, O_RDONLY | O_NONBLOCK, 0);
+	int err, fd = copy_open(dir, place);
 
 	if (fd == -ERR_GONE || fd == -ERR_UNSAFE) {
 		FINDING(v, path, fd == -ERR_GONE ? "is missing" : "is not a file any more");
+		return 0;
+	}
+	/* Nor is a disk that does not even give its inode. */
+	if (fd == -ERR_IO) {
+		FINDING(v, path, "cannot be read: %s", err_text());
 		return 0;
 	}
 	if (fd < 0)

@@ -498,11 +498,12 @@ backupset_recover(struct vault *v)
 {
 	struct set_row set = {0}, sealed;
 	struct stat st;
-	int err = catalogue_pending(v->catalogue, &set);
+	int err = catalogue_pending(v->catalogue, &set), there;
 
 	if (err < 0)
 		return err;
-	if (!err && fsio_stat(v->weeknow, set.name, &st) == 0) {
+	there = err ? -ERR_GONE : fsio_stat(v->weeknow, set.name, &st);
+	if (there == 0) {
 		/* The rename may not have reached the disk before the crash that brings us here. */
 		err = fsio_sync_dir(v->weeknow, "recover.weeknow");
 		if (!err)
@@ -512,7 +513,8 @@ backupset_recover(struct vault *v)
 		if (!err)
 			set_row_fini(&sealed);
 	} else {
-		err = catalogue_drop_pending(v->catalogue);
+		/* One that cannot be looked at may have its name: it is asked about again. */
+		err = there == -ERR_GONE ? catalogue_drop_pending(v->catalogue) : there;
 	}
 	set_row_fini(&set);
 	if (!err)

@@ -163,8 +163,14 @@ drop_set(struct vault *v, struct set_row *set)
 		err = catalogue_put_set(v->catalogue, set);
 	}
 	failpoint("drop.marked");
-	if (!err && fsio_stat(v->weeknow, set->name, &st) == 0)
-		err = fsio_publish(v->weeknow, set->name, v->dropping, set->name, true, "drop.publish");
+	/* What cannot be looked at may be there: without its row nobody would know it, and then no blob leaves any more. */
+	if (!err) {
+		err = fsio_stat(v->weeknow, set->name, &st);
+		if (!err)
+			err = fsio_publish(v->weeknow, set->name, v->dropping, set->name, true, "drop.publish");
+		else if (err == -ERR_GONE)
+			err = 0;
+	}
 	if (!err)
 		err = fsio_remove_tree(v->dropping, set->name);
 	failpoint("drop.removed");
@@ -329,8 +335,12 @@ retention_run(struct vault *v, uint32_t keep_days, struct task *task, const stru
 	struct retention_mark mark;
 	struct sets s;
 	size_t dropped = 0;
-	int err = sets_read(v, &s);
+	int err;
 
+	/* What an earlier run could not finish; others leave all the same. */
+	if (retention_recover(v) < 0)
+		log_warn("retention.recover", "profile=%s %s", v->profile, err_text());
+	err = sets_read(v, &s);
 	if (err)
 		return err;
 	err = look(v, &s, &mark);

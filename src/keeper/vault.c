@@ -63,7 +63,8 @@ is_sealed(const char *name, void *arg)
 	const struct vault *v = arg;
 	struct stat st;
 
-	return fsio_stat(v->weeknow, name, &st) == 0;
+	/* One that cannot be looked at is not forgotten for that. */
+	return fsio_stat(v->weeknow, name, &st) != -ERR_GONE;
 }
 
 static int
@@ -85,6 +86,16 @@ remake_catalogue(struct vault *v)
 	return err < 0 ? err : 0;
 }
 
+/* Two would take what the other is building for what a crash has left. */
+static int
+lock_profile(struct vault *v)
+{
+	v->lock = fsio_lock(v->dir, "state/keeper.lock");
+	if (v->lock == -ERR_BUSY)
+		return err_set(ERR_BUSY, "another keeper still works in %s", v->path);
+	return v->lock < 0 ? v->lock : 0;
+}
+
 static int
 open_profile(struct vault *v, const char *store)
 {
@@ -102,6 +113,8 @@ open_profile(struct vault *v, const char *store)
 	if (!err)
 		err = open_dirs(v);
 	if (!err)
+		err = lock_profile(v);
+	if (!err)
 		err = catalogue_open(v->state_path, v->profile, &v->catalogue, &v->rebuilt);
 	return err ? err : remake_catalogue(v);
 }
@@ -117,7 +130,7 @@ vault_open(const char *store, const char *profile, struct courier *warden, struc
 	v = calloc(1, sizeof *v);
 	if (!v)
 		return err_set(ERR_NOMEM, "out of memory for profile %s", profile);
-	v->dir = v->creating = v->weeknow = v->dropping = v->manifests = -1;
+	v->dir = v->lock = v->creating = v->weeknow = v->dropping = v->manifests = -1;
 	v->warden = warden;
 	v->profile = strdup(profile);
 	v->path = relpath_join(store, profile);
@@ -141,6 +154,7 @@ vault_close(struct vault *v)
 	close_fd(v->weeknow);
 	close_fd(v->dropping);
 	close_fd(v->manifests);
+	close_fd(v->lock);
 	close_fd(v->dir);
 	free(v->profile);
 	free(v->path);

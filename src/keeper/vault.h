@@ -23,6 +23,7 @@ struct vault {
 	char *path;                                /* <store>/<profile> */
 	char *state_path;                          /* <store>/<profile>/state */
 	int dir;                                   /* of path */
+	int lock;                                  /* state/keeper.lock */
 	int creating, weeknow, dropping, manifests;
 	struct catalogue *catalogue;
 	struct courier *warden;                    /* borrowed; NULL: receiver and keeper are one user */
@@ -31,7 +32,7 @@ struct vault {
 };
 
 /* -ERR_NOTFOUND when the store has no such profile.  With a `warden` (NULL: one user) what is to be the keeper's must be; else
- * -ERR_UNSAFE: a receiver made it. */
+ * -ERR_UNSAFE: a receiver made it.  -ERR_BUSY: another keeper works in it, one whose receiver died and that has not ended yet. */
 int vault_open(const char *store, const char *profile, struct courier *warden, struct vault **ret_vault);
 void vault_close(struct vault *v); /* NULL is fine */
 

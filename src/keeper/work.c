@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/conf.h"
 #include "base/crew.h"
@@ -18,6 +19,7 @@
 #include "keeper/verify.h"
 #include "server/config.h"
 
+#define BUSY_PATIENCE_S 300
 #define KEEP_DAYS_MAX 3650u /* as the configuration's table */
 
 static struct work *
@@ -406,6 +408,20 @@ run_on(struct work *w, struct vault *v)
 	return 0;
 }
 
+/* A keeper whose receiver died ends soon, but not before what it has begun. */
+static int
+open_vault(struct work *w)
+{
+	const struct timespec step = {.tv_nsec = 100000000};
+	int err = vault_open(w->store, w->profile, w->warden, w->vault);
+
+	for (int i = 0; err == -ERR_BUSY && i < BUSY_PATIENCE_S * 10 && task_check(&w->task) == 0; i++) {
+		nanosleep(&step, NULL);
+		err = vault_open(w->store, w->profile, w->warden, w->vault);
+	}
+	return err;
+}
+
 void
 work_run(struct work *w)
 {
@@ -415,7 +431,7 @@ work_run(struct work *w)
 	w->task.finding = on_finding;
 	w->scrub_due = false;
 	if (!*w->vault) {
-		err = vault_open(w->store, w->profile, w->warden, w->vault);
+		err = open_vault(w);
 		if (err && w->kind == WORK_ORDER)
 			report_failed(w, err, NULL);
 	}

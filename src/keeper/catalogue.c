@@ -32,6 +32,17 @@ open_ledger(const char *state_dir, int *ret_fd)
 	return 0;
 }
 
+/* 1: it was made, and what should have noted that did not come to it. */
+static int
+is_bare(struct catalogue *c)
+{
+	uint32_t last;
+	uint8_t empty;
+	int err = catalogue_meta_get(c, CATALOGUE_META_EMPTY, &empty, sizeof empty);
+
+	return err == 1 ? catalogue_meta_get(c, META_LAST, &last, sizeof last) : err < 0 ? err : 0;
+}
+
 int
 catalogue_open(const char *state_dir, const char *profile, struct catalogue **ret_catalogue, bool *ret_rebuilt)
 {
@@ -39,13 +50,17 @@ catalogue_open(const char *state_dir, const char *profile, struct catalogue **re
 	struct catalogue *c = calloc(1, sizeof *c);
 	char *dir = relpath_join(state_dir, "catalogue");
 	enum store_found found = STORE_OPENED;
-	int err = c && dir ? open_ledger(state_dir, &c->ledger) : err_set(ERR_NOMEM, "opening the catalogue of %s", profile);
+	int err = c && dir ? 0 : err_set(ERR_NOMEM, "opening the catalogue of %s", profile);
 
+	if (c)
+		c->ledger = -1;
+	if (!err)
+		err = open_ledger(state_dir, &c->ledger);
 	if (!err)
 		err = store_open(dir, &who, table_names, CATALOGUE_TABLES, 0, &c->store, &found);
 	free(dir);
 	/* Noted in it, so that a crash while it is made again does not leave half of it for the whole. */
-	if (!err && found != STORE_OPENED)
+	if (!err && (found != STORE_OPENED || (err = is_bare(c)) > 0))
 		err = catalogue_meta_put(c, CATALOGUE_META_EMPTY, &(uint8_t){1}, 1);
 	if (err) {
 		catalogue_close(c);

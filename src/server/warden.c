@@ -292,6 +292,9 @@ warden_start_keeper(struct warden *w, int *ret_pid, int *ret_fd)
 
 	if (err < 0)
 		return err;
+	/* The kernel drops what we have no room for; the keeper sees that its socket is gone, and ends. */
+	if (note.fd < 0)
+		return err_set(ERR_LIMIT, "the keeper's socket did not arrive: too many open files");
 	*ret_pid = note.number;
 	*ret_fd = note.fd;
 	return 0;

@@ -2,6 +2,7 @@
 /* manifest - the text form is known here alone: its columns, its order and its last line. */
 #include "keeper/manifest.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -355,6 +356,16 @@ check_whole(int fd, const uint8_t *want, uint64_t *ret_lines, uint64_t *ret_end)
 	return err;
 }
 
+/* No memory for a line says nothing of the manifest. */
+static int
+read_line(struct manifest_reader *r)
+{
+	errno = 0;
+	if (getline(&r->line, &r->cap, r->file) >= 0)
+		return 0;
+	return errno == ENOMEM ? err_set(ERR_NOMEM, "out of memory for a manifest") : err_set(ERR_CORRUPT, "manifest: a line cannot be read");
+}
+
 int
 manifest_open(int dirfd, const char *name, const uint8_t *want, struct manifest_reader **ret_reader)
 {
@@ -366,7 +377,9 @@ manifest_open(int dirfd, const char *name, const uint8_t *want, struct manifest_
 		err = r ? check_whole(fd, want, &r->lines, &r->end) : err_set(ERR_NOMEM, "out of memory for a manifest");
 	if (!err && !(r->file = fdopen(fd, "r")))
 		err = err_sys("open manifest");
-	if (!err && (getline(&r->line, &r->cap, r->file) < 0 || strncmp(r->line, HEAD, strlen(HEAD)) != 0))
+	if (!err)
+		err = read_line(r);
+	if (!err && strncmp(r->line, HEAD, strlen(HEAD)) != 0)
 		err = err_set(ERR_CORRUPT, "manifest: not one of ours, or of another version");
 	if (err) {
 		if (fd >= 0 && !(r && r->file))
@@ -386,7 +399,11 @@ manifest_next(struct manifest_reader *r, const struct manifest_row **ret_row)
 		/* The number of lines is not in the sum: it must lead to the very end. */
 		if (!r->lines)
 			return ftello(r->file) == (off_t)r->end ? 1 : err_set(ERR_CORRUPT, "manifest: it has more lines than it says");
-		if (getline(&r->line, &r->cap, r->file) < 0 || !parse_row(r->line, &r->row))
+		int err = read_line(r);
+
+		if (err)
+			return err;
+		if (!parse_row(r->line, &r->row))
 			return err_set(ERR_CORRUPT, "manifest: a line cannot be read");
 		r->lines--;
 	}

@@ -26,6 +26,7 @@
 #define TICK_MS 2000
 #define ASK_FIRST_S 20                /* after the start: the backup comes first */
 #define ASK_EVERY_S 3600
+#define NOTE_EVERY_S 60              /* what became of a trial, until it stands on the disk */
 #define TRIAL_S 600                   /* until the server's welcome; it was connected a moment before */
 #define QUIET_TICKS 2u
 #define FROZEN_S (14ll * 86400)
@@ -58,7 +59,7 @@ struct upgrade {
 	struct release_version here;
 	struct versions versions;      /* changed by the loop alone, and not while the lane writes them down */
 	struct release_version offered;
-	int64_t started_s, next_ask_s; /* steady */
+	int64_t started_s, next_ask_s, next_note_s; /* steady */
 	bool restart;                  /* after STEP_NOTING */
 	bool retry;                    /* an operator wants what has failed tried again */
 	bool in_flight;                /* a question to the server is not answered yet */
@@ -68,7 +69,7 @@ struct upgrade {
 	/* what the lane works on, and what it says */
 	struct job job;
 	int dir;                       /* <state>/upgrade; -1 = not open */
-	struct versions found;         /* as they were read */
+	struct versions stored;        /* as they stand there, once they were read */
 	uint8_t head[RELEASE_HEAD_MAX], digest[DIGEST_BYTES];
 	size_t head_len;
 	struct release release;
@@ -112,12 +113,12 @@ open_folder(struct upgrade *u)
 
 	if (err < 0)
 		return err;
-	err = versions_load(u->dir, &u->found);
+	err = versions_load(u->dir, &u->stored);
 	if (err == -ERR_CORRUPT)
 		log_warn("upgrade.state", "%s: it begins anew", err_text());
 	else if (err)
 		return err;
-	return sweep(u, &u->found);
+	return sweep(u, &u->stored);
 }
 
 /* Where the bytes come from does not matter, who signed them does. */
@@ -156,7 +157,9 @@ note(struct upgrade *u)
 	installing_abandon(u->installing);
 	u->installing = NULL;
 	err = versions_store(u->dir, &u->versions);
-	return err ? err : sweep(u, &u->versions);
+	if (!err && sweep(u, &u->versions) < 0)
+		log_warn("upgrade.sweep", "a release that is not wanted any more stays: %s", err_text()); /* until the next is noted */
+	return err;
 }
 
 static int
@@ -331,7 +334,7 @@ on_opened(struct upgrade *u)
 		log_error("upgrade.state", "%s", u->why);
 		return;
 	}
-	u->versions = u->found;
+	u->versions = u->stored;
 	u->step = release_version_compare(&u->versions.trial, &u->here) == 0 ? STEP_TRIAL : STEP_IDLE;
 	if (!u->versions.fresh_s) /* the fourteen days begin now */
 		u->versions.fresh_s = wall_s(u);
@@ -341,10 +344,18 @@ static void
 on_noted(struct upgrade *u)
 {
 	if (u->err) {
-		u->restart = false;
 		log_error("upgrade.state", "what is known of releases cannot be written down (%s): it is tried again", u->text);
 		u->next_ask_s = steady_s(u) + ASK_EVERY_S;
+		u->step = STEP_IDLE;
+		/* What became of a trial counts from when it is written: else one that failed would run on. */
+		if (release_version_compare(&u->stored.trial, &u->here) == 0) {
+			u->versions = u->stored;
+			u->next_note_s = steady_s(u) + NOTE_EVERY_S;
+			u->step = STEP_TRIAL;
+		}
+		return;
 	}
+	u->stored = u->versions;
 	u->step = u->restart ? STEP_ENDED : STEP_IDLE;
 	if (u->restart)
 		u->setup.host.restart(u->setup.host.arg);
@@ -388,7 +399,7 @@ pump_trial(struct upgrade *u)
 	char version[RELEASE_VERSION_TEXT];
 	bool proved = u->setup.host.connected(u->setup.host.arg);
 
-	if (!proved && steady_s(u) - u->started_s < TRIAL_S)
+	if ((!proved && steady_s(u) - u->started_s < TRIAL_S) || steady_s(u) < u->next_note_s)
 		return;
 	release_version_text(&u->here, version);
 	if (proved) {

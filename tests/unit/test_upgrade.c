@@ -522,6 +522,29 @@ one_that_is_not_welcomed_within_ten_minutes_gives_way(void **state)
 	assert_int_equal(release_version_compare(&v.failed, &here), 0);
 }
 
+/* A full disk, say: else it would run on, and take no backup. */
+static void
+one_that_failed_gives_way_as_soon_as_that_can_be_written_down(void **state)
+{
+	const struct release_version here = release_version_here();
+	char in_the_way[512];
+	struct versions v;
+
+	(void)state;
+	begin_on_trial(&here);
+	snprintf(in_the_way, sizeof in_the_way, "%s/upgrade/.versions.new", w.state);
+	assert_int_equal(mkdir(in_the_way, 0700), 0);
+	w.steady += 600;
+	some_turns();
+	assert_int_equal(w.restarts, 0);
+	assert_int_equal(rmdir(in_the_way), 0);
+	w.steady += 60;
+	until(w.restarts == 1);
+	v = stored();
+	assert_true(version_is_none(&v.trial));
+	assert_int_equal(release_version_compare(&v.failed, &here), 0);
+}
+
 static void
 one_that_failed_is_tried_again_when_an_operator_says_so(void **state)
 {
@@ -578,6 +601,7 @@ main(void)
 	    TEST(no_answer_at_all_is_told_after_fourteen_days),
 	    TEST(a_release_on_trial_is_proved_by_a_welcome),
 	    TEST(one_that_is_not_welcomed_within_ten_minutes_gives_way),
+	    TEST(one_that_failed_gives_way_as_soon_as_that_can_be_written_down),
 	    TEST(one_that_failed_is_tried_again_when_an_operator_says_so),
 	    TEST(versions_come_back_as_they_were_stored),
 	};

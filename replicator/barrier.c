@@ -188,6 +188,18 @@ check_works(struct replicator *r, struct barrier *b)
 	return 0;
 }
 
+/* A scan waits for what it found, and what is held waits for the root: that is no wait for the barrier. */
+static int
+check_held(struct replicator *r, const struct barrier *b)
+{
+	const struct work *w;
+
+	TAILQ_FOREACH(w, &r->works, all)
+		if (w->since && w->since <= b->upto && w->waits_held && !w->active && !w->noting && w->failed_at > b->asked_at)
+			return err_set(ERR_INCOMPLETE, "deletions are held: %s", w->text);
+	return 0;
+}
+
 static int
 our_disk_is_full(void)
 {
@@ -237,7 +249,9 @@ check(struct replicator *r, struct barrier *b)
 	if (b->state != BARRIER_SETTLE || b->baking || r->phase != PHASE_RUN)
 		return;
 	b->text[0] = b->stale ? b->text[0] : '\0';
-	err = PLANTED(barrier_past_open_rescans) ? 0 : check_sweeps(r, b);
+	err = check_held(r, b);
+	if (!err)
+		err = PLANTED(barrier_past_open_rescans) ? 0 : check_sweeps(r, b);
 	if (!err && !PLANTED(barrier_past_unsent_names))
 		err = check_works(r, b);
 	if (!err && r->rows_left_behind)

@@ -10,6 +10,7 @@
 /* Hashes on their way into the map. */
 struct extent_note {
 	struct note note;
+	struct replicator *r;
 	char *path;
 	struct hash128 *hashes;
 };
@@ -30,8 +31,10 @@ static void
 on_extent_noted(struct note *n, int err)
 {
 	struct extent_note *e = n->owner;
+	struct work *w = err < 0 ? worktable_find(e->r->active, e->path) : NULL;
 
-	(void)err; /* an extent that is missing makes its blocks dirty next time */
+	if (w) /* an extent that is missing makes its blocks dirty next time, but those that lie there are of what was patched */
+		flow_hashes_lost(w);
 	free(e->hashes);
 	free(e->path);
 	free(e);
@@ -49,10 +52,12 @@ save_extent(struct replicator *r, struct transfer *t)
 		return;
 	e = calloc(1, sizeof *e);
 	if (!e || !(e->path = strdup(t->work->path))) {
+		t->work->hashes_lost = true;
 		free(e);
 		free(hashes);
 		return;
 	}
+	e->r = r;
 	e->hashes = hashes;
 	e->note = (struct note){.owner = e, .done = on_extent_noted, .n_ops = 1, .patient = true};
 	e->note.ops[0] = (struct blockmap_op){.kind = BLOCKMAP_BLOCKS, .path = e->path, .first = first, .hashes = hashes, .n = n};
@@ -318,6 +323,7 @@ start_transfer(struct replicator *r, struct work *w)
 	t->owner = r;
 	t->epoch = r->epoch;
 	w->transfer = t;
+	w->hashes_lost = false;
 	TAILQ_INSERT_TAIL(&r->transfers, t, link);
 	r->n_transfers++;
 }

@@ -229,26 +229,49 @@ take_touched(struct replicator *r, const struct change *c)
 
 struct cookie_note {
 	struct note note;
+	struct replicator *r;
 	uint64_t seq;
 };
 
+/* A row that stays would count as a change that waits, for as long as this process lives. */
 static void
 on_cookie_acked(struct note *n, int err)
 {
-	(void)err;
-	free(n->owner);
+	struct cookie_note *cn = n->owner;
+
+	if (err < 0 && err != -ERR_STOPPED && rows_add(&cn->r->cookies, cn->seq, UINT64_MAX))
+		cn->r->cookies_due_ms = now_ms(cn->r) + HELD_RETRY_MS;
+	free(cn);
 }
 
 static bool
-take_cookie(struct replicator *r, const struct change *c)
+ack_cookie(struct replicator *r, uint64_t seq)
 {
 	struct cookie_note *cn = calloc(1, sizeof *cn);
 
 	if (!cn)
 		return false;
-	cn->seq = c->seq;
+	cn->r = r;
+	cn->seq = seq;
 	cn->note = (struct note){.owner = cn, .done = on_cookie_acked, .acks = &cn->seq, .n_acks = 1, .patient = true};
 	settle_add(r->settle, &cn->note);
+	return true;
+}
+
+static void
+ack_cookies_again(struct replicator *r)
+{
+	if (r->phase != PHASE_RUN || r->stopping || now_ms(r) < r->cookies_due_ms)
+		return;
+	while (r->cookies.n && ack_cookie(r, r->cookies.v[r->cookies.n - 1]))
+		r->cookies.n--;
+}
+
+static bool
+take_cookie(struct replicator *r, const struct change *c)
+{
+	if (!ack_cookie(r, c->seq))
+		return false;
 	if (c->seq > r->cookie_seq)
 		r->cookie_seq = c->seq;
 	barrier_cookie(r, c->path);
@@ -284,6 +307,8 @@ on_read(struct errand *e, bool cancelled)
 	for (; i < rd->n && take(r, &rd->changes[i]); i++)
 		if (rd->changes[i].seq > r->cursor && !journal_is_flag(rd->changes[i].seq))
 			r->cursor = rd->changes[i].seq;
+	if (i < rd->n && journal_is_flag(rd->changes[i].seq))
+		r->cursor = 0; /* the journal shows it once, but to who begins anew */
 	/* A short page is the end of the journal: everything up to the cursor is in memory. */
 	r->drained = rd->err == 0 && rd->n < READ_MAX && i == rd->n && !cancelled;
 	r->news |= rd->n == READ_MAX;
@@ -292,13 +317,28 @@ on_read(struct errand *e, bool cancelled)
 	pump_wake(r);
 }
 
+/* Scans that failed wait for their time, and may do so for ever: they do not count against those whose turn comes. */
+static bool
+sweeps_have_room(const struct replicator *r)
+{
+	const struct sweep *sw;
+	size_t n = 0;
+
+	if (r->n_sweeps < SWEEPS_MAX || r->n_sweeps >= SWEEPS_FAILED_MAX)
+		return r->n_sweeps < SWEEPS_MAX;
+	TAILQ_FOREACH(sw, &r->sweeps, link)
+		n += !sw->attempts;
+	return n < SWEEPS_MAX;
+}
+
 void
 feed_pump(struct replicator *r)
 {
 	struct reading *rd;
 
 	wake_due(r);
-	if (!r->news || r->reading || r->stopping || r->phase != PHASE_RUN || !flow_has_room(r) || r->n_sweeps >= SWEEPS_MAX)
+	ack_cookies_again(r);
+	if (!r->news || r->reading || r->stopping || r->phase != PHASE_RUN || !flow_has_room(r) || !sweeps_have_room(r))
 		return;
 	if (!(rd = calloc(1, sizeof *rd)))
 		return;
@@ -314,4 +354,5 @@ void
 feed_fini(struct replicator *r)
 {
 	free(r->deferred);
+	rows_fini(&r->cookies);
 }

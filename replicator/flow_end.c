@@ -139,10 +139,12 @@ map_ops(struct work *w, struct blockmap_op ops[2])
 		/* Hashes past the new end are a larger file's that was.  A file that travels whole has none: all that are there are another's. */
 		if (!is_blob(w) && !PLANTED(hashes_outlive_file))
 			ops[n++] = (struct blockmap_op){.kind = BLOCKMAP_TRIM, .path = w->path,
-			    .first = w->verdict == WORK_LARGE ? block_count(w->entry.size) : 0};
+			    .first = w->verdict == WORK_LARGE && !w->hashes_lost ? block_count(w->entry.size) : 0};
 		/* fall through */
 	case WORK_LEARNED:
 	case WORK_ENTRY:
+		if (!n && w->hashes_lost)
+			ops[n++] = (struct blockmap_op){.kind = BLOCKMAP_TRIM, .path = w->path};
 		ops[n++] = (struct blockmap_op){.kind = BLOCKMAP_PUT, .path = w->path, .entry = &w->entry, .stat = w->stat};
 		break;
 	case WORK_REMOVE:
@@ -158,6 +160,15 @@ map_ops(struct work *w, struct blockmap_op ops[2])
 		break;
 	}
 	return n;
+}
+
+/* Its note may wait already, behind the one that failed. */
+void
+flow_hashes_lost(struct work *w)
+{
+	w->hashes_lost = true;
+	if (w->noting && !w->note.trouble)
+		w->note.n_ops = map_ops(w, w->note.ops);
 }
 
 static bool

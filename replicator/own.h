@@ -32,6 +32,7 @@
 #define TRANSFERS_MAX 32      /* patched files at a time, each with a buffer of its size up to 512 KiB, together below this: */
 #define TRANSFERS_BYTES (3 * TRANSFER_PIECE * BLOCK_BYTES)
 #define SWEEPS_MAX 256        /* RESCAN rows in memory; one scans at a time */
+#define SWEEPS_FAILED_MAX 8192 /* with those that failed and wait */
 #define TRIES 5               /* then it is trouble, shown and no longer waited for */
 #define LINK_QUEUE (4u * 1024u * 1024u)
 #define HINT_BYTES (8u * 1024u * 1024u) /* hashes told by the copier and kept until used */
@@ -196,6 +197,8 @@ struct replicator {
 	/* feed */
 	uint64_t cursor;
 	uint64_t cookie_seq;      /* the newest cookie that was read */
+	struct rows cookies;      /* whose rows could not be taken from the journal yet */
+	int64_t cookies_due_ms;
 	bool news, reading, drained;
 	uint64_t failures;        /* counts them: what failed before and after a moment */
 	struct work **deferred;   /* a heap by due_ms */
@@ -275,6 +278,7 @@ void flow_retry(struct replicator *r, struct work *w, int err, const char *text)
 void flow_requeue(struct replicator *r, struct work *w); /* from the start, at once */
 void flow_end(struct replicator *r, struct work *w);     /* no longer wanted: frees */
 void flow_empty_tree(struct replicator *r, struct work *w); /* a directory is gone: what lay below goes first */
+void flow_hashes_lost(struct work *w); /* what is noted of it forgets those of before */
 void flow_hold_back(struct replicator *r, struct work *w);  /* its root or area is gone: no absence is believed */
 const char *flow_words(const struct work *w, char *text, size_t len); /* why it waits, in 256 bytes at most; `text` */
 

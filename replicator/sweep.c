@@ -128,13 +128,14 @@ sweep_settled(struct replicator *r, struct work *w, bool good)
 
 /* ---- what a slice found ---- */
 
-/* A name whose own rows wait to be tried again is in good hands: the scan need not wait for it, but who waits for the scan must. */
+/* A name whose own rows wait to be tried again is in good hands: the scan need not wait for it, but who waits for the scan must.  Not the
+ * scan's own directory: the journal may have made one row of the two, which goes with the scan. */
 static bool
 leave_to_its_row(struct replicator *r, struct sweep *sw, const char *path, struct scan_dir *dir)
 {
 	struct work *w = sw->snapshot ? NULL : worktable_find(r->rows, path);
 
-	if (!w || !w->attempts || w->active || w->noting)
+	if (!w || !w->attempts || w->active || w->noting || strcmp(path, sw->dir) == 0)
 		return false;
 	if (sw->since < w->since)
 		w->since = sw->since;
@@ -409,7 +410,7 @@ drive(struct replicator *r, struct sweep *sw)
 		remove_gone(r, sw);
 	if (sw->open)
 		return;
-	if (sw->scan->err < 0 || (sw->failed && sw->row))
+	if (sw->scan->err < 0 || sw->failed)
 		end_bad(r, sw);
 	else
 		end_good(r, sw);

@@ -121,13 +121,20 @@ read_belief(struct transfer *t)
 static int
 open_file(struct transfer *t)
 {
+	struct stat seen;
 	int err;
 
+	/* Before the opening, which makes a store through a mapping move the times: one that came between it and the look would be in them, and
+	 * those that follow it into the same page would not. */
+	if ((err = origin_stat(t->work->origin, t->work->path, &seen)) < 0)
+		return err;
 	t->fd = origin_open(t->work->origin, t->work->path, O_RDONLY);
 	if (t->fd < 0)
 		return t->fd;
 	if (fstat(t->fd, &t->before) < 0)
 		return err_sys("stat");
+	if (!look_same_instant(&seen, &t->before))
+		return err_set(ERR_TORN, "changed while being opened");
 	if (!S_ISREG(t->before.st_mode) || look_travels_whole(t->work->origin, t->work->path, (uint64_t)t->before.st_size))
 		return err_set(ERR_TORN, "became another kind of file");
 	if ((err = read_belief(t)) < 0)
@@ -565,6 +572,8 @@ transfer_take_extent(struct transfer *t, uint64_t *ret_first, struct hash128 **r
 		memcpy(*ret_hashes, t->extent, t->n_extent * sizeof **ret_hashes);
 		*ret_first = t->at - t->n_extent;
 		*ret_n = t->n_extent;
+	} else if (wanted) {
+		t->work->hashes_lost = true;
 	}
 	if (complete) {
 		t->n_extent = 0;

@@ -93,6 +93,7 @@ struct work {
 	int err;
 	char text[160];
 	struct transfer *transfer;
+	bool hashes_lost;      /* of this transfer some could not be saved: what the map has of the file's blocks may be of before */
 	struct note note;
 	bool active;           /* in the table */
 	bool noting;           /* the note is being written: do not touch */

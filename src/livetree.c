@@ -276,6 +276,12 @@ livetree_refresh(const struct livetree *t)
 	return err ? err : put_names(t, names);
 }
 
+const void *
+livetree_names(const struct livetree *t)
+{
+	return spelling_of(t);
+}
+
 static int
 check_once(const struct livetree *t)
 {

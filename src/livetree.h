@@ -41,6 +41,9 @@ int livetree_check(const struct livetree *t);
  * 0: none is; -ERR_GONE: as livetree_check, nothing was changed. */
 int livetree_refresh(const struct livetree *t);
 
+/* Stands for the names and places as they were last read, by whoever read them: another pointer, another table. */
+const void *livetree_names(const struct livetree *t);
+
 /* A directory of an area on which something is mounted, or a fixed one that lies on another device than its parent. */
 struct livetree_volume {
 	const char *dir; /* set path; lives as long as the tree */

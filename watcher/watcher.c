@@ -28,6 +28,8 @@ struct watcher {
 	struct watchmap *map;
 	char **unwatched; /* directories to poll */
 	size_t n_unwatched, cap_unwatched;
+	bool blind;        /* what was not watched was forgotten: the next comparison of the whole tree asks for every file */
+	const void *names; /* those of the tree when it was last walked as a whole */
 	int64_t now_ns;
 	struct watcher_figures figures;
 };
@@ -137,7 +139,7 @@ static int
 lose_root(struct watcher *w)
 {
 	w->figures.root_gone = true;
-	forget_tree(w, "");
+	w->blind |= forget_tree(w, "");
 	return 0;
 }
 
@@ -146,20 +148,36 @@ static int
 walk_all(struct watcher *w)
 {
 	int err = livetree_refresh(w->tree);
-	bool blind;
 
 	if (err == -ERR_NOMEM)
 		return err;
 	if (err < 0)
 		return lose_root(w);
-	w->figures.root_gone = false;
-	blind = forget_tree(w, "");
+	w->names = livetree_names(w->tree);
+	w->blind |= forget_tree(w, "");
 	err = walk_tree(w->tree, w->source, "", &walk_events, w);
 	if (err == -ERR_GONE)
 		return lose_root(w);
+	if (err == 0)
+		err = w->blind ? rescan_blind(w, "") : rescan(w, "");
+	if (err) {
+		lose_root(w); /* half of it watched, and nothing said of the rest: the next poll begins anew */
+		return err;
+	}
+	w->figures.root_gone = w->blind = false;
+	return 0;
+}
+
+/* What lies at `path` now is watched, whatever did before, and compared. */
+static int
+look_anew(struct watcher *w, const char *path, bool there)
+{
+	bool blind = forget_tree(w, path);
+	int err = there ? walk_tree(w->tree, w->source, path, &walk_events, w) : 0;
+
 	if (err)
 		return err;
-	return blind ? rescan_blind(w, "") : rescan(w, "");
+	return blind ? rescan_blind(w, path) : rescan(w, path);
 }
 
 /* ---- events ---- */
@@ -169,20 +187,13 @@ static int
 on_directory(struct watcher *w, enum source_what what, enum layout_watch above, const char *path)
 {
 	enum layout_watch interest = layout_watch(livetree_type(w->tree), path);
-	bool came = what == SOURCE_CREATED || what == SOURCE_MOVED_TO, blind;
-	int err = 0;
 
 	if (interest == LAYOUT_WATCH_NONE || what == SOURCE_ATTRIBUTES)
 		return interest == LAYOUT_WATCH_NONE ? 0 : rescan(w, path);
 	/* A fixed directory may have come under another case, or gone: the tree must know before it is walked. */
 	if (above == LAYOUT_WATCH_NAMES && livetree_refresh(w->tree) == -ERR_GONE)
 		return lose_root(w);
-	blind = forget_tree(w, path);
-	if (came)
-		err = walk_tree(w->tree, w->source, path, &walk_events, w);
-	if (err)
-		return err;
-	return blind ? rescan_blind(w, path) : rescan(w, path);
+	return look_anew(w, path, what == SOURCE_CREATED || what == SOURCE_MOVED_TO);
 }
 
 static int
@@ -219,9 +230,12 @@ on_itself(struct watcher *w, const struct source_event *event, const char *dir)
 	case SOURCE_DIR_GONE:
 		if (!*dir)
 			return event->what == SOURCE_DIR_GONE ? lose_root(w) : 0;
-		/* The parent's event says the same, unless nobody watches the parent, or for its names only. */
+		/* The parent's event says the same, unless nobody watches the parent, or for its names only.  One that was moved keeps its watch,
+		 * which must not be taken for that of the next of its name. */
 		copy = strdup(dir);
-		err = copy ? rescan(w, copy) : err_set(ERR_NOMEM, "reading events");
+		if (!copy)
+			return err_set(ERR_NOMEM, "reading events");
+		err = event->what == SOURCE_DIR_GONE ? look_anew(w, copy, true) : rescan(w, copy);
 		free(copy);
 		return err;
 	default:
@@ -420,9 +434,18 @@ watcher_poll(struct watcher *w, int64_t now_ns)
 		return err;
 	if (w->figures.root_gone)
 		return walk_all(w);
-	/* A file system that is mounted or unmounted below the root sends no event. */
-	err = livetree_refresh(w->tree);
-	return err < 0 ? lose_root(w) : err ? walk_all(w) : poll_unwatched(w);
+	/* A file system that is mounted or unmounted below the root sends no event; and whoever reads the names for another reason, an event's
+	 * say, sees it first. */
+	if (livetree_refresh(w->tree) < 0)
+		return lose_root(w);
+	if (livetree_names(w->tree) != w->names)
+		return walk_all(w);
+	err = poll_unwatched(w);
+	if (err) {
+		lose_root(w); /* the rest of the list is forgotten */
+		w->blind = true;
+	}
+	return err == -ERR_GONE ? 0 : err;
 }
 
 bool

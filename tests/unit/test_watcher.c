@@ -36,6 +36,7 @@ struct kernel {
 	int n_watches;
 	int limit;              /* living watches allowed */
 	const char *refused;    /* path that may not be read */
+	int no_memory_at;       /* the n-th watch from here finds no memory; 0 = all do */
 	const char *makes_at, *makes; /* when this path is watched, somebody makes that directory */
 	struct {
 		enum source_what what;
@@ -71,6 +72,8 @@ kernel_add(struct source *s, const char *directory, enum layout_watch interest)
 	(void)s, (void)interest;
 	if (lstat(directory, &st) != 0 || !S_ISDIR(st.st_mode))
 		return err_set(ERR_GONE, "%s is gone", directory);
+	if (kernel.no_memory_at && --kernel.no_memory_at == 0)
+		return err_set(ERR_NOMEM, "no memory for a watch");
 	if (kernel.refused && strcmp(directory, kernel.refused) == 0)
 		return err_set(ERR_ACCESS, "%s is refused", directory);
 	for (i = 0; i < kernel.n_watches; i++)
@@ -752,6 +755,81 @@ a_budget_that_ends_first_says_that_there_is_more(void **state)
 	assert_int_equal(figures().events, 5);
 }
 
+/* ---- what a poll that fails leaves ---- */
+
+static void
+a_root_that_is_back_and_found_no_memory_is_compared_by_the_next_poll(void **state)
+{
+	(void)state;
+	start();
+	sh("mv wphost.db ../hidden");
+	assert_string_equal(poll_now(60 * S), "");
+	assert_true(figures().root_gone);
+	sh("mkdir OFFILES/fd3 && touch OFFILES/fd1/meanwhile && mv ../hidden wphost.db");
+	kernel.no_memory_at = 3;
+	assert_int_equal(watcher_poll(w, 65 * S), -ERR_NOMEM);
+	assert_string_equal(poll_now(70 * S), "R ");
+	assert_true(watch_on("OFFILES/fd1") && watch_on("OFFILES/fd2") && watch_on("OFFILES/fd3") && watch_on("ofuser/index"));
+}
+
+static void
+what_is_not_watched_is_compared_also_after_a_poll_without_memory(void **state)
+{
+	(void)state;
+	kernel.limit = 3; /* cookies, root and one */
+	start();
+	assert_true(figures().unwatched >= 2);
+	kernel.no_memory_at = 1;
+	assert_int_equal(watcher_poll(w, 60 * S), -ERR_NOMEM);
+	event(SOURCE_WRITTEN, false, watch_on(cookies), "c1");
+	assert_non_null(strstr(turn(61 * S), "B "));
+}
+
+static void
+a_mount_that_an_event_hides_is_found_by_the_poll(void **state)
+{
+	const char *polled;
+	char gwdms[300];
+	bool watched;
+
+	(void)state;
+	sh("mkdir gwdms");
+	start();
+	snprintf(gwdms, sizeof gwdms, "%s/gwdms", po);
+	if (mount("tmpfs", gwdms, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m") != 0)
+		skip();
+	sh("mkdir -p gwdms/lib1/docs && touch gwdms/lib1/docs/doc");
+	/* Before the next poll some other directory comes, for which the names are read again. */
+	sh("rmdir ofuser/index && mkdir ofuser/index");
+	event(SOURCE_CREATED, true, watch_on("ofuser"), "index");
+	assert_string_equal(turn(30 * S), "R ofuser/index");
+	polled = poll_now(60 * S);
+	watched = watch_on("gwdms/lib1/docs") != 0;
+	assert_int_equal(umount(gwdms), 0);
+	assert_string_equal(polled, "R ");
+	assert_true(watched);
+}
+
+static void
+a_directory_that_was_moved_out_is_not_taken_for_the_next_of_its_name(void **state)
+{
+	char refused[300];
+	int fd1;
+
+	(void)state;
+	snprintf(refused, sizeof refused, "%s/OFFILES", po);
+	kernel.refused = refused;
+	start();
+	fd1 = watch_on("OFFILES/fd1");
+	sh("mv OFFILES/fd1 ../elsewhere && mkdir OFFILES/fd1");
+	event(SOURCE_DIR_GONE, true, fd1, "");
+	assert_string_equal(turn(2 * S), "R offiles/fd1");
+	kernel.refused = NULL;
+	assert_string_equal(poll_now(60 * S), "B offiles");
+	assert_int_equal(figures().unwatched, 0);
+	assert_true(watch_on("OFFILES/fd1"));
+}
+
 int
 main(void)
 {
@@ -789,6 +867,10 @@ main(void)
 	    T(the_cookie_folder_is_watched_again_when_it_was_made_anew),
 	    T(what_is_drained_while_an_append_is_under_way_folds),
 	    T(a_budget_that_ends_first_says_that_there_is_more),
+	    T(a_root_that_is_back_and_found_no_memory_is_compared_by_the_next_poll),
+	    T(what_is_not_watched_is_compared_also_after_a_poll_without_memory),
+	    T(a_mount_that_an_event_hides_is_found_by_the_poll),
+	    T(a_directory_that_was_moved_out_is_not_taken_for_the_next_of_its_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,14 @@ static const struct budget everything = {UINT64_MAX, UINT64_MAX};
 /* ---- in the child ---- */
 
 static volatile unsigned char seen;
+static bool memory_lacked; /* somewhere on the way: then what was found says nothing about the file */
+
+static int
+noticed(int rc)
+{
+	memory_lacked |= rc == ENOMEM;
+	return rc;
+}
 
 /* Reads one byte of each page, so that one beyond the end of the file is found now. */
 static void
@@ -116,7 +124,7 @@ table_intact(MDB_txn *txn, MDB_dbi dbi, bool sealed, struct budget budget)
 	MDB_cursor *cursor;
 	MDB_stat stat;
 
-	return mdb_stat(txn, dbi, &stat) == 0 && mdb_cursor_open(txn, dbi, &cursor) == 0 &&
+	return mdb_stat(txn, dbi, &stat) == 0 && noticed(mdb_cursor_open(txn, dbi, &cursor)) == 0 &&
 	       rows_in_order(cursor, MDB_NEXT, sealed, stat.ms_entries, budget) &&
 	       rows_in_order(cursor, MDB_PREV, sealed, stat.ms_entries, budget);
 }
@@ -156,7 +164,7 @@ free_list_intact(MDB_txn *txn, size_t last_page)
 {
 	MDB_cursor *cursor;
 	MDB_val key, value;
-	int rc = mdb_cursor_open(txn, 0, &cursor); /* handle 0 is LMDB's own list of free pages */
+	int rc = noticed(mdb_cursor_open(txn, 0, &cursor)); /* handle 0 is LMDB's own list of free pages */
 
 	while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
 		if (!free_pages_plausible(&value, last_page))
@@ -171,7 +179,7 @@ all_tables_intact(MDB_txn *txn, MDB_dbi names, const struct expected *expected, 
 	char name[KEY_MAX + 1];
 	MDB_cursor *cursor;
 	MDB_val key, value;
-	int rc = mdb_cursor_open(txn, names, &cursor);
+	int rc = noticed(mdb_cursor_open(txn, names, &cursor));
 
 	while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
 		MDB_dbi dbi;
@@ -181,7 +189,7 @@ all_tables_intact(MDB_txn *txn, MDB_dbi names, const struct expected *expected, 
 			return false;
 		memcpy(name, key.mv_data, key.mv_size);
 		name[key.mv_size] = '\0';
-		opened = mdb_dbi_open(txn, name, 0, &dbi);
+		opened = noticed(mdb_dbi_open(txn, name, 0, &dbi));
 		if (opened == MDB_CORRUPTED || opened == MDB_PAGE_NOTFOUND || opened == MDB_NOTFOUND)
 			return false;
 		if (opened == 0 && !table_intact(txn, dbi, is_sealed(expected, name), budget)) /* else a stranger's: identity decides */
@@ -211,17 +219,19 @@ judge_snapshot(MDB_env *env, MDB_txn *txn, const struct expected *expected)
 	mdb_env_info(env, &info);
 	if (mdb_env_get_fd(env, &fd) != 0 || fstat(fd, &st) != 0)
 		return UNKNOWN;
-	rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+	rc = noticed(mdb_dbi_open(txn, NULL, 0, &dbi));
 	if (rc == 0)
 		rc = mdb_stat(txn, dbi, &names);
 	if (rc != 0)
-		return DAMAGED;
+		return memory_lacked ? UNKNOWN : DAMAGED;
 	budget = share_of(names.ms_entries);
 	/* Shorter than its last page: truncated, or that page was taken and given back in one transaction and never
 	 * written.  Only a look at everything that is in use can tell. */
 	if ((uint64_t)st.st_size < ((uint64_t)info.me_last_pgno + 1) * names.ms_psize)
 		budget = everything;
-	return free_list_intact(txn, info.me_last_pgno) && all_tables_intact(txn, dbi, expected, budget) ? INTACT : DAMAGED;
+	bool intact = free_list_intact(txn, info.me_last_pgno) && all_tables_intact(txn, dbi, expected, budget);
+
+	return memory_lacked ? UNKNOWN : intact ? INTACT : DAMAGED;
 }
 
 /* What an error on the way to a snapshot says about the file. */

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +22,23 @@
 
 static struct scratch scratch;
 static struct journal *journal;
+
+/* ---- in the C library's place ---- */
+
+static void (*after_next_unlock)(void); /* what another process does right after the flag was looked at */
+
+int
+flock(int fd, int how)
+{
+	void (*then)(void) = how == LOCK_UN ? after_next_unlock : NULL;
+	int rc = (int)syscall(SYS_flock, fd, how);
+
+	if (then) {
+		after_next_unlock = NULL;
+		then();
+	}
+	return rc;
+}
 
 static void
 reopen(void)
@@ -520,6 +539,51 @@ a_flag_raised_again_while_it_is_answered_stays_up(void **state)
 	assert_int_equal(lag().rescans, 0);
 }
 
+/* The watcher's disk is full for one batch, and not for the next. */
+static void
+lose_a_batch_and_append_a_cookie(void)
+{
+	assert_int_equal(flag_raise(&journal->flag, 7), 0);
+	APPEND(8, NULL, "c cookie");
+}
+
+static void
+a_cookie_is_not_shown_without_the_flag_that_was_raised_before_it(void **state)
+{
+	const char *shown;
+
+	(void)state;
+	APPEND(1, NULL, "t a");
+	assert_string_equal(rows(), "t a,");
+	after_next_unlock = lose_a_batch_and_append_a_cookie;
+	shown = rows_after(1);
+	assert_null(after_next_unlock);
+	assert_true(!strstr(shown, "c cookie") || strstr(shown, "r ,"));
+}
+
+static void
+a_flag_that_cannot_be_read_while_it_is_answered_is_answered_and_raised_again(void **state)
+{
+	const uint8_t nothing[24] = {0};
+	uint64_t first;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(flag_raise(&journal->flag, 7 + i), 0);
+	assert_string_equal(rows(), "r ,");
+	first = flag_seq;
+	assert_int_equal(pwrite(journal->flag.fd, nothing, sizeof nothing, 0), sizeof nothing);
+	assert_string_equal(rows(), "r ,");
+	ack(first);
+	if (*rows())
+		ack(flag_seq);
+	assert_string_equal(rows(), "");
+	for (int i = 0; i < 7; i++) {
+		assert_int_equal(flag_raise(&journal->flag, 20 + i), 0);
+		assert_string_equal(rows(), "r ,");
+	}
+}
+
 static void
 a_flag_that_cannot_be_read_is_up(void **state)
 {
@@ -789,6 +853,8 @@ main(void)
 		TEST(the_journal_of_another_profile_is_foreign),
 		TEST(the_flag_is_a_rescan_of_everything_until_it_is_acknowledged),
 		TEST(a_flag_raised_again_while_it_is_answered_stays_up),
+		TEST(a_cookie_is_not_shown_without_the_flag_that_was_raised_before_it),
+		TEST(a_flag_that_cannot_be_read_while_it_is_answered_is_answered_and_raised_again),
 		TEST(a_flag_that_cannot_be_read_is_up),
 		TEST(a_full_disk_raises_the_flag_and_loses_nothing),
 		TEST(a_flag_for_which_there_is_no_room_either_is_another_error),

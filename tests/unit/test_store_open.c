@@ -49,6 +49,41 @@ mmap(void *address, size_t len, int prot, int flags, int fd, off_t at)
 }
 #endif
 
+#if !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
+#define CHILD_ALLOCATIONS
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t n, size_t size);
+
+static unsigned child_allocations_until_one_fails; /* of a child, each for itself; 0 = none fails */
+static pid_t parent;
+
+static bool
+fails(void)
+{
+	return child_allocations_until_one_fails && getpid() != parent && --child_allocations_until_one_fails == 0;
+}
+
+void *
+malloc(size_t size)
+{
+	if (fails()) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __libc_malloc(size);
+}
+
+void *
+calloc(size_t n, size_t size)
+{
+	if (fails()) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __libc_calloc(n, size);
+}
+#endif
+
 /* ---- stores ---- */
 
 static int
@@ -600,6 +635,33 @@ where_memory_lacks_for_a_map_a_good_store_is_refused_and_not_moved_aside(void **
 }
 
 static void
+where_its_check_finds_no_memory_a_good_store_is_not_moved_aside(void **state)
+{
+	(void)state;
+#ifndef CHILD_ALLOCATIONS
+	skip();
+#else
+	enum store_found found;
+	unsigned refused = 0;
+
+	make_store();
+	parent = getpid();
+	for (unsigned n = 1; n <= 60; n++) {
+		child_allocations_until_one_fails = n;
+		int err = open_as(&who, 0, &found);
+
+		child_allocations_until_one_fails = 0;
+		if (quarantined())
+			print_message("allocation %u\n", n);
+		assert_int_equal(quarantined(), 0);
+		assert_true(err ? err != -ERR_CORRUPT : found == STORE_OPENED);
+		refused += err != 0;
+	}
+	assert_true(refused > 2);
+#endif
+}
+
+static void
 trailing_slashes_and_relative_paths_mean_the_same_store(void **state)
 {
 	char slashed[260], before[4096];
@@ -641,6 +703,7 @@ main(void)
 		with_dir(damage_beside_a_running_process_is_an_error_and_moves_nothing),
 		with_dir(a_store_that_cannot_be_reached_is_not_taken_for_damaged),
 		with_dir(where_memory_lacks_for_a_map_a_good_store_is_refused_and_not_moved_aside),
+		with_dir(where_its_check_finds_no_memory_a_good_store_is_not_moved_aside),
 		with_dir(trailing_slashes_and_relative_paths_mean_the_same_store),
 	};
 

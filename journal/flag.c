@@ -178,7 +178,8 @@ flag_lower(struct flag *f, uint64_t generation)
 	err = read_cells(f->fd, &raised, &lowered);
 	if (!err && !raised.valid)
 		err = write_cell(f->fd, AT_RAISED, raised.number, raised.at_ns);
-	if (!err && (generation > lowered.number || !lowered.valid))
+	/* One above what stands there was given before that number was lost: it does not answer whoever raised the flag since. */
+	if (!err && generation <= raised.number && (generation > lowered.number || !lowered.valid))
 		err = write_cell(f->fd, AT_LOWERED, PLANTED(flag_lowered_for_all) ? raised.number : generation, 0);
 	flock(f->fd, LOCK_UN);
 	return err;

@@ -318,14 +318,15 @@ journal_read(struct journal *j, uint64_t after, size_t max, struct change **ret_
 	struct list list = {0};
 	struct store_txn *txn;
 	uint64_t shown = j->shown;
-	int err = max ? read_flag(j, after, &list, &shown) : 0;
+	int err = store_read_begin(j->store, &txn);
 
+	if (err)
+		return err;
+	/* The rows of this moment, and the flag of a later one: a row may vouch for all before it, also for what the flag stands for. */
+	err = max ? read_flag(j, after, &list, &shown) : 0;
 	if (!err)
-		err = store_read_begin(j->store, &txn);
-	if (!err) {
 		err = read_log(txn, after, max, &list);
-		store_read_end(txn);
-	}
+	store_read_end(txn);
 	if (err) {
 		journal_changes_free(list.changes, list.n);
 		return err;
@@ -531,14 +532,14 @@ journal_lag(struct journal *j, struct journal_lag *ret_lag)
 	struct journal_lag lag = {0};
 	struct flag_state flag;
 	struct store_txn *txn;
-	int err = flag_look(&j->flag, &flag);
+	int err = store_read_begin(j->store, &txn);
 
-	if (!err)
-		err = store_read_begin(j->store, &txn);
 	if (err)
 		return err;
 	err = lag_of_tables(txn, &lag);
 	store_read_end(txn);
+	if (!err)
+		err = flag_look(&j->flag, &flag);
 	if (err)
 		return err;
 	if (flag.up) {

@@ -118,11 +118,15 @@ remap(struct store *s, size_t bytes)
 	return err;
 }
 
+/* What a reader saw that died since is kept for it, and a writer that goes on alone would fill one map after the other. */
 static int
-grow(struct store *s)
+make_room(struct store *s)
 {
 	MDB_envinfo info;
+	int dead = 0;
 
+	if (mdb_reader_check(s->env, &dead) == 0 && dead > 0)
+		return 0;
 	mdb_env_info(s->env, &info);
 	if (info.me_mapsize > SIZE_MAX / 4)
 		return err_set(ERR_LIMIT, "the store is full");
@@ -220,7 +224,7 @@ store_write(struct store *s, int (*work)(struct store_txn *txn, void *arg), void
 	while (full) {
 		result = write_once(s, work, arg, &full);
 		if (full) {
-			int err = grow(s);
+			int err = make_room(s);
 
 			if (err) {
 				result = err;

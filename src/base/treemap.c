@@ -67,7 +67,7 @@ static void
 key_prefix(struct key *k, const char *dir, size_t len)
 {
 	k->len = 0;
-	if (len + 1 <= PREFIX_MAX && dir[0] != HASHED) {
+	if (len + 1 <= PREFIX_MAX && (len == 0 || dir[0] != HASHED)) { /* the top may be given by the head of a name in it */
 		key_add(k, dir, len);
 	} else {
 		k->bytes[k->len++] = HASHED;

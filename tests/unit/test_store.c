@@ -496,6 +496,47 @@ write_thrice_when_asked(int in, int out)
 	}
 }
 
+/* Keeps what it sees until it is killed. */
+static void
+read_until_killed(int in, int out)
+{
+	struct store_txn *txn;
+
+	must(store_open(path, &who, tables, N_TABLES, STORE_NO_CHECK, &store, NULL) == 0);
+	must(store_read_begin(store, &txn) == 0);
+	must(send_step(out));
+	await_step(in);
+}
+
+static int
+put_large(struct store_txn *txn, void *arg)
+{
+	static uint8_t bytes[1 << 20];
+
+	(void)arg;
+	return store_put(txn, OTHER, "k", 1, bytes, sizeof bytes);
+}
+
+static void
+a_reader_that_died_keeps_no_pages_of_a_store_that_goes_on(void **state)
+{
+	struct helper h;
+	uint64_t used, map;
+
+	(void)state;
+	helper_start(&h, read_until_killed);
+	assert_true(await_step(h.from));
+	open_store();
+	kill(h.pid, SIGKILL);
+	helper_end(&h);
+	for (int i = 0; i < 80; i++)
+		assert_int_equal(store_write(store, put_large, NULL), 0);
+	store_usage(store, &used, &map);
+	assert_int_equal(map, 64 << 20);
+	store_close(store);
+	store = NULL;
+}
+
 static void
 a_reader_follows_a_writer_in_another_process_through_its_growth(void **state)
 {
@@ -764,6 +805,7 @@ main(void)
 		with_dir(the_map_grows_and_the_work_is_repeated),
 		with_dir(the_map_grows_under_threads_that_read),
 		with_dir(a_writer_that_reads_gets_an_error_and_not_a_deadlock),
+		with_dir(a_reader_that_died_keeps_no_pages_of_a_store_that_goes_on),
 		with_dir(a_reader_follows_a_writer_in_another_process_through_its_growth),
 		with_dir(what_a_killed_writer_was_told_is_there_and_nothing_is_half),
 		with_dir(a_kill_before_the_commit_loses_it_and_after_keeps_it),

@@ -128,6 +128,34 @@ children_come_in_byte_order_and_from_their_directory_only(void **state)
 }
 
 static int
+put_strange_names(struct store_txn *txn, void *arg)
+{
+	struct names got = {""};
+	struct treemap_sum sum;
+
+	(void)arg;
+	assert_int_equal(put(txn, "\001x.dc", "strange", 1), 0);
+	assert_int_equal(put(txn, "\001x.dc/\001y", "below", 3), 0);
+	assert_int_equal(put(txn, "b.dc", "plain", 2), 0);
+	assert_int_equal(treemap_sum(txn, &map, "", &sum), 0);
+	assert_int_equal(sum.count, 2);
+	assert_int_equal(treemap_children(txn, &map, "", NULL, note, &got), 0);
+	assert_string_equal(got.text, "\001x.dc=strange b.dc=plain ");
+	got.text[0] = '\0';
+	assert_int_equal(treemap_children(txn, &map, "\001x.dc", NULL, note, &got), 0);
+	assert_string_equal(got.text, "\001x.dc/\001y=below ");
+	return 0;
+}
+
+/* 0x01 begins the key of a directory that is known by its hash. */
+static void
+names_at_the_top_are_its_children_whatever_they_begin_with(void **state)
+{
+	(void)state;
+	assert_int_equal(store_write(store, put_strange_names, NULL), 0);
+}
+
+static int
 put_get_del(struct store_txn *txn, void *arg)
 {
 	struct treemap_weight w = {0};
@@ -508,6 +536,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		with_store(children_come_in_byte_order_and_from_their_directory_only),
+		with_store(names_at_the_top_are_its_children_whatever_they_begin_with),
 		with_store(a_node_is_put_replaced_and_removed_and_its_sums_follow),
 		with_store(sums_of_sizes_beyond_all_bounds_come_back),
 		with_store(directories_of_any_length_have_children_and_sums),

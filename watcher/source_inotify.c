@@ -152,9 +152,12 @@ what_of(uint32_t mask)
 static int
 inotify_next(struct source *s, struct source_event *ret_event)
 {
-	struct inotify_event *event = inotifytools_next_events(0, 1);
+	struct inotify_event *event;
 
 	(void)s;
+	do
+		event = inotifytools_next_events(0, 1);
+	while (!event && inotifytools_error() == EINTR); /* its select() is never begun anew by itself */
 	if (!event)
 		return inotifytools_error() ? err_set(ERR_IO, "reading inotify: %s", strerror(inotifytools_error())) : 0;
 	*ret_event = (struct source_event){

@@ -8,11 +8,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -487,12 +489,41 @@ more_events_than_the_queue_holds_are_an_overflow_and_it_goes_on(void **state)
 	expect("written", wd, "after");
 }
 
+static volatile sig_atomic_t signals;
+
+static void
+on_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+/* SIGTERM comes while the last events are drained: they are remembered all the same. */
+static void
+a_signal_is_no_error(void **state)
+{
+	const struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
+	struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	struct source_event e;
+	int got = 0;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGALRM, &act, NULL), 0);
+	signals = 0;
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	while (got == 0 && signals < 2000)
+		got = s->next(s, &e);
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	assert_int_equal(got, 0);
+}
+
 int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    T(a_file_is_created_and_written),
+	    T(a_signal_is_no_error),
 	    T(a_move_is_seen_at_both_ends_with_one_cookie),
 	    T(writes_to_a_file_raise_nothing_until_it_is_closed),
 	    T(where_only_names_count_a_write_is_silent),

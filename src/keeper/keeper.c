@@ -381,10 +381,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	for (struct shelf *s = k->shelves; s; s = s->next) {
-		/* A scrub that is stopped begins anew: one that takes longer than a tick would never end.  The mark can wait, within one boot
-		 * it tells a jump however old it is. */
-		bool scrubs = s->running && s->running->kind == WORK_SCRUB;
-		struct work *w = s->n_waiting || scrubs ? NULL : work_new(s, WORK_TICK);
+		struct work *w = s->n_waiting ? NULL : work_new(s, WORK_TICK);
 
 		if (w)
 			enqueue(s, w);

@@ -29,6 +29,10 @@ struct vault {
 	struct courier *warden;                    /* borrowed; NULL: receiver and keeper are one user */
 	bool rebuilt;                              /* the catalogue was damaged and is new */
 	struct catalogue_remade remade;            /* what it has from the ledger then */
+	struct {                                   /* where a scrub was stopped: it goes on there */
+		uint64_t set;                      /* its number; 0 = none was */
+		uint64_t good;                     /* contents, in the order of reading, that were read and do not differ */
+	} scrub;
 };
 
 /* -ERR_NOTFOUND when the store has no such profile.  With a `warden` (NULL: one user) what is to be the keeper's must be; else

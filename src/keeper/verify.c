@@ -26,6 +26,7 @@ struct verify {
 	struct copy *copy;
 	int dir;
 	uint64_t differences;
+	uint64_t contents;     /* that came to their turn */
 	struct set_row *sets;  /* all */
 	size_t n_sets;
 	bool *shares;          /* of each: it holds something that differs */
@@ -228,6 +229,23 @@ merge_trees(struct verify *v, struct manifest_reader *manifest, struct treelist 
 	return err;
 }
 
+/*
+ * A scrub ends whenever there is an order, and may take days: what it has read it need not read again, up to the first that differs, which
+ * must be told and counted once more.
+ */
+static int
+scrub_file(struct verify *v, const char *path, int dir, const char *place, const struct entry *e, const uint8_t sha256[DIGEST_BYTES])
+{
+	int err;
+
+	if (v->contents++ < v->vault->scrub.good)
+		return 0;
+	err = check_file(v, path, dir, place, e, sha256);
+	if (!err && !v->differences)
+		v->vault->scrub.good = v->contents;
+	return err;
+}
+
 static int
 check_new(struct verify *v, struct manifest_reader *manifest)
 {
@@ -239,7 +257,7 @@ check_new(struct verify *v, struct manifest_reader *manifest)
 
 		err = task_check(v->task);
 		if (!err && row->fresh && row->entry.kind == ENTRY_FILE && !PLANTED(scrub_without_reading))
-			err = check_file(v, row->path, v->dir, row->path, &row->entry, row->sha256);
+			err = scrub_file(v, row->path, v->dir, row->path, &row->entry, row->sha256);
 		if (v->differences != before)
 			find_links(v, row->path);
 		if (err)
@@ -288,7 +306,8 @@ check_blob(struct verify *v, const struct blob_row *row)
 	place = index_place((enum layout_type)v->set->layout, row->path, row->version);
 	if (!place)
 		return err_set(ERR_NOMEM, "out of memory for a path");
-	err = check_file(v, row->path, v->vault->dir, place, &row->entry, row->sha256);
+	err = v->depth == VERIFY_NEW ? scrub_file(v, row->path, v->vault->dir, place, &row->entry, row->sha256) :
+	                               check_file(v, row->path, v->vault->dir, place, &row->entry, row->sha256);
 	free(place);
 	if (v->differences != before)
 		find_holders(v, row);
@@ -378,11 +397,17 @@ verify_set(struct vault *vault, struct set_row *set, enum verify_depth depth, st
 	v.shares = calloc(v.n_sets + 1, sizeof *v.shares);
 	if (!v.shares)
 		err = err_set(ERR_NOMEM, "verifying a set");
+	if (depth == VERIFY_NEW && vault->scrub.set != set->number) {
+		vault->scrub.set = set->number;
+		vault->scrub.good = 0;
+	}
 	task_begin(task, depth == VERIFY_NEW ? "scrub" : "verify", depth == VERIFY_NEW ? set->new_bytes : set->bytes + set->blobs.bytes);
 	if (!err)
 		err = look(&v);
 	if (!err)
 		err = write_down(&v, set, ret_sharers);
+	if (!err && depth == VERIFY_NEW)
+		vault->scrub.set = 0;
 	if (!err)
 		*ret_differences = v.differences;
 	free(v.shares);

@@ -12,7 +12,7 @@
 
 enum verify_depth {
 	VERIFY_ALL,   /* everything, and names in the set that nobody put there */
-	VERIFY_NEW,   /* the scrub: what was new in this set, read from the disk */
+	VERIFY_NEW,   /* the scrub: what was new in this set, read from the disk; one that was stopped goes on where it was */
 };
 
 /* Sets that hold the same file or blob as one that differs: their rows say differs from now on.  Those that said so before are not

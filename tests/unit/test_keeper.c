@@ -300,26 +300,6 @@ a_scrub_follows_a_seal_by_itself(void **state)
 	report_fini(&r);
 }
 
-/* It begins anew each time it is stopped: what takes longer than from one tick to the next would never be read to its end. */
-static void
-a_tick_does_not_stop_a_scrub(void **state)
-{
-	struct work running = {.kind = WORK_SCRUB};
-	struct keeper k = {0};
-	struct shelf s = {.keeper = &k, .running = &running};
-
-	(void)state;
-	k.shelves = &s;
-	on_tick(-1, 0, &k);
-	assert_false(atomic_load(&running.task.stop));
-	while (s.waiting) {
-		struct work *w = s.waiting;
-
-		s.waiting = w->next;
-		work_free(w);
-	}
-}
-
 static void
 a_failed_seal_names_the_doubtful(void **state)
 {
@@ -517,7 +497,6 @@ main(void)
 		T(pages_of_any_size_make_the_same_list),
 		T(a_list_does_not_go_on_where_none_has_ended),
 		T(a_scrub_follows_a_seal_by_itself),
-		T(a_tick_does_not_stop_a_scrub),
 		T(a_failed_seal_names_the_doubtful),
 		T(unknown_things_are_refused),
 		T(a_stop_reaches_what_waits_and_what_runs),

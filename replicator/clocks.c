@@ -2,16 +2,24 @@
 /*
  * clocks - knows which scans nobody has to ask for: of the index areas every few minutes, of everything now and then.  They are rows
  * of the journal like those of the watcher.
+ *
+ * When everything was last compared stands in the map: the days go on while no collector runs, and over each of its starts.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "journal/blockmap.h"
 #include "journal/journal.h"
 #include "layout.h"
 #include "replicator/own.h"
+
+#define META_COMPARED "slow_scan" /* wall clock, nanoseconds */
+#define ASK_AGAIN_MS 60000
 
 struct asking {
 	struct errand errand;
@@ -26,7 +34,7 @@ run_asking(struct errand *e)
 {
 	struct asking *a = (struct asking *)e;
 
-	a->err = journal_append(e->r->setup.journal, a->changes, a->n);
+	a->err = a->n ? journal_append(e->r->setup.journal, a->changes, a->n) : err_set(ERR_NOMEM, "no memory for a scan");
 	if (a->err < 0)
 		log_error("clocks.append", "%s", err_text());
 }
@@ -38,7 +46,9 @@ on_asked(struct errand *e, bool cancelled)
 
 	if (!cancelled)
 		wrote_down(e->r, NULL, a->err);
-	if (a->slow && !cancelled)
+	if (a->slow && a->err < 0)
+		e->r->rescan_due_ms = now_ms(e->r) + ASK_AGAIN_MS;
+	else if (a->slow && !cancelled)
 		e->r->slow_seq = a->changes[0].seq;
 	e->r->news = true;
 	for (size_t i = 0; i < a->n; i++)
@@ -95,11 +105,68 @@ ask_all(struct replicator *r)
 {
 	struct asking *a = asking_new(1);
 
+	r->rescan_due_ms = now_ms(r) + (a ? r->setup.rescan_ms : ASK_AGAIN_MS);
 	if (!a)
 		return;
 	a->slow = true;
 	ask_dir(a, "");
 	errand_start(r, r->setup.lane_journal, &a->errand);
+}
+
+/* ---- when everything was last compared ---- */
+
+static int
+note_compared(struct blockmap *map)
+{
+	char now[32];
+
+	snprintf(now, sizeof now, "%" PRId64, clock_wall_ns());
+	return blockmap_meta_put(map, META_COMPARED, now);
+}
+
+/* A map that says nothing is new, and all that is there will be compared with it. */
+int
+clocks_begin(struct replicator *r)
+{
+	int64_t ago_ms = 0;
+	char *last = NULL;
+	int err = blockmap_meta_get(r->setup.map, META_COMPARED, &last);
+
+	if (err == 1)
+		err = note_compared(r->setup.map);
+	else if (!err)
+		ago_ms = (clock_wall_ns() - strtoll(last, NULL, 10)) / 1000000;
+	free(last);
+	if (ago_ms < 0) /* the clock was ahead */
+		ago_ms = 0;
+	r->rescan_due_ms = now_ms(r) + (ago_ms < r->setup.rescan_ms ? r->setup.rescan_ms - ago_ms : 0);
+	return err == -ERR_NOSPACE ? 0 : err;
+}
+
+static void
+run_compared(struct errand *e)
+{
+	if (note_compared(e->r->setup.map) < 0)
+		log_warn("clocks.compared", "%s: the next slow scan may come too early", err_text());
+}
+
+static void
+on_compared(struct errand *e, bool cancelled)
+{
+	(void)cancelled;
+	free(e);
+}
+
+void
+clocks_compared(struct replicator *r)
+{
+	struct errand *e = calloc(1, sizeof *e);
+
+	if (!e)
+		return; /* it comes too early once */
+	e->run = run_compared;
+	e->done = on_compared;
+	errand_start(r, r->setup.lane_journal, e);
 }
 
 void
@@ -114,9 +181,6 @@ clocks_pump(struct replicator *r)
 			ask_index(r);
 		r->poll_due_ms = now + r->setup.index_poll_ms;
 	}
-	if (r->setup.rescan_ms && now >= r->rescan_due_ms) {
-		if (r->rescan_due_ms)
-			ask_all(r);
-		r->rescan_due_ms = now + r->setup.rescan_ms;
-	}
+	if (r->setup.rescan_ms && now >= r->rescan_due_ms)
+		ask_all(r);
 }

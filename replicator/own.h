@@ -309,7 +309,9 @@ void sweep_release_held(struct replicator *r); /* the root is there again */
 void sweep_fini(struct replicator *r);
 
 /* ---- clocks.c ---- */
+int clocks_begin(struct replicator *r); /* reads when everything was last compared */
 void clocks_pump(struct replicator *r);
+void clocks_compared(struct replicator *r); /* everything was, now */
 
 /* ---- barrier.c ---- */
 void barrier_cookie(struct replicator *r, const char *path); /* came back */

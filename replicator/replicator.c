@@ -357,6 +357,8 @@ make_parts(struct replicator *r)
 	r->rows = worktable_new(WORKTABLE_ROWS);
 	if (!r->wake || !r->tick || !r->active || !r->rows)
 		return err_set(ERR_NOMEM, "no memory for a replicator");
+	if ((err = clocks_begin(r)) < 0)
+		return err;
 	if ((err = outbox_new(s->pool, s->lane_hash, &outbox_events, r, &r->outbox)) < 0)
 		return err;
 	if ((err = settle_new(s->pool, s->lane_journal, s->journal, s->map, on_settle, r, &r->settle)) < 0)

@@ -288,6 +288,8 @@ on_row_acked(struct note *n, int err)
 		pump_wake(r);
 		return;
 	}
+	if (sw->how == SCAN_SLOW)
+		clocks_compared(r);
 	free_sweep(r, sw);
 	pump_wake(r);
 }

@@ -568,7 +568,8 @@ world_start(struct world *w)
 	MUST(blockmap_open(w->state, "po1", &w->map, &rebuilt) == 0);
 	w->setup = (struct replicator_setup){.base = w->base, .pool = w->lanes, .lane_journal = w->lane_journal,
 	    .lane_hash = w->lane_hash, .tree = w->tree, .journal = w->journal, .map = w->map, .identity = w->collector_id,
-	    .profile = "po1", .server = w->peer.address, .cookie_dir = w->cookies, .seed = w->seed + 1, .clock_ms = w->clock_ms};
+	    .profile = "po1", .server = w->peer.address, .cookie_dir = w->cookies, .seed = w->seed + 1, .clock_ms = w->clock_ms,
+	    .rescan_ms = w->rescan_ms};
 	MUST(replicator_new(&w->setup, &replicator_events, w, &w->replicator) == 0);
 	if (w->watching)
 		world_watch(w);

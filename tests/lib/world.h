@@ -32,6 +32,7 @@ struct world {
 	bool peer_up;
 
 	bool watching;            /* the real watcher runs */
+	int64_t rescan_ms;        /* as in replicator_setup, for the next start */
 	struct livetree *tree;
 	struct journal *journal;
 	struct blockmap *map;

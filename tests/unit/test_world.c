@@ -716,6 +716,75 @@ a_seal_that_ends_before_it_is_asked_for_again_is_answered(void **state)
 	world_close(&w);
 }
 
+#define WEEK_MS (7 * 86400000ll)
+
+static void
+compared_days_ago(int days)
+{
+	char when[32];
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	snprintf(when, sizeof when, "%lld", (t.tv_sec - days * 86400ll) * 1000000000ll);
+	assert_int_equal(blockmap_meta_put(w.map, "slow_scan", when), 0);
+}
+
+static time_t
+compared_at(void)
+{
+	char *when = NULL;
+	time_t s;
+
+	assert_int_equal(blockmap_meta_get(w.map, "slow_scan", &when), 0);
+	s = (time_t)(strtoll(when, NULL, 10) / 1000000000);
+	free(when);
+	return s;
+}
+
+static uint64_t
+compared_since_start(void)
+{
+	struct replicator_status s;
+
+	replicator_status(w.replicator, &s);
+	return s.scanned;
+}
+
+/* A host that is begun anew every week would else never compare what no event told of. */
+static void
+the_days_to_the_slow_scan_go_on_over_a_start(void **state)
+{
+	const time_t end = time(NULL) + 30;
+
+	(void)state;
+	begin();
+	world_write_random(&w, false, "offiles/fd1/a", 100);
+	world_start(&w);
+	agree_and_compare();
+	compared_days_ago(3);
+	world_stop(&w);
+	w.watching = false; /* whose start compares everything */
+	w.rescan_ms = WEEK_MS;
+	world_write_random(&w, false, "offiles/fd1/a", 200);
+	world_start(&w);
+	while (!w.link_up)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	until_journal_is_empty();
+	assert_int_equal(compared_since_start(), 0);
+	compared_days_ago(8);
+	world_stop(&w);
+	world_start(&w);
+	while (compared_at() < end - 3600) {
+		assert_true(time(NULL) < end);
+		event_base_loop(w.base, EVLOOP_ONCE);
+	}
+	assert_true(compared_since_start() > 0);
+	until_journal_is_empty();
+	world_watch(&w);
+	agree_and_compare();
+	world_close(&w);
+}
+
 /* Nobody asks for a set again that somebody stopped, and nobody waits for a server that is away. */
 static void
 a_stop_that_is_lost_with_the_link_stays_a_stop(void **state)
@@ -1519,6 +1588,7 @@ main(void)
 		cmocka_unit_test(a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set),
 		cmocka_unit_test(a_seal_that_ends_before_it_is_asked_for_again_is_answered),
 		cmocka_unit_test(a_stop_that_is_lost_with_the_link_stays_a_stop),
+		cmocka_unit_test(the_days_to_the_slow_scan_go_on_over_a_start),
 		cmocka_unit_test(a_set_is_not_sealed_of_databases_that_the_server_took_back),
 		cmocka_unit_test(the_server_hears_who_began_a_job_why_it_failed_and_when_one_is_due),
 		cmocka_unit_test(a_server_of_the_first_version_hears_only_what_it_knows),

@@ -481,6 +481,8 @@ job_message(struct replicator *r, struct wire_msg *msg)
 void
 job_welcome(struct replicator *r, const struct wire_msg *msg)
 {
+	r->welcome_ns = msg->u.welcome.now_ns > 0 && msg->u.welcome.now_ns < INT64_MAX / 2 ? msg->u.welcome.now_ns : 0;
+	r->welcome_ms = clock_steady_ms();
 	job_newest_set(r, msg->u.welcome.last_set, msg->u.welcome.last_sealed_ns, msg->u.welcome.last_started_ns, SET_UNKNOWN); /* NEWEST tells whether it is good */
 	if (r->seal.state != SEAL_NONE && msg->u.welcome.last_started_ns == r->seal.t0_ns && *msg->u.welcome.last_set)
 		end_seal(r, 0, "", &(struct wire_set){.name = msg->u.welcome.last_set}, "");

@@ -230,6 +230,7 @@ struct replicator {
 	struct seal seal;
 	int64_t due_ns;
 	bool due_told;            /* on this connection */
+	int64_t welcome_ns, welcome_ms; /* the server's clock, wall, when ours, steady, was that; 0 = not said yet */
 	TAILQ_HEAD(, ask) asks;   /* first = the one that is asked */
 	bool asked;               /* on this connection */
 

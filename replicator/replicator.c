@@ -477,5 +477,8 @@ replicator_status(const struct replicator *r, struct replicator_status *ret_stat
 		s.pending_bytes = outbox_bytes(r->outbox);
 	s.bytes_unknown &= !s.pending_bytes && (!s.connected || s.paused);
 	s.wire_bytes_sent = link_bytes_sent(r->link);
+	s.server_clock_known = r->welcome_ns != 0;
+	if (s.server_clock_known)
+		s.server_ahead_ns = r->welcome_ns + (clock_steady_ms() - r->welcome_ms) * 1000000 - clock_wall_ns();
 	*ret_status = s;
 }

@@ -91,6 +91,8 @@ struct replicator_status {
 	char last_set[64];
 	int64_t last_sealed_ns, last_started_ns;
 	uint8_t last_verified;     /* enum set_verified */
+	bool server_clock_known;   /* it has said its time on a connection: */
+	int64_t server_ahead_ns;   /* its clock against ours, as they go now */
 };
 void replicator_status(const struct replicator *r, struct replicator_status *ret_status);
 

@@ -350,29 +350,36 @@ piece_blocks(const struct transfer *t)
 	return (uint32_t)n;
 }
 
+static int
+next_piece(struct transfer *t)
+{
+	int err;
+
+	t->first = t->at;
+	t->n = piece_blocks(t);
+	t->last = t->first + t->n == t->n_blocks;
+	if (!t->data && !(t->data = malloc(buffer_bytes(t->size))))
+		return err_set(ERR_NOMEM, "no memory");
+	err = t->work->hints ? compare_hinted(t) : compare_read(t);
+	if (!err && t->last)
+		err = finish_reading(t);
+	if (err < 0)
+		return err;
+	t->at += t->n;
+	gather_extent(t);
+	return 0;
+}
+
 void
 transfer_run(struct transfer *t)
 {
 	t->err = t->fd < 0 ? open_file(t) : 0;
 	t->n = 0;
 	t->n_ranges = 0;
-	if (t->err < 0 || must_ask(t))
-		return;
-	t->first = t->at;
-	t->n = piece_blocks(t);
-	if (!t->data && !(t->data = malloc(buffer_bytes(t->size))))
-		t->err = err_set(ERR_NOMEM, "no memory");
-	else
-		t->err = t->work->hints ? compare_hinted(t) : compare_read(t);
-	t->last = t->first + t->n == t->n_blocks;
-	if (!t->err && t->last)
-		t->err = finish_reading(t);
-	if (t->err < 0) {
+	if (!t->err && !must_ask(t))
+		t->err = next_piece(t);
+	if (t->err < 0)
 		snprintf(t->work->text, sizeof t->work->text, "%s", err_text());
-		return;
-	}
-	t->at += t->n;
-	gather_extent(t);
 }
 
 /* ---- between the pieces ---- */

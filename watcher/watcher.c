@@ -422,20 +422,15 @@ poll_unwatched(struct watcher *w)
 	return err;
 }
 
-int
-watcher_poll(struct watcher *w, int64_t now_ns)
+/* A file system that is mounted or unmounted below the root sends no event; and whoever reads the names for another reason, an event's say,
+ * sees it first. */
+static int
+poll_tree(struct watcher *w)
 {
-	int err = 0;
+	int err;
 
-	w->now_ns = now_ns;
-	if (w->cookie_watch < 0)
-		err = watch_cookies(w);
-	if (err)
-		return err;
 	if (w->figures.root_gone)
 		return walk_all(w);
-	/* A file system that is mounted or unmounted below the root sends no event; and whoever reads the names for another reason, an event's
-	 * say, sees it first. */
 	if (livetree_refresh(w->tree) < 0)
 		return lose_root(w);
 	if (livetree_names(w->tree) != w->names)
@@ -446,6 +441,18 @@ watcher_poll(struct watcher *w, int64_t now_ns)
 		w->blind = true;
 	}
 	return err == -ERR_GONE ? 0 : err;
+}
+
+/* Without a cookie folder no barrier passes; changes are seen all the same. */
+int
+watcher_poll(struct watcher *w, int64_t now_ns)
+{
+	int err, cookies;
+
+	w->now_ns = now_ns;
+	err = poll_tree(w);
+	cookies = w->cookie_watch < 0 ? watch_cookies(w) : 0;
+	return err ? err : cookies;
 }
 
 bool

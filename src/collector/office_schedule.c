@@ -19,6 +19,8 @@
 
 #define BY_SCHEDULE "schedule"
 #define MADE_UP "schedule, again" /* itself cut off it is not made up for: what cuts it off may be the backup */
+#define SLOT_AHEAD_S (8ll * 86400)   /* a clock that is set back by less waits for the slots that it has had */
+#define CLOCKS_AGREE_NS (3600ll * 1000000000)
 
 void
 office_close_lost_jobs(struct office *p)
@@ -79,6 +81,26 @@ office_begin_schedule(struct office *p)
 	memo_store(p->memo);
 }
 
+/* One run under a clock that was a year ahead would be the last for a year.  That it was wrong then, and is not wrong now, the server's
+ * clock tells. */
+static void
+forget_slot_of_wrong_clock(struct office *p)
+{
+	struct memo_facts *memo = memo_facts(p->memo);
+	int64_t now_s = clock_wall_ns() / 1000000000;
+	struct replicator_status flow;
+
+	if (memo->last_slot_s - SLOT_AHEAD_S <= now_s)
+		return;
+	replicator_status(p->replicator, &flow);
+	if (!flow.connected || !flow.server_clock_known || flow.server_ahead_ns > CLOCKS_AGREE_NS || flow.server_ahead_ns < -CLOCKS_AGREE_NS)
+		return;
+	log_warn("schedule.clock", "profile=%s: the last scheduled backup ran under a clock that was %lld days ahead; the schedule goes on from now", p->name,
+	    (long long)((memo->last_slot_s - now_s) / 86400));
+	memo->last_slot_s = now_s;
+	memo_store(p->memo);
+}
+
 void
 office_keep_schedule(struct office *p)
 {
@@ -88,6 +110,7 @@ office_keep_schedule(struct office *p)
 
 	if (!p->snapshot || memo->paused || snapshot_job(p->snapshot))
 		return;
+	forget_slot_of_wrong_clock(p);
 	if (!schedule_next(p->schedule, p->zone, clock_wall_ns() / 1000000000, memo->last_slot_s, &slot))
 		return;
 	if (!slot.late) {

@@ -223,17 +223,19 @@ find_profiles(struct keeper *k)
 {
 	DIR *dir = opendir(k->setup.store);
 	struct dirent *d;
+	int err;
 
 	if (!dir)
 		return err_sys("list store %s", k->setup.store);
-	while ((d = readdir(dir)) != NULL) {
+	while ((errno = 0, d = readdir(dir)) != NULL) {
 		struct shelf *s;
 
 		if (is_profile(k, d->d_name) && shelf_get(k, d->d_name, &s) != 0)
 			log_warn("keeper.profile", "profile=%s %s", d->d_name, err_text());
 	}
+	err = errno ? err_sys("list store %s", k->setup.store) : 0;
 	closedir(dir);
-	return 0;
+	return err;
 }
 
 /* ---- orders ---- */

@@ -130,14 +130,19 @@ give_state(int profile, const struct deed *receiver, const struct deed *keeper)
 			close(fd);
 		return fd < 0 ? fd : err_sys("listing state");
 	}
-	while (!err && (d = readdir(list))) {
+	while (!err && (errno = 0, d = readdir(list))) {
 		const struct deed *deed = is_receivers(d->d_name) ? receiver : keeper;
 		struct stat st;
 
-		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
-		err = S_ISDIR(st.st_mode) ? give_tree(fd, d->d_name, deed, true) : give_name(fd, d->d_name, &st, deed);
+		if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+			err = errno == ENOENT ? 0 : err_sys("looking at state/%s", d->d_name);
+		else
+			err = S_ISDIR(st.st_mode) ? give_tree(fd, d->d_name, deed, true) : give_name(fd, d->d_name, &st, deed);
 	}
+	if (!err && errno)
+		err = err_sys("listing state");
 	closedir(list);
 	return err;
 }
@@ -291,9 +296,11 @@ each_profile(int store, int (*visit)(int store, const char *name, const struct o
 			close(fd);
 		return fd < 0 ? fd : err_sys("listing the store");
 	}
-	while (!err && (d = readdir(list)))
+	while (!err && (errno = 0, d = readdir(list)))
 		if (is_profile(store, d->d_name))
 			err = visit(store, d->d_name, owners);
+	if (!err && errno)
+		err = err_sys("listing the store");
 	closedir(list);
 	return err;
 }

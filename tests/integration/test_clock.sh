@@ -66,6 +66,18 @@ look
 clocks '2026-10-27 02:29:59'
 run_of tueoct27
 same "a clock set back makes no day twice" "monmar30 monoct26 satmar28 sunmar29 sunoct25 tueoct27 " "$(names)"
+
+# --- a clock that was a year ahead when a backup was due ---------------------------------------------------------------------
+server_stop
+clock server '2026-10-28 02:20:00'
+with_clock server server_start || not_ok "the server starts again" "$W/server.log"
+check "whoever connects hears the server's time" sync_wait
+clock collector '2027-11-30 02:29:59'
+run_of tuenov30
+clock collector '2026-10-28 02:29:50'
+run_of wedoct28
+clocks '2026-10-29 02:29:59'
+run_of thuoct29
 server_stop
 collector_stop
 

@@ -54,6 +54,7 @@
 	X(ctime_ignored) \
 	X(stale_hashes_kept) \
 	X(hashes_outlive_file) \
+	X(unsaved_hashes_believed) \
 	X(lacking_for_want_of_memory) \
 	X(young_stamp_recorded) \
 	X(agreement_by_size) \
@@ -112,6 +113,11 @@
 	X(order_shortens_keep_days) \
 	X(manifest_not_checked) \
 	X(scrub_without_reading) \
+	X(scrub_begins_anew) \
+	X(unreadable_inode_ends_all) \
+	X(unlooked_is_gone) \
+	X(second_seal_refused) \
+	X(unlisted_is_gone) \
 	X(verify_by_size) \
 	X(newest_version_restored) \
 	X(blob_swept_from_a_set) \

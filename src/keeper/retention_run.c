@@ -168,7 +168,7 @@ drop_set(struct vault *v, struct set_row *set)
 		err = fsio_stat(v->weeknow, set->name, &st);
 		if (!err)
 			err = fsio_publish(v->weeknow, set->name, v->dropping, set->name, true, "drop.publish");
-		else if (err == -ERR_GONE)
+		else if (err == -ERR_GONE || PLANTED(unlooked_is_gone))
 			err = 0;
 	}
 	if (!err)

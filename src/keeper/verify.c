@@ -125,7 +125,7 @@ check_file(struct verify *v, const char *path, int dir, const char *place, const
 		return 0;
 	}
 	/* Nor is a disk that does not even give its inode. */
-	if (fd == -ERR_IO) {
+	if (fd == -ERR_IO && !PLANTED(unreadable_inode_ends_all)) {
 		FINDING(v, path, "cannot be read: %s", err_text());
 		return 0;
 	}
@@ -238,7 +238,7 @@ scrub_file(struct verify *v, const char *path, int dir, const char *place, const
 {
 	int err;
 
-	if (v->contents++ < v->vault->scrub.good)
+	if (v->contents++ < v->vault->scrub.good && !PLANTED(scrub_begins_anew))
 		return 0;
 	err = check_file(v, path, dir, place, e, sha256);
 	if (!err && !v->differences)

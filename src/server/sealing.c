@@ -342,7 +342,7 @@ sealing_seal(struct sealing *s, uint64_t job, uint32_t date, int64_t t0_ns, cons
 	struct sealing_chore *c;
 
 	/* Asked again after a lost connection: it goes on, and its answer goes to whoever is connected then. */
-	if (same && (s->state == CHECKING || s->state == SEALING || s->state == FORGETTING) && !s->ending) {
+	if (!PLANTED(second_seal_refused) && same && (s->state == CHECKING || s->state == SEALING || s->state == FORGETTING) && !s->ending) {
 		sealing_tell_progress(s, "seal", s->done, s->all);
 		return;
 	}

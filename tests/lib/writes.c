@@ -13,7 +13,7 @@ bool writes_heads_only;
 ssize_t
 pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
-	static ssize_t (*real)(int, const void *, size_t, off_t);
+	static _Thread_local ssize_t (*real)(int, const void *, size_t, off_t);
 
 	if (writes_errno && (!writes_heads_only || n < 4096)) {
 		errno = writes_errno;
@@ -27,7 +27,7 @@ pwrite(int fd, const void *buf, size_t n, off_t offset)
 ssize_t
 writev(int fd, const struct iovec *iov, int n)
 {
-	static ssize_t (*real)(int, const struct iovec *, int);
+	static _Thread_local ssize_t (*real)(int, const struct iovec *, int);
 
 	if (writes_errno && !writes_heads_only) {
 		errno = writes_errno;

@@ -34,7 +34,8 @@ on_extent_noted(struct note *n, int err)
 	struct extent_note *e = n->owner;
 	struct work *w = err < 0 ? worktable_find(e->r->active, e->path) : NULL;
 
-	if (w && !PLANTED(unsaved_hashes_believed)) /* an extent that is missing makes its blocks dirty next time, but those that lie there are of what was patched */
+	/* An extent that is missing makes its blocks dirty next time, but those that lie there are of what was patched. */
+	if (w && !PLANTED(unsaved_hashes_believed))
 		flow_hashes_lost(w);
 	free(e->hashes);
 	free(e->path);

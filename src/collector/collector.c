@@ -101,16 +101,24 @@ ask_piece(const uint8_t release[32], uint64_t offset, uint32_t count, replicator
 	return p;
 }
 
+static bool
+is_idle(void *arg)
+{
+	const struct collector *c = arg;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (!office_idle(c->profiles[i]))
+			return false;
+	return c->waiting == 0;
+}
+
 /* Whoever begins again reads the configuration, and with one that is wrong nobody starts it: not the former program either. */
 static bool
-could_begin_again(struct collector *c)
+comes_up(void *arg)
 {
-	struct upgrade_status s;
+	struct collector *c = arg;
 	struct conf *conf;
 
-	upgrade_status(c->upgrade, &s);
-	if (strcmp(s.phase, "ready") != 0)
-		return true;
 	if (collector_config_load(c->file, &conf) == 0) {
 		conf_free(conf);
 		c->told_config = false;
@@ -120,17 +128,6 @@ could_begin_again(struct collector *c)
 		log_lines(LOG_ERROR, "upgrade.config", "no release begins before the configuration is right: ", err_text());
 	c->told_config = true;
 	return false;
-}
-
-static bool
-is_idle(void *arg)
-{
-	struct collector *c = arg;
-
-	for (size_t i = 0; i < c->n; i++)
-		if (!office_idle(c->profiles[i]))
-			return false;
-	return c->waiting == 0 && could_begin_again(c);
 }
 
 static void
@@ -148,7 +145,7 @@ open_upgrade(struct collector *c)
 	const struct collector_config *config = collector_config_main(c->conf);
 	const struct upgrade_setup setup = {
 	    .base = c->base, .pool = c->pool, .lane = c->lane_work, .state = config->state, .keys = config->upgrade_keys,
-	    .host = {.connected = is_connected, .release = ask_release, .piece = ask_piece, .idle = is_idle, .restart = on_restart, .arg = c}};
+	    .host = {.connected = is_connected, .release = ask_release, .piece = ask_piece, .idle = is_idle, .comes_up = comes_up, .restart = on_restart, .arg = c}};
 
 	return upgrade_new(&setup, &c->upgrade);
 }

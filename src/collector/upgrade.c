@@ -421,7 +421,7 @@ pump(struct upgrade *u)
 
 	if (u->step == STEP_TRIAL) {
 		pump_trial(u);
-	} else if (u->step == STEP_READY && u->quiet >= QUIET_TICKS) {
+	} else if (u->step == STEP_READY && u->quiet >= QUIET_TICKS && h->comes_up(h->arg)) {
 		char version[RELEASE_VERSION_TEXT];
 
 		release_version_text(&u->release.version, version);

@@ -27,6 +27,8 @@ struct upgrade_host {
 	bool (*piece)(const uint8_t release[32], uint64_t offset, uint32_t count, replicator_bytes_done *done, void *done_arg, void *arg);
 	/* No job runs and nobody waits: the program may end now. */
 	bool (*idle)(void *arg);
+	/* Whoever is begun again now comes up: its configuration can be read.  Asked when a release is ready and all is idle. */
+	bool (*comes_up)(void *arg);
 	/* The program is to be begun again, by launch_again. */
 	void (*restart)(void *arg);
 	void *arg;

@@ -20,21 +20,9 @@
 #include "keeper/verify.h"
 #include "tests/lib/stage.h"
 #include "tests/lib/syncs.h"
+#include "tests/unit/disk_rig.h"
 
 static struct stage st;
-
-static const char *unseen; /* a name that the disk cannot be asked about */
-
-/* In the C library's place. */
-int
-fstatat(int dirfd, const char *path, struct stat *ret_st, int flags)
-{
-	if (unseen && strcmp(path, unseen) == 0) {
-		errno = EIO;
-		return -1;
-	}
-	return (int)syscall(SYS_newfstatat, dirfd, path, ret_st, flags);
-}
 
 static int
 set_up(void **state)
@@ -745,9 +733,9 @@ a_set_that_has_its_name_is_not_dropped_by_a_recovery_that_cannot_see_it(void **s
 	o = stage_order(&st, 20260214);
 	assert_true(crash_at("seal.publish.done", &o));
 	stage_vault(&st, true);
-	unseen = "satfeb14";
+	disk.unseen = "satfeb14";
 	err = backupset_recover(st.vault);
-	unseen = NULL;
+	disk.unseen = NULL;
 	assert_int_equal(err, -ERR_IO);
 	good(backupset_recover(st.vault));
 	good(catalogue_sets(st.vault->catalogue, &sets, &n));

@@ -15,42 +15,11 @@
 #include "keeper/manifest.h"
 #include "keeper/restore.h"
 #include "tests/lib/stage.h"
+#include "tests/unit/disk_rig.h"
 
 static struct stage st;
 static struct set_row set;
 static char to[300];
-
-static const char *unreadable; /* a name whose inode the disk does not give */
-
-/* Under ThreadSanitizer files are opened by another way (base/fsio_beneath.c). */
-static void
-needs_openat2(void)
-{
-#ifdef __SANITIZE_THREAD__
-	skip();
-#endif
-}
-
-/* In the C library's place: what opens beneath a directory. */
-long
-syscall(long number, ...)
-{
-	static _Thread_local long (*real)(long, ...);
-	va_list ap;
-	long a[6];
-
-	if (!real)
-		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
-	va_start(ap, number);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
-	if (number == SYS_openat2 && unreadable && strcmp(relpath_name((const char *)a[1]), unreadable) == 0) {
-		errno = EIO;
-		return -1;
-	}
-	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
 
 struct lines {
 	struct task task;
@@ -274,9 +243,9 @@ a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored(void **st
 
 	(void)state;
 	needs_openat2();
-	unreadable = "aaa";
+	disk.unreadable = "aaa";
 	err = restore(NULL, 0, &lines);
-	unreadable = NULL;
+	disk.unreadable = NULL;
 	assert_int_equal(err, -ERR_DIFFERS);
 	assert_non_null(strstr(lines.text, "offiles/fd0/aaa: "));
 	fd = target();

@@ -17,6 +17,7 @@
 #include "keeper/retention.h"
 #include "keeper/verify.h"
 #include "tests/lib/stage.h"
+#include "tests/unit/disk_rig.h"
 #include "tests/lib/syncs.h"
 
 #define HOUR ((int64_t)3600 * 1000000000)
@@ -162,19 +163,6 @@ a_jump_freezes_until_two_further_good_sets(void **state)
 /* ---- a run ---- */
 
 static struct stage st;
-
-static const char *unseen; /* a name that the disk cannot be asked about */
-
-/* In the C library's place. */
-int
-fstatat(int dirfd, const char *path, struct stat *ret_st, int flags)
-{
-	if (unseen && strcmp(path, unseen) == 0) {
-		errno = EIO;
-		return -1;
-	}
-	return (int)syscall(SYS_newfstatat, dirfd, path, ret_st, flags);
-}
 
 static int
 set_up(void **state)
@@ -374,9 +362,9 @@ a_set_that_cannot_be_looked_at_is_not_forgotten(void **state)
 		sets[i] = stage_seal(&st, 20260201 + (uint32_t)i);
 	make_old(&sets[0], 30);
 	snprintf(name, sizeof name, "%s", sets[0].name);
-	unseen = name;
+	disk.unseen = name;
 	err = retention_run(st.vault, 14, &task, NULL, NULL);
-	unseen = NULL;
+	disk.unseen = NULL;
 	assert_int_equal(err, -ERR_IO);
 	good(catalogue_sets(st.vault->catalogue, &left, &n));
 	assert_int_equal(n, 5);

@@ -39,7 +39,7 @@ static struct {
 	/* the server */
 	uint8_t programs[SIZE];
 	struct pack_out head;
-	bool connected, idle;
+	bool connected, idle, comes_up;
 	int refuse;                  /* an error in the place of a head */
 	int lose_pieces;             /* so many are lost with their connection */
 	int away;                    /* so often it is not connected when somebody looks */
@@ -138,6 +138,13 @@ give_piece(const uint8_t release[32], uint64_t offset, uint32_t count, replicato
 }
 
 static bool
+comes_up(void *arg)
+{
+	(void)arg;
+	return w.comes_up;
+}
+
+static bool
 is_idle(void *arg)
 {
 	(void)arg;
@@ -165,7 +172,7 @@ setup(void **state)
 		w.programs[i] = (uint8_t)(i * 7 + i / 251);
 	w.wall = NOW;
 	w.steady = 1000;
-	w.connected = w.idle = true;
+	w.connected = w.idle = w.comes_up = true;
 	r = signers_release(NOW, w.programs, SIZE);
 	w.head = signers_head(&w.signers, &r, BOTH);
 	w.base = event_base_new();
@@ -198,7 +205,7 @@ static void
 begin(void)
 {
 	const struct upgrade_setup s = {.base = w.base, .pool = w.pool, .lane = workpool_add_lane(w.pool, "work", 1), .state = w.state, .keys = w.signers.file,
-	    .host = {.connected = is_connected, .release = give_release, .piece = give_piece, .idle = is_idle, .restart = on_restart},
+	    .host = {.connected = is_connected, .release = give_release, .piece = give_piece, .idle = is_idle, .comes_up = comes_up, .restart = on_restart},
 	    .wall_s = wall, .steady_s = steady, .tick_ms = 1};
 
 	assert_int_equal(upgrade_new(&s, &w.upgrade), 0);
@@ -462,6 +469,26 @@ no_answer_at_all_is_told_after_fourteen_days(void **state)
 	assert_non_null(strstr(status().why, "fourteen days"));
 }
 
+/* A configuration that is wrong, say: the former program would not come up either, and nothing would back up any more. */
+static void
+no_release_begins_before_whoever_begins_again_comes_up(void **state)
+{
+	struct versions v;
+
+	(void)state;
+	w.comes_up = false;
+	begin();
+	until(is_phase("idle"));
+	w.steady += 60;
+	until(is_phase("ready"));
+	some_turns();
+	assert_int_equal(w.restarts, 0);
+	v = stored();
+	assert_true(version_is_none(&v.trial));
+	w.comes_up = true;
+	until(w.restarts == 1);
+}
+
 /* ---- the trial ---- */
 
 static void
@@ -599,6 +626,7 @@ main(void)
 	    TEST(bytes_that_were_not_signed_are_not_installed),
 	    TEST(endless_no_is_told_after_fourteen_days),
 	    TEST(no_answer_at_all_is_told_after_fourteen_days),
+	    TEST(no_release_begins_before_whoever_begins_again_comes_up),
 	    TEST(a_release_on_trial_is_proved_by_a_welcome),
 	    TEST(one_that_is_not_welcomed_within_ten_minutes_gives_way),
 	    TEST(one_that_failed_gives_way_as_soon_as_that_can_be_written_down),

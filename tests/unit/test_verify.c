@@ -13,50 +13,10 @@
 
 #include "keeper/verify.h"
 #include "tests/lib/stage.h"
+#include "tests/unit/disk_rig.h"
 
 static struct stage st;
 static struct set_row set;
-
-static const char *unreadable; /* a name whose inode the disk does not give */
-
-static const char *counted;    /* a name of which is counted how often it is opened, */
-static unsigned opened;
-static atomic_bool *then_stop; /* and what its opening sets */
-
-/* Under ThreadSanitizer files are opened by another way (base/fsio_beneath.c). */
-static void
-needs_openat2(void)
-{
-#ifdef __SANITIZE_THREAD__
-	skip();
-#endif
-}
-
-/* In the C library's place: what opens beneath a directory. */
-long
-syscall(long number, ...)
-{
-	static _Thread_local long (*real)(long, ...);
-	va_list ap;
-	long a[6];
-
-	if (!real)
-		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
-	va_start(ap, number);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
-	if (number == SYS_openat2 && unreadable && strcmp(relpath_name((const char *)a[1]), unreadable) == 0) {
-		errno = EIO;
-		return -1;
-	}
-	if (number == SYS_openat2 && counted && strcmp(relpath_name((const char *)a[1]), counted) == 0) {
-		opened++;
-		if (then_stop)
-			atomic_store(then_stop, true);
-	}
-	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
 
 static bool no_memory_for_lines;
 
@@ -108,7 +68,7 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	unreadable = NULL;
+	disk.unreadable = NULL;
 	no_memory_for_lines = false;
 	stage_open(&st);
 	stage_fill(&st);
@@ -179,9 +139,9 @@ a_file_whose_inode_cannot_be_read_differs(void **state)
 	needs_openat2();
 	for (size_t i = 0; i < 2; i++) {
 		set.verified = SET_GOOD;
-		unreadable = names[i];
+		disk.unreadable = names[i];
 		assert_int_equal(verify(VERIFY_NEW, &lines), 1);
-		unreadable = NULL;
+		disk.unreadable = NULL;
 		assert_int_equal(set.verified, SET_DIFFERS);
 		assert_non_null(strstr(lines.text, names[i]));
 	}
@@ -327,11 +287,11 @@ scrub_until(const char *name, struct lines *lines, uint64_t *ret_differences)
 	int err;
 
 	*lines = (struct lines){.task.finding = on_finding};
-	counted = name;
-	then_stop = &lines->task.stop;
-	opened = 0;
+	disk.counted = name;
+	disk.then_stop = &lines->task.stop;
+	disk.opened = 0;
 	err = verify_set(st.vault, &set, VERIFY_NEW, &lines->task, ret_differences, &none);
-	then_stop = NULL;
+	disk.then_stop = NULL;
 	catalogue_sets_free(none.sets, none.n);
 	return err;
 }
@@ -346,15 +306,15 @@ a_scrub_that_is_stopped_goes_on_where_it_was(void **state)
 	(void)state;
 	needs_openat2();
 	assert_int_equal(scrub_until("wphost.db", &lines, &n), -ERR_STOPPED); /* the last of the tree */
-	assert_int_equal(opened, 1);
-	counted = "userabc.db"; /* was read */
-	opened = 0;
+	assert_int_equal(disk.opened, 1);
+	disk.counted = "userabc.db"; /* was read */
+	disk.opened = 0;
 	assert_int_equal(verify(VERIFY_NEW, &lines), 0);
-	assert_int_equal(opened, 0);
+	assert_int_equal(disk.opened, 0);
 	assert_int_not_equal(set.scrubbed_ns, 0);
 	assert_int_equal(verify(VERIFY_NEW, &lines), 0); /* it had come to its end */
-	assert_int_equal(opened, 1);
-	counted = NULL;
+	assert_int_equal(disk.opened, 1);
+	disk.counted = NULL;
 }
 
 /* Else whoever asks would hear of nothing, and the set would be good. */
@@ -368,8 +328,8 @@ what_a_stopped_scrub_found_is_found_again(void **state)
 	needs_openat2();
 	flip("backups/weeknow/frifeb13/ofuser/userabc.db");
 	assert_int_equal(scrub_until("wphost.db", &lines, &n), -ERR_STOPPED);
-	assert_int_equal(opened, 1);
-	counted = NULL;
+	assert_int_equal(disk.opened, 1);
+	disk.counted = NULL;
 	assert_int_equal(verify(VERIFY_NEW, &lines), 1);
 	assert_int_equal(set.verified, SET_DIFFERS);
 }

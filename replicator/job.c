@@ -335,23 +335,42 @@ replicator_seal_stop(struct replicator *r)
 		r->seal.stopped = true;
 }
 
-static void
-tell_end(struct replicator *r)
+static int
+tell_end(struct replicator *r, const struct ending *e)
 {
 	struct wire_msg end = {.type = WIRE_JOB_END}, over = {.type = WIRE_JOB_OVER};
-	struct ending *e = &r->ending;
 
-	if (!e->job || r->phase != PHASE_RUN)
-		return;
 	end.u.job_end.job = e->job;
 	over.u.job_over.job = e->job;
 	over.u.job_over.date = e->date;
 	over.u.job_over.t0_ns = e->t0_ns;
-	over.u.job_over.origin = e->origin;
+	over.u.job_over.origin = (char *)(uintptr_t)e->origin;
 	over.u.job_over.code = e->code;
-	over.u.job_over.text = e->text;
-	if (link_send(r->link, job_knows(r, WIRE_JOB_OVER) ? &over : &end) == 0)
-		e->job = 0;
+	over.u.job_over.text = (char *)(uintptr_t)e->text;
+	return link_send(r->link, job_knows(r, WIRE_JOB_OVER) ? &over : &end);
+}
+
+/* Nothing answers them, and a link may lose what it took: each link is told all of them anew.  A server passes over what it knows. */
+static void
+pump_endings(struct replicator *r)
+{
+	while (r->phase == PHASE_RUN && r->endings_told < r->n_endings && tell_end(r, &r->endings[r->endings_told]) == 0)
+		r->endings_told++;
+}
+
+static void
+keep_ending(struct replicator *r, const struct replicator_job_end *end)
+{
+	struct ending *e;
+
+	if (r->n_endings == ENDINGS_MAX) {
+		memmove(r->endings, r->endings + 1, --r->n_endings * sizeof *r->endings);
+		r->endings_told -= r->endings_told > 0;
+	}
+	e = &r->endings[r->n_endings++];
+	*e = (struct ending){.job = end->job, .date = end->date, .t0_ns = end->t0_ns, .code = end->code};
+	snprintf(e->origin, sizeof e->origin, "%s", end->origin);
+	snprintf(e->text, sizeof e->text, "%s", end->text);
 }
 
 void
@@ -370,10 +389,8 @@ replicator_job_end(struct replicator *r, const struct replicator_job_end *end)
 	if (r->job.owed)
 		end_begin(r, -ERR_STOPPED, "stopped");
 	leave_snapshot(r, -ERR_STOPPED, "stopped");
-	r->ending = (struct ending){.job = end->job, .date = end->date, .t0_ns = end->t0_ns, .code = end->code};
-	snprintf(r->ending.origin, sizeof r->ending.origin, "%s", end->origin);
-	snprintf(r->ending.text, sizeof r->ending.text, "%s", end->text);
-	tell_end(r);
+	keep_ending(r, end);
+	pump_endings(r);
 	pump_wake(r);
 }
 
@@ -493,6 +510,7 @@ job_closed(struct replicator *r)
 {
 	r->job.sent = false;
 	r->due_told = false;
+	r->endings_told = 0;
 	if (r->seal.state == SEAL_NONE)
 		return;
 	r->seal.state = SEAL_QUIET;
@@ -507,7 +525,7 @@ job_pump(struct replicator *r)
 	pump_snapshot(r);
 	pump_seal(r);
 	pump_due(r);
-	tell_end(r);
+	pump_endings(r);
 	if (r->phase == PHASE_RUN && r->job.owed && !r->job.sent)
 		send_begin(r);
 }

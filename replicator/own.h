@@ -147,6 +147,8 @@ struct seal {
 	void *arg;
 };
 
+#define ENDINGS_MAX 8
+
 struct ending { /* of a job without a set */
 	uint64_t job;
 	uint32_t date;
@@ -226,7 +228,8 @@ struct replicator {
 		bool sent;
 		struct promise *owed; /* set: the server has not said yet that it knows T0 */
 	} job;
-	struct ending ending;     /* a job whose end could not be told yet; 0 = none */
+	struct ending endings[ENDINGS_MAX]; /* the last jobs without a set, in their order */
+	size_t n_endings, endings_told;     /* to this connection's server */
 	struct seal seal;
 	int64_t due_ns;
 	bool due_told;            /* on this connection */

@@ -144,7 +144,7 @@ void replicator_seal(struct replicator *r, uint64_t job, uint32_t date, int64_t 
  * stop came. */
 void replicator_seal_stop(struct replicator *r);
 /* The job is over without a set: stop a running seal, release the server's hold, forget queued staging work.  The server hears why,
- * now or with the next link, also of a job that failed before it began there. */
+ * now and with each later link, as none is answered, also of a job that failed before it began there; of the last eight such jobs. */
 struct replicator_job_end {
 	uint64_t job;
 	uint32_t date;

@@ -355,6 +355,7 @@ on_control(struct peer *p, struct wire_msg *m)
 		snprintf(p->origin, sizeof p->origin, "%s", m->u.origin.origin);
 		break;
 	case WIRE_JOB_OVER:
+		p->over_jobs[(p->messages[WIRE_JOB_OVER] - 1) % 16] = m->u.job_over.job;
 		p->over_code = m->u.job_over.code;
 		snprintf(p->over_text, sizeof p->over_text, "%s", m->u.job_over.text);
 		break;

@@ -53,7 +53,8 @@ struct peer {
 	bool hold_seal;                /* the answer to SEAL waits */
 	uint64_t seal_job;
 	int64_t seal_t0_ns, sealed_t0_ns;
-	int32_t over_code;             /* of the last JOB_OVER */
+	uint64_t over_jobs[16];        /* of each JOB_OVER */
+	int32_t over_code;             /* of the last */
 	char over_text[64], origin[64];
 	int64_t due_ns;
 };

@@ -881,6 +881,36 @@ the_server_hears_who_began_a_job_why_it_failed_and_when_one_is_due(void **state)
 }
 
 static void
+jobs_that_end_while_a_link_breaks_are_told_by_the_next(void **state)
+{
+	struct replicator_job_end end = failed_job;
+
+	(void)state;
+	begin();
+	w.peer.version = 2;
+	world_start(&w);
+	agree_and_compare();
+	run_job_to_seal();
+	world_run_until(&w, &sealing.over);
+	peer_cut(&w.peer); /* the other end has not noticed, and sends */
+	replicator_job_end(w.replicator, &end);
+	end.job++;
+	replicator_job_end(w.replicator, &end);
+	until_sent(WIRE_JOB_OVER, 2);
+	assert_int_equal(w.peer.over_jobs[0], failed_job.job);
+	assert_int_equal(w.peer.over_jobs[1], end.job);
+	peer_cut(&w.peer);
+	for (int i = 0; i < 20; i++) {
+		end.job++;
+		replicator_job_end(w.replicator, &end);
+	}
+	until_sent(WIRE_JOB_OVER, 2 + 8); /* the last of them */
+	assert_int_equal(w.peer.over_jobs[2], end.job - 7);
+	assert_int_equal(w.peer.over_jobs[9], end.job);
+	world_close(&w);
+}
+
+static void
 a_server_of_the_first_version_hears_only_what_it_knows(void **state)
 {
 	(void)state;
@@ -1591,6 +1621,7 @@ main(void)
 		cmocka_unit_test(the_days_to_the_slow_scan_go_on_over_a_start),
 		cmocka_unit_test(a_set_is_not_sealed_of_databases_that_the_server_took_back),
 		cmocka_unit_test(the_server_hears_who_began_a_job_why_it_failed_and_when_one_is_due),
+		cmocka_unit_test(jobs_that_end_while_a_link_breaks_are_told_by_the_next),
 		cmocka_unit_test(a_server_of_the_first_version_hears_only_what_it_knows),
 		cmocka_unit_test(what_the_server_finds_of_its_newest_set_is_known_here),
 		cmocka_unit_test(a_vanished_area_is_no_mass_deletion),

@@ -29,6 +29,7 @@
 
 #define MAP_START (64u << 20)
 #define READERS_MAX 254
+#define LOCKS_BYTES (READERS_MAX * 64 + 4096) /* a reader fills a cache line; then what heads them */
 #define IDENTITY_TABLE "tidemark"
 #define IDENTITY_KEY "identity"
 #define WORD_MAX 255 /* of kind and owner */
@@ -321,6 +322,22 @@ has_data(int dir)
 	return fsio_stat(dir, "data.mdb", &st) == 0 && st.st_size > 0;
 }
 
+/* LMDB writes its locks through a mapping: where the file has no blocks yet and the disk is full, that ends a process by SIGBUS,
+ * and the check of a good store as well.  So they are taken first.  The size stays LMDB's to choose; what else is wrong with the
+ * file LMDB says itself, and a file system that cannot give blocks beforehand is as before. */
+static int
+reserve_locks(int dir)
+{
+	int fd = fsio_open(dir, "lock.mdb", O_RDWR | O_CREAT, 0600), err = 0;
+
+	if (fd < 0)
+		return fd == -ERR_NOSPACE ? err_prefix(fd, "its locks") : 0;
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCKS_BYTES) != 0 && (errno == ENOSPC || errno == EDQUOT))
+		err = err_sys("take room for its locks");
+	close(fd);
+	return err;
+}
+
 /* Opens what is there, or makes it.  -ERR_CORRUPT: damaged or foreign. */
 static int
 open_once(struct store *s, const struct place *p, const struct request *r, bool *ret_created)
@@ -333,7 +350,9 @@ open_once(struct store *s, const struct place *p, const struct request *r, bool 
 	data = has_data(dir);
 	if (!data && s->readonly)
 		err = err_set(ERR_GONE, "it is not yet made");
-	if (data && !(r->flags & STORE_NO_CHECK))
+	if (!err)
+		err = reserve_locks(dir);
+	if (!err && data && !(r->flags & STORE_NO_CHECK))
 		err = store_check(p->path, r->tables, r->n_tables, r->who->sealed);
 	if (!err)
 		err = open_env(s, p->path);

@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,7 +33,8 @@
 static const char *const tables[] = {"log", "big"};
 static const struct store_identity who = {"journal", 1, "po1", 0};
 static struct scratch dir;
-static char path[256];
+static char path[256], small[256];
+static bool mounted; /* a disk at `small` */
 
 /* ---- in the C library's place ---- */
 
@@ -99,6 +102,9 @@ static int
 tear_down(void **state)
 {
 	(void)state;
+	if (mounted)
+		umount2(small, MNT_DETACH);
+	mounted = false;
 	scratch_close(&dir);
 	return 0;
 }
@@ -662,6 +668,33 @@ where_its_check_finds_no_memory_a_good_store_is_not_moved_aside(void **state)
 }
 
 static void
+on_a_full_disk_a_good_store_without_its_locks_is_refused_and_not_moved_aside(void **state)
+{
+	static char zeros[1 << 16];
+	enum store_found found;
+	int fd;
+
+	(void)state;
+	scratch_path(&dir, "small", small);
+	assert_int_equal(mkdir(small, 0700), 0);
+	if (mount("tmpfs", small, "tmpfs", MS_NOSUID | MS_NODEV, "size=32m") != 0)
+		skip(); /* not root */
+	mounted = true;
+	scratch_path(&dir, "small/journal", path);
+	make_store();
+	assert_int_equal(unlinkat(dir.fd, "small/journal/lock.mdb", 0), 0);
+	fd = openat(dir.fd, "small/full", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	while (write(fd, zeros, sizeof zeros) > 0)
+		;
+	assert_int_equal(errno, ENOSPC);
+	close(fd);
+	assert_int_equal(open_as(&who, 0, &found), -ERR_NOSPACE);
+	assert_int_equal(unlinkat(dir.fd, "small/full", 0), 0);
+	assert_int_equal(open_as(&who, 0, &found), 0);
+	assert_int_equal(found, STORE_OPENED);
+}
+
+static void
 trailing_slashes_and_relative_paths_mean_the_same_store(void **state)
 {
 	char slashed[260], before[4096];
@@ -704,6 +737,7 @@ main(void)
 		with_dir(a_store_that_cannot_be_reached_is_not_taken_for_damaged),
 		with_dir(where_memory_lacks_for_a_map_a_good_store_is_refused_and_not_moved_aside),
 		with_dir(where_its_check_finds_no_memory_a_good_store_is_not_moved_aside),
+		with_dir(on_a_full_disk_a_good_store_without_its_locks_is_refused_and_not_moved_aside),
 		with_dir(trailing_slashes_and_relative_paths_mean_the_same_store),
 	};
 

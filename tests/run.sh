@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs the tests and counts them: tests/run.sh unit|integration|chaos ...
 #
-# Every test speaks TAP: `ok - sentence` or `not ok - sentence`, unit tests through cmocka.  A program that dies or hangs
-# is one failure of its own.  The last line counts: `N passed, N failed`.
+# Every test speaks TAP: `ok - sentence` or `not ok - sentence`, unit tests through cmocka, and a plan `1..N`.  A program that dies,
+# hangs, or ends before its plan is through is one failure of its own.  The last line counts: `N passed, N failed`.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -37,7 +37,7 @@ start() {
 
 # Counts one finished test, and shows what it said if anything is wrong.
 count() {
-	local name=$1 log=$out/$1.log status limit good bad skip
+	local name=$1 log=$out/$1.log status limit good bad skip said planned
 	read -r status limit <"$out/$name.status"
 	good=$(grep -cE '^ok ' "$log")
 	skip=$(grep -cE '^ok .*# [Ss][Kk][Ii][Pp]' "$log")
@@ -49,6 +49,12 @@ count() {
 	if [ "$status" = 0 ] && [ "$good" = 0 ] && [ "$bad" = 0 ]; then
 		bad=1
 		echo "not ok - $name ran no test" >>"$log"
+	fi
+	said=$(grep -cE '^(not )?ok ' "$log")
+	planned=$(awk '/^1\.\.[0-9]+$/ { n += substr($0, 4) } END { print n + 0 }' "$log")	# of each group of tests
+	if [ "$bad" = 0 ] && [ "$said" != "$planned" ]; then
+		bad=1
+		echo "not ok - $name ended after $said tests, and its plan has $planned" >>"$log"
 	fi
 	passed=$((passed + good - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
 	if [ "$bad" = 0 ]; then

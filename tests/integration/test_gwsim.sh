@@ -8,7 +8,7 @@ GWSIM=$(realpath "$BIN/gwsim")
 SEED=${SEED:-1}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/test_gwsim.XXXXXX")
 PIDS=
-failures=0
+failures=0 tests=0
 
 cleanup() {
 	for pid in $PIDS; do kill "$pid" 2>/dev/null; done
@@ -19,6 +19,7 @@ cd "$WORK" || exit 1
 echo "# seed $SEED"
 
 report() {	# report CODE SENTENCE
+	tests=$((tests + 1))
 	if [ "$1" = 0 ]; then
 		echo "ok - $2"
 	else
@@ -327,4 +328,5 @@ expect 2 'no option --colour' "an unknown option is wrong usage" "$GWSIM" check 
 expect 2 '--rate cannot be "fast"' "a wrong value is wrong usage" "$GWSIM" run clean --rate fast
 expect 2 'which directory' "a missing directory is wrong usage" "$GWSIM" check
 
+echo "1..$tests"
 [ $failures = 0 ]

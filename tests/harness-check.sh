@@ -129,4 +129,4 @@ wait
 caught=$(cat "$out"/*.verdict | grep -cx caught)
 echo
 echo "harness: $caught of $total planted bugs caught"
-[ "$caught" = $total ] && [ $wrong = 0 ]
+[ "$caught" = $total ] && [ $total -gt 0 ] && [ $wrong = 0 ]

@@ -34,4 +34,4 @@ part silent
 part names "$SEED"
 part mounts "$SEED" "${MOUNTS_TRIED:-6}"
 echo "watching: $tests cases, $overflows overflows, $seeds race seeds, $failures violations"
-[ $failures = 0 ]
+[ $failures = 0 ] && [ $tests -gt 0 ]

@@ -69,6 +69,10 @@ hostile_memory() { proc memory "${PID[server]}"; }
 hostile_all_sets() { sealed po1; sealed evil; find "$STORE"/*/backups/creating -mindepth 1 -maxdepth 1; }
 
 hostile_baseline() {
+	local part
+	for part in evil/backups/weeknow evil/state/manifests evil/blobs po1 .identity; do
+		[ -n "$(trees sums "$STORE/$part")" ] || { not_ok "hostile: there is something that may not change in $part"; exit 1; }
+	done
 	KEPT=$(hostile_sealed_files)
 	KEEPER=$(keeper_pid)
 	FDS=$(hostile_fds) SOCKETS=$(hostile_sockets) MEMORY=$(hostile_memory)
@@ -148,12 +152,14 @@ hostile_attack() {	# hostile_attack NAME SETS
 	hostile_check "$2"
 }
 
-# Every case whose suite or name holds the part.
+# Every case whose suite or name holds the part; fails when there is none.
 hostile_suites() {	# hostile_suites PART
-	local name suite sets sentence
+	local name suite sets sentence before=$cases
+	ATTACK list >"$W/.list" || { not_ok "hostile: there is a list of cases"; exit 1; }
 	while IFS=$'\t' read -r name suite sets sentence <&3; do
 		case "$suite $name" in *"$1"*) ;; *) continue ;; esac
 		hostile_verdict "$suite $name: $sentence" hostile_attack "$name" "$sets"
 		hostile_mark
-	done 3< <(ATTACK list)
+	done 3<"$W/.list"
+	[ $cases != "$before" ]
 }

@@ -36,6 +36,7 @@ liar_world() {
 	ln -s "$W/scratch/canary" "$PO/offiles/fd1/link"
 	sync_wait && collector_stop && LIAR learn "$W" "$PORT" && collector_start && sync_wait || { not_ok "hostile: the world is good before the first lie"; exit 1; }
 	COLLECTOR=${PID[collector]} LIVE=$(liar_live_tree) PEAK=$(liar_peak)
+	[ -n "$LIVE" ] || { not_ok "hostile: there is a live tree that may not change"; exit 1; }
 }
 
 liar_collector_stands() {
@@ -66,10 +67,11 @@ liar_case() {	# liar_case NAME
 
 liar_suites() {	# liar_suites PART
 	local name suite sentence
+	LIAR list >"$W/.list" || { not_ok "hostile: there is a list of lies"; exit 1; }
 	while IFS=$'\t' read -r name suite sentence <&3; do
 		case "$suite $name" in *"$1"*) ;; *) continue ;; esac
 		hostile_verdict "$suite $name: $sentence" liar_case "$name"
-	done 3< <(LIAR list)
+	done 3<"$W/.list"
 }
 
 liar_backup_after_all() { backup && restore po1 latest "$W/restored-po1" && compare_tree "$PO" "$W/restored-po1"; }

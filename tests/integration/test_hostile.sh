@@ -9,6 +9,6 @@ note "seed $SEED"
 
 hostile_world
 for name in odd_names specials_are_only_recorded digests_that_lie one_job_one_set operations_out_of_order packed_frames_that_lie half_closed; do
-	hostile_suites "$name"
+	hostile_suites "$name" || not_ok "hostile: there is a case $name"
 done
 done_testing

@@ -9,6 +9,7 @@ fi
 chmod 755 "$W"	# so that it is the product's own rights that keep them out
 
 nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+nobody "$PYTHON" -c 'import os, sys; os.listdir(sys.argv[1])' "$W" || { not_ok "hostile L: another user comes as far as $W, and can run what tries to come further"; exit 1; }
 
 nothing_is_readable() {
 	local found

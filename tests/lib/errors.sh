@@ -29,6 +29,7 @@ errors_order() { printf '%-31s\n%-31s\n' "$1" "" 1<>"$ORDERS"; }
 # ---- one point ----
 
 errors_arm() {	# errors_arm WORKLOAD N ERROR
+	SAID=$(stat -c %s "$W/$CARRIER.log")
 	if [ "$3" = malloc ]; then
 		errors_order "$2"
 		crash_begin "$1" 0 none
@@ -66,14 +67,15 @@ errors_over() {	# errors_over ERROR
 # Two libraries follow the pointer that malloc did not give (ARCHITECTURE.md, section 8): that is a crash, and is survived as one.
 errors_of_blind_library() { case $FAILED in "malloc of libinotifytools"*|"malloc of libseccomp"*) true ;; *) false ;; esac; }
 
-# A program that was ended by its own fault, or that says nothing when it ends.
+# A program that was ended by its own fault, or that says nothing when it ends: what it said before this point is not meant, nor what the
+# command says that waited for it.
 errors_bad_end() {
 	local end
 	while IFS= read -r -d ';' end; do
 		case $end in
 		"status 0"|"signal 9"|"signal 15") ;;
 		signal*) errors_of_blind_library || { echo "$VICTIM ended by $end"; return 0; } ;;
-		*) grep -qE ' (error|warn) |out of memory|^tidemark' "$W/$CARRIER.log" "$W/.workload" || { echo "$VICTIM ended with $end and says nothing"; return 0; } ;;
+		*) grep -qE ' (error|warn) |out of memory|^tidemark' <(tail -c +$((SAID + 1)) "$W/$CARRIER.log") || { echo "$VICTIM ended with $end and says nothing"; return 0; } ;;
 		esac
 	done <<<"$ENDED"
 	return 1

@@ -51,10 +51,12 @@ one_part() {	# one_part VICTIM WORKLOAD
 	for ((n = ${FROM:-$((1 + RANDOM % STRIDE))}; ; n += STRIDE)); do
 		# The first rounds of a world have less to remove, and a busy machine folds more into one write: what has no such call may have it next.
 		one_call "$2" $n || one_call "$2" $n || one_call "$2" $n || break
-		[ $((points - since)) -lt $WORLD_LASTS ] || { since=$points; crash_fresh_world "$1"; }
+		[ $((points - since)) -lt $WORLD_LASTS ] || { since=$points; crash_last_look; crash_fresh_world "$1"; }
 		[ $((n / STRIDE % 10)) != 0 ] || note "$1 $2 is at call $n after $SECONDS s: $points points"
 	done
-	echo "counted $1 $2: $points points, $violations violations, of $((n - 1)) calls"
+	[ $points != 0 ] || one_point "$2" 1 before	# a large stride may have met no call
+	crash_last_look
+	crash_counted "$1" "$2" $points points ", of $((n - 1)) calls"
 }
 
 case ${1:-} in

@@ -32,23 +32,34 @@ one_error() {	# one_error VICTIM WORKLOAD ERROR
 		1) break ;;
 		2) errors_world "$1" "$3" ;;
 		esac
-		[ $((injected - WORLD_BEGAN)) -lt $WORLD_LASTS ] || errors_world "$1" "$3"
+		[ $((injected - WORLD_BEGAN)) -lt $WORLD_LASTS ] || next_world "$1" "$3"
 	done
 	note "$1 $2 $3: $((injected - before)) injected after $SECONDS s"
 }
 
+next_world() { crash_last_look; errors_world "$@"; }
+
+# A large stride may have met no allocation, but that the first one cannot fail is not to be believed.
+one_allocation() {	# one_allocation VICTIM WORKLOAD BEFORE
+	[ -z "$PLACES" ] && [ $injected = "$3" ] || return 0
+	errors_point "$2" 1 malloc
+	[ $injected != "$3" ] || { violations=$((violations + 1)) && not_ok "errors: $1, $2: no allocation can fail"; }
+}
+
 one_part() {	# one_part VICTIM WORKLOAD
-	local error
+	local error before
 	RANDOM=$SEED
 	crash_in_memory
 	errors_world "$1" -
 	for error in $ERRORS; do
-		[ "$error" != malloc ] || errors_world "$1" malloc
+		before=$injected
+		[ "$error" != malloc ] || next_world "$1" malloc
 		one_error "$1" "$2" "$error"
-		[ "$error" != malloc ] || errors_world "$1" -
+		[ "$error" != malloc ] || { one_allocation "$1" "$2" "$before"; next_world "$1" -; }
 	done
 	rm -f "${ORDERS:-}"
-	echo "counted $1 $2: $injected injected, $violations violations"
+	crash_last_look
+	crash_counted "$1" "$2" $injected injected
 }
 
 case ${1:-} in

@@ -15,7 +15,7 @@ CRASH_WORKLOADS="edit rename backup rotate lostmap overflow upgrade"
 CRASH_VICTIMS="watcher collector server keeper dbcopy"
 SET_EVERY=${SET_EVERY:-20}	# so many points of the flow share one look at a whole set
 WORLD_LASTS=80	# points: their sets add up, and each point looks at them all
-points=0 violations=0 round=0 works=0 DONE=''
+points=0 violations=0 strangers=0 round=0 works=0 DONE=''
 
 # Which of the two daemons carries the tracer: it sees the programs that one starts.
 crash_carrier() { case $1 in server|keeper) echo server ;; *) echo collector ;; esac; }
@@ -318,7 +318,7 @@ crash_violation() {	# crash_violation SENTENCE FILE
 	local kept=$EVIDENCE/$VICTIM-$round-$$
 	while crash_hear 0.1; do :; done
 	# Process numbers are few: somebody else's test, at its end, may have killed what it believed to be its own.
-	[ "$LOST" != "signal 9" ] || { note "$1: the $CARRIER was killed by a stranger: not counted"; return; }
+	[ "$LOST" != "signal 9" ] || { strangers=$((strangers + 1)) && note "$1: the $CARRIER was killed by a stranger: no violation, and not settled"; return; }
 	violations=$((violations + 1))
 	mkdir -p "$kept"
 	cp "$W"/*.log "$W"/.[a-z]* "$kept/" 2>/dev/null
@@ -378,17 +378,30 @@ crash_parts() {	# those of ONLY: "VICTIM WORKLOAD" a line
 	done
 }
 
+# The points since the last look at a set, before their world is given up.
+crash_last_look() {
+	[ $((round % SET_EVERY)) = 0 ] || crash_check_set >"$W/.verdict" 2>&1 || crash_violation "crash: $VICTIM: the set after the last points" "$W/.verdict"
+}
+
+# What a part counted; one that tried nothing, although a program cannot work without calls, was blind.
+crash_counted() {	# crash_counted VICTIM WORKLOAD N UNIT [WORDS]
+	[ "$3" != 0 ] || [ -n "${PLACES:-}" ] || [ $((violations + strangers)) != 0 ] || { violations=1 && not_ok "crash: $1, $2: nothing was tried"; }
+	echo "counted $1 $2: $3 $4, $violations violations, $strangers not settled${5:-}"
+}
+
 # Each part in a process and a world of its own, JOBS at a time; sums up what they counted.
 crash_run_parts() {	# crash_run_parts NAME UNIT
-	local line words n=0 bad=0 status=1
+	local line words n=0 bad=0 open=0 status=1
 	while IFS= read -r line; do
 		read -ra words <<<"$line"
 		case $line in
-		"counted "*) n=$((n + words[3])) bad=$((bad + words[5])) ;;	# counted VICTIM WORKLOAD: N points, N violations, ...
+		"counted "*) n=$((n + words[3])) bad=$((bad + words[5])) open=$((open + words[7])) ;;	# as crash_counted says
 		"all parts "*) status=${words[2]}; continue ;;
 		esac
 		printf '%s\n' "$line"
 	done < <(crash_parts | xargs -P "$JOBS" -L 1 "$0" part 2>&1; echo "all parts $?")
+	[ $open = 0 ] || note "$open not settled: somebody killed a daemon that was tried"
 	echo "$1: $n $2, $bad violations"
-	[ "$bad" = 0 ] && [ "$status" = 0 ]
+	# Nothing is left to be tried only where a folder of places says so.
+	[ $((bad + open)) = 0 ] && [ "$status" = 0 ] && { [ $n -gt 0 ] || [ -n "${PLACES:-}" ]; }
 }

@@ -93,7 +93,7 @@ def compare(args):
         differences += 1
         if differences <= 20:
             print("%s: %s, but %s" % (shown(path), a or "not in the live tree", b or "not in the copy"))
-    print("%d names compared, %d differences" % (len(live), differences))
+    print("%d names compared, %d differences" % (len(live), differences) if live else "there is nothing to compare in the live tree")
     return 14 if differences or not live else 0
 
 
@@ -118,7 +118,7 @@ def replica(args):
         if not found or sha256(found) != sha256(entry.path):
             differences += 1
             print("%s: %s" % (shown(path), "other bytes in " + shown(found) if found else "not there"))
-    print("%d files compared, %d differences" % (files, differences))
+    print("%d files compared, %d differences" % (files, differences) if files else "there is nothing to compare in the live tree")
     return 14 if differences or not files else 0
 
 

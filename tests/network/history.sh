@@ -127,6 +127,7 @@ net_outage() {
 	net_converge flow >"$W/.after" 2>&1
 	sent=$(($(cat "$W/bytes") - before))
 	[ $sent -le $((changed * 11 / 10 + 200000)) ] || echo "$sent bytes for $changed that changed, of $(du -sb "$PO" | cut -f 1)" >>"$W/.after"
+	[ $sent -ge $((changed / 2)) ] || echo "$sent bytes are too few for $changed that changed: they are not counted" >>"$W/.after"
 	net_set >>"$W/.after" 2>&1
 	tms verify po1 "$first" >"$W/.verify" 2>&1 || { echo "the set of a week ago is not good any more"; cat "$W/.verify"; } >>"$W/.after"
 	WITH=

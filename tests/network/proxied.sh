@@ -84,6 +84,7 @@ net_faults() {	# net_faults COUNT: cuts above all
 		# shellcheck disable=SC2059 # the order is the format
 		net_fault "${works[RANDOM % 3]}" "$(printf "${orders[i % 7]}" "$(net_bytes)")" || net_world
 	done
+	[ $((struck * 2)) -ge "$1" ] || { violations=$((violations + 1)) && not_ok "network: of $1 faults most strike, and not $struck"; }
 	net_fault flow delay 60
 	net_fault backup delay 20
 	net_fault flow rate 300000

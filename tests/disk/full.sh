@@ -244,5 +244,6 @@ full_sizes() {
 		esac
 		full_size $end $work "$(full_room $end)" || { violations=$((violations + 1)); full_world "$FULL_TYPE" "$COPIER"; }
 	done
+	[ "$1" -lt 6 ] || [ $walls != 0 ] || { violations=$((violations + 1)) && not_ok "disk: of $1 sizes some meet a wall"; }
 	[ $violations != "$before" ] || ok "a disk that is full at either end loses nothing and resumes: $1 sizes, $walls walls"
 }

@@ -85,6 +85,8 @@ rot_paths() {	# rot_paths TARGET
 	esac
 }
 
+rot_file() { rot_paths "$2" | xargs "$PYTHON" "$TESTS/tools/rot.py" pick "$1" 1; }	# rot_file SEED TARGET
+
 # The older sets give what they held, or it is told that they do not.
 rot_old_sets() {
 	local set
@@ -135,7 +137,7 @@ rot_aftermath() {	# rot_aftermath TARGET
 rot_state() {
 	local file did
 	rot_put_back
-	mapfile -t file < <(rot_paths "$2" | xargs "$PYTHON" "$TESTS/tools/rot.py" pick "$1" 1)
+	mapfile -t file < <(rot_file "$1" "$2")
 	[ -n "${file[0]}" ] || return
 	did=$(rot damage "$1" "${file[0]}")
 	flips=$((flips + 1)) cases=$((cases + 1))
@@ -164,6 +166,9 @@ rot_all() {
 	[ $violations != "$before" ] || ok "every bit that flips in a sealed set is named by verify: $flips flips"
 	before=$violations
 	rot_keep
+	for target in "${targets[@]}"; do
+		[ -n "$(rot_file "$SEED" "$target")" ] || { violations=$((violations + 1)) && not_ok "disk: there is something of $target that can rot"; }
+	done
 	for ((i = 0; flips < $1; i++)); do
 		target=${targets[i % ${#targets[@]}]}
 		rot_state "$SEED.$i" "$target"

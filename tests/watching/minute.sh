@@ -23,6 +23,7 @@ watching_minute() {	# watching_minute SECONDS
 	[ "${TMPDIR:-}" != /dev/shm ] || local TMPDIR=/tmp
 	watching_world
 	made=$(minute_blobs "$1")
+	holds "watching: blobs are made all the time" "${made:-0}" -gt 0
 	start=$SECONDS
 	check "watching: a sync after $1 s of blobs ends" sync_wait 300
 	note "$made blobs in $1 s; the sync took $((SECONDS - start)) s more"

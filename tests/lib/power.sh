@@ -107,7 +107,7 @@ power_world() {	# power_world: FS says on what, DISKS of whom
 	done
 	power_office
 	server_start && collector_start || { not_ok "power: the world starts" "$W/server.log"; exit 1; }
-	enrol po1 >"$W/enrol.log" 2>&1 && sync_wait && witness promise "$PO" "$LEDGER" && power_backup 1 ||
+	enrol po1 >"$W/enrol.log" 2>&1 && sync_wait && witness promise "$PO" "$LEDGER" && power_backup 1 && [ "$(cat "$W/bytes")" -gt $((3 * KEEP_BYTES)) ] ||
 		{ not_ok "power: the world is good before the first cut" "$W/.workload"; exit 1; }
 }
 
@@ -240,7 +240,9 @@ power_make() {	# power_make VICTIMS SEED
 		[ -z "${RECORDER[$disk]:-}" ] || continue
 		case "$POWER_END $1 " in
 		"cut "*"$disk "*)
-			CHOICE+="$disk: $("$PYTHON" -ES "$TESTS/tools/powercut.py" "$dir/cut.log" "$dir/cut.base" "$dir/base" "$2" ${LIAR:+--liar}); " ;;
+			rm -f "$dir/base"	# that of the state before is not tried twice
+			CHOICE+="$disk: $("$PYTHON" -ES "$TESTS/tools/powercut.py" "$dir/cut.log" "$dir/cut.base" "$dir/base" "$2" ${LIAR:+--liar}); " ||
+				{ not_ok "power: a state of the $disk is made"; exit 1; } ;;
 		*) cp --sparse=always "$dir/cut.now" "$dir/base" ;;
 		esac
 		power_on "$disk" || return 1

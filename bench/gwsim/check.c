@@ -292,6 +292,8 @@ check_office(const char *dir, const struct check_plan *plan)
 	check.inspections = must_calloc(check.office.count, sizeof *check.inspections);
 	if (!plan->databases_only)
 		check_layout(&check);
+	else if (!check.office.count)
+		findings_add(&check.layout, "missing database: there is none");
 	work_in_threads(&check);
 	check_registry(&check);
 	if (plan->live) {

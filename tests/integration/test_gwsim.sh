@@ -311,6 +311,9 @@ expect 0 'clean' "the office they leave is clean" "$GWSIM" check po
 expect 0 ' deleted_blobs=100 ' "a mass expiry deletes the number asked for" "$GWSIM" run po --mass-expiry 100 --every 0
 expect 0 'clean' "the office after a mass expiry is clean" "$GWSIM" check po
 
+mkdir nothing
+expect 14 '^missing database: there is none' "where there is no database, databases alone are not clean" "$GWSIM" check nothing --databases-only
+
 # --- a domain -----------------------------------------------------------------------------------------------------
 "$GWSIM" make domain --type domain --seed "$SEED" >/dev/null
 "$GWSIM" churn domain --fraction 5% >figures

@@ -10,10 +10,9 @@ for SYSTEM in $(turns tidemark lsyncd-0 syncthing); do
 	office --users 2 --msgdbs 2 --blobs "$SMALL_FILES" --blob-bytes 4k --db-share 1%
 	prepare "$SYSTEM" && sys_first >>"$S/first.log" 2>&1 || { lost "the first sync failed"; scene_end; continue; }
 	for ROUND in $(seq "$ROUNDS"); do
-		# shellcheck disable=SC2046 # a list of numbers
-		result idle core "$("$PYTHON" bench/until.py cpu "$IDLE_SECONDS" $(sys_all_pids))"
-		# shellcheck disable=SC2046
-		result idle_memory B "$(proc memory $(sys_pids))"
+		here=$(sys_pids) && all=$(sys_all_pids) || { lost "not all of it runs"; break; }
+		# shellcheck disable=SC2086 # lists of numbers
+		{ result idle core "$("$PYTHON" bench/until.py cpu "$IDLE_SECONDS" $all)" && result idle_memory B "$(proc memory $here)"; } || break
 	done
 	scene_end
 done

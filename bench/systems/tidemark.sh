@@ -54,7 +54,7 @@ sys_restore() {	# sys_restore DIR [PATH]
 sys_arrives() { echo "$S/store/po1/blobs/offiles"; }
 sys_disk() { echo "${STORE_DIR:-$S}/store"; }
 sys_pids() { local W=$S; cat "$S/collector.pid" && watcher_pid; }	# of the post office's host
-sys_all_pids() { local W=$S; sys_pids; echo "${PID[server]}"; keeper_pid; }
+sys_all_pids() { local W=$S; sys_pids && echo "${PID[server]}" && keeper_pid; }
 
 sys_away() { local W=$S; server_stop; }
 sys_back() { local W=$S; server_start; }

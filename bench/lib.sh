@@ -135,10 +135,12 @@ scene_end() {
 
 office() { rm -rf "$OFFICE" && "$GWSIM" make "$OFFICE" --profile custom --seed "${OFFICE_SEED:-2}" "$@" >"$W/gwsim.log" 2>&1 || { cat "$W/gwsim.log" >&2; exit 1; }; }
 
-churn() { "$GWSIM" churn "$OFFICE" --fraction "$1" --seed "$2" "${@:3}" >"$W/churn.json"; }	# churn FRACTION SEED [OPTION...]
+unmade() { say "  what was to be measured is not there: $*"; exit 1; }	# no system's fault: the scenario ends here
+
+churn() { "$GWSIM" churn "$OFFICE" --fraction "$1" --seed "$2" "${@:3}" >"$W/churn.json" || unmade "changes"; }	# churn FRACTION SEED [OPTION...]
 churned() { q "$1" <"$W/churn.json"; }	# churned FIELD
 
-new_blobs() { build/release/tools/burst "$OFFICE/offiles" "$1" "$2" 0 4096 >/dev/null; }	# new_blobs TAG COUNT
+new_blobs() { build/release/tools/burst "$OFFICE/offiles" "$1" "$2" 0 4096 >/dev/null || unmade "new blobs"; }	# new_blobs TAG COUNT
 
 until_equal() { "$PYTHON" bench/until.py equal "$1" "$2" "${3:-600}"; }	# until_equal SOURCE COPY [SECONDS]
 
@@ -150,7 +152,7 @@ phase_of() {	# phase_of NAME [X]: of tidemark's last job, where it knows one of 
 
 phases() {	# phases NAME...: of tidemark's last job together, in seconds
 	W=$S tm --json job show | q phase_ms | "$PYTHON" -c 'import json, sys
-ms = json.load(sys.stdin); print(sum(ms.get(p, 0) for p in sys.argv[1:]) / 1000)' "$@"
+ms = json.load(sys.stdin); print(sum(ms[p] for p in sys.argv[1:]) / 1000)' "$@"
 }
 
 percent() { awk "BEGIN { printf \"%.9g\", $1 / $2 }"; }	# percent A B: the plain quotient

@@ -29,7 +29,7 @@ for ROUND in $(seq "$ROUNDS"); do
 		until_safe burst "$start"
 		! can arrives || [ -n "${LOST[$SYSTEM]:-}" ] || result left_behind count "$(blobs_differ "$SOURCE" "$(sys_arrives)")" 1
 		start=$(now)
-		"$GWSIM" run "$OFFICE" --mass-expiry "$BURST" --every 0 >/dev/null
+		"$GWSIM" run "$OFFICE" --mass-expiry "$BURST" --every 0 >/dev/null || unmade "an expiry"
 		until_safe expiry "$start"
 		if [ "$SYSTEM" = tidemark ]; then
 			result overflows count "$(W=$S field queue_overflows)"

@@ -55,14 +55,15 @@ live_round() {	# live_round SYSTEM...: the office is in use by the same agents f
 		STARTED+=("$agents")
 		timed live '' again
 		be_still
-		kill -TERM "$agents" && wait "$agents"
+		kill -TERM "$agents" && wait "$agents" || unmade "agents at work"
 		[ -n "${LOST[$SYSTEM]:-}" ] || judge
 	done
 }
 
 judge() {	# what was backed up while agents were at work
 	sys_restore "$W/judged" >>"$S/restore.log" 2>&1 || { lost "restore failed"; return; }
-	result unsound count "$("$GWSIM" check "$W/judged" --sizes-only | grep -vc '^check: ')"
+	"$GWSIM" check "$W/judged" --sizes-only >"$W/findings"
+	result unsound count "$(grep -q '^check: ' "$W/findings" && grep -vc '^check: ' "$W/findings")"
 	rm -rf "$W/judged"
 }
 

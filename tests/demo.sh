@@ -102,6 +102,7 @@ T0=$(date +%s)
 SET=$("${C[@]}" backup po1 --wait)
 STATUS=$?
 [ $STATUS = 0 ] || [ $STATUS = 3 ] || fail "the backup was not sealed (exit status $STATUS)"
+[ -n "${PO:-}" ] || kill -0 "$AGENT" 2>/dev/null || fail "the simulated agent was not at work: $(tail -n 1 "$W/agent.log")"
 echo "  sealed: $SET"
 run "${C[@]}" job show | sed 's/^/  /'
 

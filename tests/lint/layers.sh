@@ -3,6 +3,8 @@
 #
 #   check FOLDER 'allowed|prefixes'      every project include in FOLDER begins with one of them
 #   own 'header pattern' 'file|file'     only these files include it
+#
+# A rule about nothing, because a folder has moved or git does not list the files, is a mistake as well.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 bad=0
@@ -11,6 +13,7 @@ includes() { grep -HnoE '^#include "[^"]+"' "$@" 2>/dev/null | sed -E 's/#includ
 
 check() {
 	local found
+	compgen -G "$1/*.c" >/dev/null || { printf 'layer: %s has no files\n' "$1"; bad=1; }
 	found=$(includes "$1"/*.c "$1"/*.h | grep -v '_main\.c:' | grep -vE ":[0-9]+:($2)")
 	[ -z "$found" ] || { printf 'layer: %s may include only %s\n%s\n' "$1" "$2" "$found"; bad=1; }
 }
@@ -18,6 +21,7 @@ check() {
 own() {
 	local found
 	found=$(git ls-files '*.c' '*.h' | grep -vE '^(tests|bench)/' | xargs grep -lE "^#include <$1" 2>/dev/null | grep -vxE "$2")
+	git ls-files '*.c' '*.h' | grep -xE "$2" | xargs grep -qE "^#include <$1" || { printf 'library: <%s> is included by none of %s\n' "$1" "$2"; bad=1; }
 	[ -z "$found" ] || { printf 'library: <%s> belongs to %s, but is included by\n%s\n' "$1" "$2" "$found"; bad=1; }
 }
 

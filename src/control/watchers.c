@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* watchers - the list of status streams and the one timer that feeds them. */
 #include <event2/event.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct watchers {
 	struct event *tick;
 	json_t *(*line)(const char *profile, void *arg);
 	void *arg;
+	bool soon; /* the tick is that of a change, and not to be put off by the next */
 	LIST_HEAD(, stream) streams;
 };
 
@@ -35,6 +37,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	struct stream *s;
 
 	(void)fd, (void)what;
+	w->soon = false;
 	LIST_FOREACH(s, &w->streams, link)
 		api_stream_line(s->req, w->line(s->profile, w->arg));
 	if (!LIST_EMPTY(&w->streams))
@@ -92,16 +95,16 @@ watchers_add(struct watchers *w, struct api_request *req, const char *profile)
 	LIST_INSERT_HEAD(&w->streams, s, link);
 	api_stream_begin(req, on_gone, s);
 	api_stream_line(req, w->line(s->profile, w->arg));
-	evtimer_add(w->tick, &idle);
+	if (!evtimer_pending(w->tick, NULL))
+		evtimer_add(w->tick, &idle);
 }
 
 void
 watchers_changed(struct watchers *w)
 {
-	struct timeval left;
-
-	/* The sooner of what is planned and a quarter second from now. */
-	if (!evtimer_pending(w->tick, &left) || LIST_EMPTY(&w->streams))
+	/* A quarter second after the first change of a burst: whoever waits for its last one is told nothing while much happens. */
+	if (w->soon || LIST_EMPTY(&w->streams))
 		return;
+	w->soon = true;
 	evtimer_add(w->tick, &pause_between);
 }

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* watchers - a burst of changes is told while it lasts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "control/api.h"
+#include "control/watchers.h"
+#include "tests/lib/scratch.h"
+
+static struct scratch scratch;
+static struct event_base *base;
+static struct api *api;
+static struct watchers *watchers;
+static unsigned told;
+static int client;
+
+static json_t *
+tell(const char *profile, void *arg)
+{
+	(void)profile, (void)arg;
+	told++;
+	return api_object("status");
+}
+
+static void
+on_watch(struct api_request *req, void *arg)
+{
+	(void)arg;
+	watchers_add(watchers, req, "");
+}
+
+static const struct api_route routes[] = {{"GET", "/v1/status", on_watch}, {0}};
+
+/* Everything is local: what can happen has happened after some turns. */
+static void
+turn(void)
+{
+	for (unsigned i = 0; i < 50; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+static int
+begin(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	static const char request[] = "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n";
+	char path[256];
+
+	(void)state;
+	scratch_open(&scratch);
+	scratch_path(&scratch, "s", path);
+	assert_true(strlen(path) < sizeof address.sun_path);
+	strcpy(address.sun_path, path);
+	base = event_base_new();
+	told = 0;
+	assert_int_equal(watchers_new(base, tell, NULL, &watchers), 0);
+	assert_int_equal(api_new(base, path, routes, NULL, &api), 0);
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(write(client, request, sizeof request - 1), sizeof request - 1);
+	turn();
+	assert_int_equal(told, 1);
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	close(client);
+	api_free(api);
+	watchers_free(watchers);
+	event_base_free(base);
+	scratch_close(&scratch);
+	return 0;
+}
+
+static void
+on_change(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what, (void)arg;
+	watchers_changed(watchers);
+}
+
+/* Changes every 20 ms for `ms`. */
+static void
+burst(long ms)
+{
+	static const struct timeval often = {0, 20000};
+	const struct timeval last = {ms / 1000, ms % 1000 * 1000};
+	struct event *change = event_new(base, -1, EV_PERSIST, on_change, NULL);
+
+	event_add(change, &often);
+	event_base_loopexit(base, &last);
+	event_base_dispatch(base);
+	event_free(change);
+}
+
+static void
+a_burst_is_told_while_it_lasts(void **state)
+{
+	(void)state;
+	burst(1400);
+	assert_in_range(told, 1 + 2, 1 + 6); /* before the line that an idle stream gets */
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_burst_is_told_while_it_lasts, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -31,6 +31,7 @@
 #define HEADERS_MAX (16 * 1024)
 #define PARTS_MAX 4u
 #define JSON_DEPTH 16
+#define BEHIND_BYTES (64 * 1024) /* beside what the socket holds */
 
 struct api {
 	struct event_base *base;
@@ -226,6 +227,14 @@ api_stream_end(struct api_request *req)
 	request_free(req);
 	if (http)
 		evhttp_send_reply_end(http);
+}
+
+bool
+api_stream_behind(const struct api_request *req)
+{
+	struct evhttp_connection *conn = req->http ? evhttp_request_get_connection(req->http) : NULL;
+
+	return conn && evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(conn))) > BEHIND_BYTES;
 }
 
 /* ---- questions about a request ---- */

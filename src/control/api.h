@@ -49,6 +49,9 @@ void api_stream_line(struct api_request *req, json_t *line);
  * has taken all that it was told: whoever has much to tell goes on only then. */
 void api_stream_lines(struct api_request *req, json_t *lines, void (*taken)(void *arg));
 void api_stream_end(struct api_request *req);
+/* True while the client leaves much of what it was told untaken.  Whoever tells a state over and over then leaves it out: one that has
+ * stopped reading (a pager, ^Z) must not fill our memory, and takes the newest when it goes on. */
+bool api_stream_behind(const struct api_request *req);
 
 /* ---- JSON as CONTRACT.md wants it ---- */
 

@@ -141,7 +141,7 @@ look_at_sync(struct waiter *w, const struct collector_profile_status *s)
 
 	if (cause)
 		api_stream_line(w->req, cause);
-	if (w->req)
+	if (w->req && !api_stream_behind(w->req))
 		api_stream_line(w->req, sync_meter_tell(&w->meter, &s->flow));
 }
 
@@ -152,7 +152,7 @@ look(struct waiter *w, const struct collector_profile_status *s)
 		look_for_link(w, s);
 	else if (w->kind == WAIT_SYNC && w->req)
 		look_at_sync(w, s);
-	else if (w->kind == WAIT_JOB && w->req && s->job && w->job == s->job->id)
+	else if (w->kind == WAIT_JOB && w->req && !api_stream_behind(w->req) && s->job && w->job == s->job->id)
 		api_stream_line(w->req, tell_job_progress(s));
 }
 

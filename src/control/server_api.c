@@ -140,8 +140,11 @@ static void
 order_progress(const char *phase, uint64_t done, uint64_t total, void *arg)
 {
 	struct asking *k = arg;
-	json_t *o = api_object("progress");
+	json_t *o;
 
+	if (api_stream_behind(k->req))
+		return;
+	o = api_object("progress");
 	json_object_set_new(o, "phase", json_string(phase));
 	json_object_set_new(o, "done", json_integer((json_int_t)done));
 	json_object_set_new(o, "total", json_integer((json_int_t)total));

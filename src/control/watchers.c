@@ -39,7 +39,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	w->soon = false;
 	LIST_FOREACH(s, &w->streams, link)
-		api_stream_line(s->req, w->line(s->profile, w->arg));
+		if (!api_stream_behind(s->req))
+			api_stream_line(s->req, w->line(s->profile, w->arg));
 	if (!LIST_EMPTY(&w->streams))
 		evtimer_add(w->tick, &idle);
 }

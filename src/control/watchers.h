@@ -2,7 +2,7 @@
 /*
  * watchers - open status streams: each gets a line at once, and one more whenever something changed.
  *
- * Changes come in bursts; a stream gets at most four lines a second.
+ * Changes come in bursts; a stream gets at most four lines a second, and none while its client does not take them.
  */
 #ifndef CONTROL_WATCHERS_H
 #define CONTROL_WATCHERS_H

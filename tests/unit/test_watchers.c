@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* watchers - a burst of changes is told while it lasts. */
+/* watchers - a burst of changes is told while it lasts, and nothing to a client that does not listen. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,6 +24,7 @@ static struct scratch scratch;
 static struct event_base *base;
 static struct api *api;
 static struct watchers *watchers;
+static char large[300000]; /* more than a socket takes at once */
 static unsigned told;
 static int client;
 
@@ -32,7 +33,7 @@ tell(const char *profile, void *arg)
 {
 	(void)profile, (void)arg;
 	told++;
-	return api_object("status");
+	return json_pack("{s:s}", "text", large);
 }
 
 static void
@@ -117,11 +118,28 @@ a_burst_is_told_while_it_lasts(void **state)
 	assert_in_range(told, 1 + 2, 1 + 6); /* before the line that an idle stream gets */
 }
 
+static void
+a_client_that_does_not_read_is_told_one_line_and_later_the_newest(void **state)
+{
+	static char bytes[1u << 20];
+
+	(void)state;
+	memset(large, 'x', sizeof large - 1);
+	burst(1400);
+	assert_int_equal(told, 1 + 1);
+	while (read(client, bytes, sizeof bytes) > 0)
+		turn();
+	burst(400);
+	assert_int_equal(told, 1 + 2);
+	large[0] = '\0';
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_burst_is_told_while_it_lasts, begin, end),
+		cmocka_unit_test_setup_teardown(a_client_that_does_not_read_is_told_one_line_and_later_the_newest, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

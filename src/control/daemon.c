@@ -268,7 +268,8 @@ daemon_status(struct daemon *d, const char *status)
 int
 daemon_run(struct daemon *d)
 {
-	if (event_base_dispatch(d->base) < 0) {
+	/* A loop forgets at its beginning that it was to end: whoever asked for that before it began would wait for ever. */
+	if (!d->ended && !d->again && event_base_dispatch(d->base) < 0) {
 		log_error("daemon.loop", "the event loop failed: %s", strerror(errno));
 		d->exit_status = 1;
 	}

@@ -39,7 +39,7 @@ void daemon_events(void);
 int daemon_new(struct event_base *base, void (*reload)(void *arg), void *arg, struct daemon **ret_daemon);
 void daemon_ready(struct daemon *d, const char *status);
 void daemon_status(struct daemon *d, const char *status);
-/* Runs the loop until a signal or daemon_end; returns the exit status. */
+/* Runs the loop until a signal or daemon_end, which may have come before; returns the exit status. */
 int daemon_run(struct daemon *d);
 /* True once a signal or daemon_end has asked for the end: tells it from a loop that was left for another reason. */
 bool daemon_ended(const struct daemon *d);

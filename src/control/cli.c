@@ -479,7 +479,8 @@ cli_ask(const struct cli *c, const char *method, const char *path, const json_t 
 static void
 on_interrupt(int signal_number)
 {
-	(void)signal_number; /* ends the waiting poll with EINTR */
+	(void)signal_number;
+	client_interrupt();
 }
 
 static int

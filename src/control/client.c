@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,21 +33,48 @@ struct client {
 	void *arg;
 };
 
-/* Waits for bytes; 1 some, 0 end, negative error. */
+static volatile sig_atomic_t interrupted;
+
+void
+client_interrupt(void)
+{
+	interrupted = 1;
+}
+
+/* Waits until there are bytes, or the end.  Of a signal that comes while nobody waits no call tells: it is asked for, at least once a
+ * second. */
+static int
+wait_for_bytes(struct client *c)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLIN};
+
+	while (!interrupted) {
+		int ready = poll(&p, 1, 1000);
+
+		if (ready > 0)
+			return 0;
+		if (ready < 0 && errno != EINTR)
+			return err_sys("waiting for the daemon");
+		if (ready == 0 && c->tick)
+			c->tick(c->arg);
+	}
+	return err_set(ERR_INTERRUPTED, "interrupted");
+}
+
+/* 1 some bytes, 0 end, negative error. */
 static int
 fill(struct client *c)
 {
-	struct pollfd p = {.fd = c->fd, .events = POLLIN};
-	int ready;
+	int err = wait_for_bytes(c);
+	ssize_t n;
 
-	while ((ready = poll(&p, 1, 1000)) == 0)
-		if (c->tick)
-			c->tick(c->arg);
-	if (ready < 0)
-		return errno == EINTR ? err_set(ERR_INTERRUPTED, "interrupted") : err_sys("waiting for the daemon");
-	ssize_t n = read(c->fd, c->buf, sizeof c->buf);
+	if (err)
+		return err;
+	do
+		n = read(c->fd, c->buf, sizeof c->buf);
+	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return errno == EINTR ? err_set(ERR_INTERRUPTED, "interrupted") : err_sys("reading the daemon's answer");
+		return err_sys("reading the daemon's answer");
 	c->have = (size_t)n;
 	c->pos = 0;
 	return n > 0;
@@ -235,6 +263,7 @@ client_ask(const char *socket_path, const char *method, const char *path, const 
 
 	if (!c)
 		return err_set(ERR_NOMEM, "out of memory");
+	interrupted = 0;
 	c->tick = tick;
 	c->arg = arg;
 	c->fd = dial(socket_path);

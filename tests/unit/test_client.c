@@ -72,6 +72,7 @@ static void
 on_interrupt(int signal_number)
 {
 	(void)signal_number;
+	client_interrupt();
 }
 
 static int
@@ -127,6 +128,28 @@ an_interrupt_while_waiting_is_told_as_one(void **state)
 	sigaction(SIGINT, &action, NULL);
 	assert_int_equal(ask(HEAD LINE, true), -ERR_INTERRUPTED);
 	assert_int_equal(ask("", true), -ERR_INTERRUPTED);
+}
+
+static int
+interrupt_on_line(const json_t *object, void *arg)
+{
+	raise(SIGINT);
+	return on_line(object, arg);
+}
+
+/* While a line is printed, nobody waits: of an answer that does not stop coming that is most of the time. */
+static void
+an_interrupt_between_two_waits_is_not_lost(void **state)
+{
+	struct sigaction action = {.sa_handler = on_interrupt};
+	int status;
+	pid_t pid = serve(HEAD LINE, false);
+
+	(void)state;
+	sigaction(SIGINT, &action, NULL);
+	assert_int_equal(client_ask(path, "GET", "/v1/status", NULL, interrupt_on_line, NULL, NULL), -ERR_INTERRUPTED);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(ask(HEAD LINE END, false), 0); /* and ends no other */
 }
 
 static void
@@ -237,6 +260,7 @@ main(void)
 		cmocka_unit_test(a_daemon_that_dies_in_its_answer_leaves_the_outcome_unknown),
 		cmocka_unit_test(an_error_in_a_stream_is_the_answer),
 		cmocka_unit_test(an_interrupt_while_waiting_is_told_as_one),
+		cmocka_unit_test(an_interrupt_between_two_waits_is_not_lost),
 		cmocka_unit_test(a_control_socket_is_for_its_owner_and_group),
 		cmocka_unit_test(a_query_that_cannot_be_read_is_refused),
 		cmocka_unit_test(words_of_a_peer_are_shown_plain),

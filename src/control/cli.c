@@ -208,12 +208,13 @@ verb_job_list(const struct cli *c)
 static int
 verb_job_show(const struct cli *c)
 {
-	char *id = client_encode(cli_word(c, 0) ? cli_word(c, 0) : "last"), *path = NULL;
+	char *id = client_encode(cli_word(c, 0) ? cli_word(c, 0) : "last"), *profile = client_encode(cli_word(c, 1) ? cli_word(c, 1) : ""), *path = NULL;
 	int status = 1;
 
-	if (id && asprintf(&path, "/v1/jobs/%s", id) >= 0)
+	if (id && profile && asprintf(&path, "/v1/jobs/%s%s%s", id, *profile ? "?profile=" : "", profile) >= 0)
 		status = cli_ask(c, "GET", path, NULL, show_job_detail, NULL);
 	free(path);
+	free(profile);
 	free(id);
 	return status;
 }
@@ -319,7 +320,7 @@ const struct cli_verb cli_verbs[] = {
     {"verify", "PROFILE [SET]", CLI_SERVER, 1, 2, verb_verify, "re-read a set and compare it with its manifest; names every difference"},
     {"restore", "PROFILE SET --to DIR [PATH...]", CLI_SERVER, 2, CLI_WORDS_MAX, verb_restore, "a tree equal to the set; \"latest\" is the newest"},
     {"job list", "", CLI_BOTH, 0, 0, verb_job_list, "history of backups, newest first"},
-    {"job show", "[ID]", CLI_BOTH, 0, 1, verb_job_show, "phases, figures and log of one; the newest without ID"},
+    {"job show", "[ID [PROFILE]]", CLI_BOTH, 0, 2, verb_job_show, "phases, figures and log of one; the newest without ID"},
     {"token create", "PROFILE [--ttl 1h]", CLI_SERVER, 1, 1, verb_token, "print the string that enrols a collector"},
     {"revoke", "PROFILE", CLI_SERVER, 1, 1, verb_revoke, "the profile's collector is no longer let in"},
     {"enrol", "PROFILE TOKEN", CLI_COLLECTOR, 2, 2, verb_enrol, "make a key, pin the server, get the certificate; once"},

@@ -197,17 +197,27 @@ tell_host_checks(json_t *checks, const char *path)
 
 /* ---- jobs ---- */
 
-/* The newest job older than `below` of any profile. */
+/* Where a job stands in the list of all: newest first, and of one id, which is that of two profiles' jobs that began in the same second, by
+ * profile. */
+struct place {
+	uint64_t id;
+	size_t profile;
+};
+
+/* The first job behind `at`, which is moved to it. */
 static const struct job_record *
-next_job(const struct jobs *(*nth)(void *, size_t), void *arg, uint64_t below)
+next_job(const struct jobs *(*nth)(void *, size_t), void *arg, struct place *at)
 {
 	const struct job_record *best = NULL, *job;
+	const struct place from = *at;
 	const struct jobs *jobs;
 
 	for (size_t p = 0; (jobs = nth(arg, p)); p++)
 		for (size_t i = 0; (job = jobs_nth(jobs, i)); i++)
-			if (job->id < below && (!best || job->id > best->id))
+			if ((job->id < from.id || (job->id == from.id && p > from.profile)) && (!best || job->id > best->id)) {
 				best = job;
+				*at = (struct place){job->id, p};
+			}
 	return best;
 }
 
@@ -216,12 +226,10 @@ tell_jobs(const struct jobs *(*nth)(void *arg, size_t i), void *arg, size_t max)
 {
 	json_t *o = api_object("jobs"), *list = json_array();
 	const struct job_record *job;
-	uint64_t below = UINT64_MAX;
+	struct place at = {UINT64_MAX, SIZE_MAX};
 
-	for (size_t n = 0; n < max && (job = next_job(nth, arg, below)); n++) {
+	for (size_t n = 0; n < max && (job = next_job(nth, arg, &at)); n++)
 		json_array_append_new(list, tell_job(job));
-		below = job->id;
-	}
 	json_object_set_new(o, "jobs", list);
 	return o;
 }
@@ -236,26 +244,59 @@ job_log(const struct jobs *jobs, uint64_t id)
 	return log;
 }
 
+/* The history that has the job, or NULL and why it cannot be told. */
+static const struct jobs *
+find_job(const struct jobs *(*nth)(void *, size_t), void *arg, uint64_t id, const char *profile, int *ret_err)
+{
+	const struct jobs *jobs, *found = NULL;
+
+	for (size_t p = 0; id && (jobs = nth(arg, p)); p++) {
+		const struct job_record *job = jobs_find(jobs, id);
+
+		if (!job || (profile && strcmp(profile, job->profile) != 0))
+			continue;
+		if (found) {
+			*ret_err = err_set(ERR_USAGE, "%llu is a job of %s and of %s: `job show %llu PROFILE` tells which is meant", (unsigned long long)id,
+			    jobs_find(found, id)->profile, job->profile, (unsigned long long)id);
+			return NULL;
+		}
+		found = jobs;
+	}
+	if (!found)
+		*ret_err = err_set(ERR_NOTFOUND, "there is no such job; `job list` shows those that are kept");
+	return found;
+}
+
+/* 0 for what is no id. */
+static uint64_t
+id_of(const char *text)
+{
+	char *end;
+	uint64_t id = strtoull(text, &end, 10);
+
+	return text[0] >= '0' && text[0] <= '9' && !*end ? id : 0;
+}
+
 void
 tell_job_reply(struct api_request *req, const struct jobs *(*nth)(void *arg, size_t i), void *arg, const char *id)
 {
-	const struct job_record *found = NULL;
-	const struct jobs *jobs, *of = NULL;
-	uint64_t wanted = *id ? strtoull(id, NULL, 10) : 0;
+	struct place at = {UINT64_MAX, SIZE_MAX};
+	const struct job_record *newest = *id ? NULL : next_job(nth, arg, &at);
+	const struct jobs *of;
+	int err = -ERR_NOTFOUND;
+	uint64_t wanted = newest ? at.id : id_of(id);
 	json_t *o;
 
-	if (!wanted && (found = next_job(nth, arg, UINT64_MAX)))
-		wanted = found->id;
-	for (size_t p = 0; wanted && (jobs = nth(arg, p)); p++)
-		if (jobs_find(jobs, wanted)) {
-			found = jobs_find(jobs, wanted);
-			of = jobs;
-		}
-	if (!found || !of) {
-		api_fail(req, -ERR_NOTFOUND, *id ? "there is no such job; `job list` shows those that are kept" : "no job has run yet");
+	if (!*id && !newest) {
+		api_fail(req, -ERR_NOTFOUND, "no job has run yet");
 		return;
 	}
-	o = tell_job(found);
-	json_object_set_new(o, "log", job_log(of, found->id));
+	of = newest ? nth(arg, at.profile) : find_job(nth, arg, wanted, api_query(req, "profile"), &err);
+	if (!of) {
+		api_fail(req, err, err_text());
+		return;
+	}
+	o = tell_job(jobs_find(of, wanted));
+	json_object_set_new(o, "log", job_log(of, wanted));
 	api_reply(req, o);
 }

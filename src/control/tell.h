@@ -30,7 +30,8 @@ json_t *tell_doctor(json_t *checks);
 
 /* The jobs of all profiles, newest first, at most `max`: `nth` gives a profile's history, NULL past the end. */
 json_t *tell_jobs(const struct jobs *(*nth)(void *arg, size_t i), void *arg, size_t max);
-/* The job of an id, "" = the newest; answers the request. */
+/* The job of an id, "" = the newest; answers the request.  Two profiles' jobs may have one id: the request's "profile" tells which is
+ * meant, and without it such an id is refused. */
 void tell_job_reply(struct api_request *req, const struct jobs *(*nth)(void *arg, size_t i), void *arg, const char *id);
 
 /* Whether we may do `mode` (R_OK, W_OK, X_OK) at `path`; `meaning` says what cannot be done without. */

@@ -30,7 +30,7 @@ expect 2 'takes no --ttl' "and whatever the verb" "$T" version --ttl 3h
 expect 0 '^usage: tidemark backup PROFILE \[--wait\]$' "help of a verb" "$T" help backup
 expect 0 '^  --wait .*progress' "tells its options" "$T" backup --help
 same "and no other verb's" 1 "$("$T" help backup | grep -c '^usage')"
-same "of two words, too" "usage: tidemark job show [ID]" "$("$T" help job show | head -n 1)"
+same "of two words, too" "usage: tidemark job show [ID [PROFILE]]" "$("$T" help job show | head -n 1)"
 same "of a first word, all that begin with it" 2 "$("$T" job --help | grep -c '^usage')"
 expect 2 'no verb "bakcup"' "but not of one that is none" "$T" help bakcup
 expect 13 '' "no daemon: 13" tm status

@@ -111,13 +111,12 @@ run_sign(const char *file, char **keys)
 	return err ? failed(err) : 0;
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "--help";
 	int64_t days;
 
-	umask(022);
 	if (strcmp(verb, "--version") == 0) {
 		printf("tidemark-release %s\n", tidemark_version);
 		return 0;
@@ -138,4 +137,19 @@ main(int argc, char **argv)
 	}
 	fputs(usage, strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0 ? stdout : stderr);
 	return strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0 ? 0 : 2;
+}
+
+/* The line of a key that found no room would be missed only when nobody trusts a release. */
+int
+main(int argc, char **argv)
+{
+	int status;
+
+	umask(022);
+	status = run(argc, argv);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fputs("tidemark-release: standard output could not be written (no space?): what was printed is not whole there\n", stderr);
+		return status ? status : 1;
+	}
+	return status;
 }

@@ -503,6 +503,16 @@ run_verb(struct cli *c, const struct cli_verb *verb)
 	return verb->run(c);
 }
 
+/* Whoever keeps what a command prints takes its exit status as the word that all of it was printed. */
+static int
+all_printed(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fputs("tidemark: standard output could not be written (no space?): what was printed is not whole there\n", stderr);
+	return status ? status : 1;
+}
+
 int
 cli_run(int argc, char **argv)
 {
@@ -529,5 +539,5 @@ cli_run(int argc, char **argv)
 	}
 	free(c->socket_path);
 	free(c);
-	return status;
+	return all_printed(status);
 }

@@ -33,6 +33,10 @@ same "and no other verb's" 1 "$("$T" help backup | grep -c '^usage')"
 same "of two words, too" "usage: tidemark job show [ID [PROFILE]]" "$("$T" help job show | head -n 1)"
 same "of a first word, all that begin with it" 2 "$("$T" job --help | grep -c '^usage')"
 expect 2 'no verb "bakcup"' "but not of one that is none" "$T" help bakcup
+for words in "config generate server" "--json config generate server" help version; do
+	expect 1 'not whole' "$words, where there is no room for it: 1" sh -c "'$T' $words >/dev/full"
+done
+expect 1 'not whole' "nor is the line of a new key lost" sh -c "'$BIN/tidemark-release' key '$W/lost.key' >/dev/full"
 expect 13 '' "no daemon: 13" tm status
 expect 13 '"exit":13' "and the same in JSON on standard output" tm --json status
 expect 2 'for the collector' "a verb of the collector with the server's configuration" tms sync po1
@@ -157,6 +161,9 @@ same "doctor: each line OK, WARN or FAIL" 0 "$(grep -cvE '^(OK|WARN|FAIL) ' "$W/
 same "doctor finds no FAIL in a healthy collector" 0 "$(grep -c '^FAIL' "$W/.out")"
 tms doctor >"$W/.out"
 same "nor on a healthy server" 0 "$(grep -c '^FAIL' "$W/.out")"
+
+expect 1 'not whole' "a list that finds no room: 1" sh -c "'$T' --config '$W/server.conf' set show po1 latest >/dev/full"
+expect 1 'not whole' "nor is a token lost without a word" sh -c "'$T' --config '$W/server.conf' token create po1 >/dev/full"
 
 # --- watch, pause, bandwidth -------------------------------------------------------------------------------------------------
 watched() { timeout 20 "$T" --config "$W/$1.conf" --json status "${@:2}" --watch | head -n 3 | wc -l; }	# ends with the third line

@@ -37,6 +37,17 @@ ask_profile(const struct cli *c, const char *method, const char *rest, json_t *b
 	return exit_status;
 }
 
+/* Gives an order about a profile; takes `body`.  An order that cannot be said must not become one with less in it. */
+static int
+order_profile(const struct cli *c, const char *rest, json_t *body, void (*show)(const json_t *), int (*status)(const json_t *))
+{
+	if (!body) {
+		err_set(ERR_USAGE, "%s: a word of it is not UTF-8", c->verb->words);
+		return cli_failed(c, -ERR_USAGE);
+	}
+	return ask_profile(c, "POST", rest, body, show, status);
+}
+
 /* Of a collector that cannot upgrade itself: degraded, however well the backup goes. */
 static int
 upgrade_state(const json_t *upgrade)
@@ -104,7 +115,7 @@ sync_status(const json_t *last)
 static int
 verb_sync(const struct cli *c)
 {
-	return ask_profile(c, "POST", "sync", wait_body(c), show_lines, sync_status);
+	return order_profile(c, "sync", wait_body(c), show_lines, sync_status);
 }
 
 /* A job's exit status: good 0, with warnings 3, else what its error says. */
@@ -126,7 +137,7 @@ job_status(const json_t *last)
 static int
 verb_backup(const struct cli *c)
 {
-	return ask_profile(c, "POST", "backup", wait_body(c), show_job, job_status);
+	return order_profile(c, "backup", wait_body(c), show_job, job_status);
 }
 
 static int
@@ -161,13 +172,13 @@ verb_bandwidth(const struct cli *c)
 		err_set(ERR_USAGE, "bandwidth: \"%s\" is not a rate (20M = MiB per second, 500K, \"unlimited\")", text);
 		return cli_failed(c, -ERR_USAGE);
 	}
-	return ask_profile(c, "POST", "bandwidth", json_pack("{s:I}", "bytes_per_second", (json_int_t)(n << shift)), show_nothing, NULL);
+	return order_profile(c, "bandwidth", json_pack("{s:I}", "bytes_per_second", (json_int_t)(n << shift)), show_nothing, NULL);
 }
 
 static int
 verb_enrol(const struct cli *c)
 {
-	return ask_profile(c, "POST", "enrol", json_pack("{s:s}", "token", cli_word(c, 1)), show_lines, NULL);
+	return order_profile(c, "enrol", json_pack("{s:s}", "token", cli_word(c, 1)), show_lines, NULL);
 }
 
 /* 30m, 1h, 2d, 90s in seconds; 0 = not a duration. */
@@ -190,7 +201,7 @@ verb_token(const struct cli *c)
 		err_set(ERR_USAGE, "--ttl: \"%s\" is not a duration (30m, 1h, 2d)", c->ttl);
 		return cli_failed(c, -ERR_USAGE);
 	}
-	return ask_profile(c, "POST", "token", json_pack("{s:I}", "ttl_seconds", ttl), show_token, NULL);
+	return order_profile(c, "token", json_pack("{s:I}", "ttl_seconds", ttl), show_token, NULL);
 }
 
 static int
@@ -241,7 +252,7 @@ verb_set_show(const struct cli *c)
 static int
 verb_verify(const struct cli *c)
 {
-	return ask_profile(c, "POST", "verify", json_pack("{s:s}", "set", cli_word(c, 1) ? cli_word(c, 1) : ""), show_verified, NULL);
+	return order_profile(c, "verify", json_pack("{s:s}", "set", cli_word(c, 1) ? cli_word(c, 1) : ""), show_verified, NULL);
 }
 
 static int
@@ -268,7 +279,7 @@ verb_restore(const struct cli *c)
 	}
 	json_t *body = json_pack("{s:s, s:o, s:o}", "set", cli_word(c, 1), "to", api_name(to), "paths", paths);
 	free(to);
-	return ask_profile(c, "POST", "restore", body, show_restored, NULL);
+	return order_profile(c, "restore", body, show_restored, NULL);
 }
 
 static int

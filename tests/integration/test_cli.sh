@@ -148,6 +148,7 @@ expect 0 '' "restore into a relative folder" env -C "$W" "$T" --config "$W/serve
 check "it lies where the caller stood" test -f "$W/relative/wphost.db"
 json "restore --json" "type" tms --json restore po1 latest --to "$W/r2"
 expect 0 'files, .* in the set' "verify tells what it read" tms verify po1
+expect 2 'not UTF-8' "verify of a set whose name cannot be said is no verify of the newest" tms verify po1 $'mon\xff'
 expect 10 '' "restore of a path that is not UTF-8 and not in the set is not a restore of everything" tms restore po1 latest --to "$W/r3" $'ofuser/\xff\xfe'
 echo strange >"$PO/offiles/fd0/"$'s\xff\n'
 sync_wait && backup

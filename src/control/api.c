@@ -390,10 +390,9 @@ listen_unix(const char *path)
 		return err_sys("making the control socket");
 	/* Whoever holds the daemon's lock owns the name: what lies there is left from a dead one. */
 	unlink(path);
-	mode_t mask = umask(0117);
-	int bound = bind(fd, (struct sockaddr *)&address, sizeof address);
-	umask(mask);
-	if (bound != 0 || listen(fd, 64) != 0) {
+	/* Nobody can connect before listen().  Not by umask, which is the whole process's: a directory that another thread makes in between
+	 * would be one that nobody can enter, for ever. */
+	if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(path, 0660) != 0 || listen(fd, 64) != 0) {
 		int err = err_sys("opening the control socket %s", path);
 
 		close(fd);

@@ -152,6 +152,38 @@ an_interrupt_between_two_waits_is_not_lost(void **state)
 	assert_int_equal(ask(HEAD LINE END, false), 0); /* and ends no other */
 }
 
+int __real_bind(int fd, const struct sockaddr *address, socklen_t len);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t len);
+
+static char made_meanwhile[256]; /* "" = nothing */
+
+/* Stands for another thread, which makes a directory while the socket gets its name. */
+int
+__wrap_bind(int fd, const struct sockaddr *address, socklen_t len)
+{
+	if (*made_meanwhile)
+		assert_int_equal(mkdir(made_meanwhile, 0700), 0);
+	return __real_bind(fd, address, len);
+}
+
+static void
+a_directory_that_is_made_while_a_control_socket_is_can_be_entered(void **state)
+{
+	static const struct api_route none[] = {{0}};
+	struct event_base *base = event_base_new();
+	struct stat st;
+	struct api *api;
+
+	(void)state;
+	scratch_path(&scratch, "made", made_meanwhile);
+	assert_int_equal(api_new(base, path, none, NULL, &api), 0);
+	assert_int_equal(stat(made_meanwhile, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	made_meanwhile[0] = '\0';
+	api_free(api);
+	event_base_free(base);
+}
+
 static void
 a_control_socket_is_for_its_owner_and_group(void **state)
 {
@@ -262,6 +294,7 @@ main(void)
 		cmocka_unit_test(an_interrupt_while_waiting_is_told_as_one),
 		cmocka_unit_test(an_interrupt_between_two_waits_is_not_lost),
 		cmocka_unit_test(a_control_socket_is_for_its_owner_and_group),
+		cmocka_unit_test(a_directory_that_is_made_while_a_control_socket_is_can_be_entered),
 		cmocka_unit_test(a_query_that_cannot_be_read_is_refused),
 		cmocka_unit_test(words_of_a_peer_are_shown_plain),
 	};

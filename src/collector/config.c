@@ -106,6 +106,13 @@ profile_name_valid(const char *name)
 	    strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
+/* Folders of ours in `state`, where each profile has one of its name: what is in that of the releases and is none is removed. */
+static bool
+is_ours(const char *name)
+{
+	return strcmp(name, "identity") == 0 || strcmp(name, "upgrade") == 0;
+}
+
 static bool
 lies_in(const char *path, const char *dir)
 {
@@ -127,6 +134,8 @@ check_together(const struct conf *c, struct conf_check *check)
 
 		if (s->name && *s->name && !profile_name_valid(s->name))
 			conf_wrong(check, s, NULL, "not a profile's name (letters, digits, . _ -, at most %u, beginning with a letter or digit)", PROFILE_NAME_MAX);
+		else if (s->name && is_ours(s->name))
+			conf_wrong(check, s, NULL, "is the name of a folder of our own in state (give the profile another)");
 		if (state && path && lies_in(state, path))
 			conf_wrong(check, main, "state", "%s lies inside the watched tree %s: our own writes would be backed up (put it elsewhere)", state, path);
 	}

@@ -110,6 +110,14 @@ the_words_of_a_type_are_in_the_layouts_order(void **state)
 }
 
 static void
+a_profile_is_not_named_like_a_folder_of_our_own(void **state)
+{
+	(void)state;
+	refused(HEAD "[profile \"upgrade\"]\npath = /grpwise/po1\n", "a folder of our own");
+	refused(HEAD "[profile \"identity\"]\npath = /grpwise/po1\n", "a folder of our own");
+}
+
+static void
 what_cannot_be_is_refused_with_its_place(void **state)
 {
 	(void)state;
@@ -295,6 +303,7 @@ main(void)
 	    T(the_words_of_a_type_are_in_the_layouts_order),
 	    T(what_cannot_be_is_refused_with_its_place),
 	    T(mistakes_between_keys_are_told_beside_all_others),
+	    T(a_profile_is_not_named_like_a_folder_of_our_own),
 	    T(a_look_at_the_host_tells_what_the_file_cannot),
 	    T(trees_in_trees_and_a_state_behind_a_link_are_told),
 	    T(state_inside_a_watched_tree_is_refused),

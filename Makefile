@@ -151,6 +151,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(TESTLIB) $(LIBS)
 	@echo '  LD $@'
 	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka -linotifytools $(LINK) -lm
 $(B)/unit/test_client: LDFLAGS += -Wl,--wrap=bind
+$(B)/unit/test_jobs: LDFLAGS += -Wl,--wrap=fsync
 $(B)/unit/test_staging: LDFLAGS += -Wl,--wrap=calloc
 $(B)/unit/test_dbcopy_proof: LDFLAGS += -Wl,--wrap=readdir
 $(B)/unit/test_world_memory: LDFLAGS += -Wl,--wrap=calloc -Wl,--wrap=journal_read

@@ -343,7 +343,8 @@ write_done(struct job *job, bool cancelled)
 		destroy(jobs);
 }
 
-/* Appends the record's line, or rewrites the file with the newest line of each job, oldest first. */
+/* Appends the record's line, or rewrites the file with the newest line of each job, oldest first; so it is made, too: an appended line
+ * is only as durable as the file's name. */
 static int
 store(struct jobs *jobs, const struct job_record *record)
 {
@@ -355,7 +356,7 @@ store(struct jobs *jobs, const struct job_record *record)
 	w->job = (struct job){.run = write_run, .done = write_done};
 	w->jobs = jobs;
 	w->file = jobs->file;
-	w->whole = !record || jobs->lines >= 4u * JOBS_KEEP;
+	w->whole = !record || jobs->lines == 0 || jobs->lines >= 4u * JOBS_KEEP;
 	if (w->whole)
 		for (size_t i = jobs->n; i-- > 0;)
 			line_pack(&w->bytes, &jobs->records[i]);

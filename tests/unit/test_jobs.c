@@ -47,6 +47,36 @@ record(uint64_t id, enum job_result result)
 	return r;
 }
 
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+static unsigned folders_synced;
+
+int
+__wrap_fsync(int fd)
+{
+	struct stat st;
+
+	folders_synced += fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+	return __real_fsync(fd);
+}
+
+static void
+the_first_record_has_a_file_whose_name_is_durable(void **state)
+{
+	struct jobs *jobs;
+	struct job_record r = record(5, JOB_RUNNING);
+
+	(void)state;
+	assert_int_equal(jobs_open(file, NULL, 0, &jobs), 0);
+	folders_synced = 0;
+	assert_int_equal(jobs_put(jobs, &r), 0);
+	assert_int_equal(folders_synced, 1);
+	assert_int_equal(jobs_put(jobs, &r), 0);
+	assert_int_equal(folders_synced, 1);
+	jobs_close(jobs);
+}
+
 static void
 a_record_comes_back_as_it_was(void **state)
 {
@@ -214,6 +244,7 @@ main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(the_first_record_has_a_file_whose_name_is_durable),
 		T(a_record_comes_back_as_it_was),
 		T(the_newest_line_of_a_job_wins_and_the_newest_job_is_first),
 		T(a_torn_line_costs_only_itself),

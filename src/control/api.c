@@ -39,8 +39,14 @@ struct api {
 	const struct api_route *routes;
 	void *arg;
 	char *path;
+	struct evconnlistener *listener; /* evhttp's */
+	struct event *resume;            /* listens again */
 	LIST_HEAD(, api_request) open;
+	LIST_ENTRY(api) link;
 };
+
+/* libevent tells a listener's mistakes with evhttp's own argument: whose they are is found here. */
+static LIST_HEAD(, api) apis = LIST_HEAD_INITIALIZER(apis);
 
 struct api_request {
 	struct api *api;
@@ -401,6 +407,45 @@ listen_unix(const char *path)
 	return fd;
 }
 
+/* A connection that cannot be taken stays where it is, and the loop would come back to it at once, again and again. */
+static void
+on_accept_error(struct evconnlistener *listener, void *http)
+{
+	static const struct timeval later = {1, 0};
+	struct api *a;
+
+	log_error("api.accept", "%s: nobody can ask until this is over; with too many open files, raise LimitNOFILE", strerror(errno));
+	LIST_FOREACH(a, &apis, link)
+		if (a->http == http) {
+			evconnlistener_disable(listener);
+			evtimer_add(a->resume, &later);
+		}
+}
+
+static void
+on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct api *a = arg;
+
+	(void)fd, (void)what;
+	evconnlistener_enable(a->listener);
+}
+
+static int
+listen_http(struct api *a, int fd)
+{
+	struct evhttp_bound_socket *bound;
+
+	a->resume = evtimer_new(a->base, on_resume, a);
+	a->http = evhttp_new(a->base);
+	bound = a->resume && a->http ? evhttp_accept_socket_with_handle(a->http, fd) : NULL;
+	if (!bound)
+		return err_set(ERR_NOMEM, "opening the control socket");
+	a->listener = evhttp_bound_socket_get_listener(bound);
+	evconnlistener_set_error_cb(a->listener, on_accept_error);
+	return 0;
+}
+
 int
 api_new(struct event_base *base, const char *socket_path, const struct api_route *routes, void *arg, struct api **ret_api)
 {
@@ -416,8 +461,8 @@ api_new(struct event_base *base, const char *socket_path, const struct api_route
 	a->routes = routes;
 	a->arg = arg;
 	a->path = strdup(socket_path);
-	a->http = evhttp_new(base);
-	if (!a->path || !a->http || evhttp_accept_socket(a->http, fd) != 0) {
+	LIST_INSERT_HEAD(&apis, a, link);
+	if (!a->path || listen_http(a, fd) != 0) {
 		close(fd);
 		api_free(a);
 		return err_set(ERR_NOMEM, "opening the control socket");
@@ -440,6 +485,9 @@ api_free(struct api *a)
 		evhttp_free(a->http);
 	while (!LIST_EMPTY(&a->open))
 		request_free(LIST_FIRST(&a->open));
+	LIST_REMOVE(a, link);
+	if (a->resume)
+		event_free(a->resume);
 	if (a->path)
 		unlink(a->path);
 	free(a->path);

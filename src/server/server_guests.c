@@ -140,11 +140,12 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int
 	}
 }
 
+/* The connection stays where it is, and the loop would come back to it at once, again and again: until the next tick. */
 static void
 on_accept_error(struct evconnlistener *l, void *arg)
 {
-	(void)l;
 	(void)arg;
+	evconnlistener_disable(l);
 	log_error("server.accept", "%s: no collector can connect until this is over; with too many open files, raise LimitNOFILE", strerror(errno));
 }
 
@@ -229,6 +230,8 @@ server_guests_host(struct server *s)
 void
 server_guests_check(struct server *s)
 {
+	if (s->listener)
+		evconnlistener_enable(s->listener);
 	for (struct guest *g = s->guests; g; g = g->next) {
 		session_check_pin(g->session);
 		/* A stranger who only stays would take the place of those who are let in. */

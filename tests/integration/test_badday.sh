@@ -48,6 +48,21 @@ check "the collector connects" wait_status 20 'p["connected"] and p["watcher"]'
 check "the first comparison ends" sync_wait
 check "a first backup is good" backup
 FIRST=$SET
+
+# --- no descriptor for another connection -------------------------------------------------------------------------------
+reconnects() { collector_stop && collector_start && wait_status 20 'p["connected"]'; }
+lowest() { local n=0; while [ -e "/proc/$1/fd/$n" ]; do n=$((n + 1)); done; echo "$n"; }	# the number that is given next
+if prlimit --pid "${PID[server]}" --nofile="$(lowest "${PID[server]}"):" 2>/dev/null; then
+	exec 9<>"/dev/tcp/127.0.0.1/$PORT"
+	check "a server without a descriptor for a collector says so" wait_log server 'server.accept.*raise LimitNOFILE'
+	sleep 3
+	holds "now and then, not without end ($(grep -c server.accept "$W/server.log"))" "$(grep -c server.accept "$W/server.log")" -le 4
+	prlimit --pid "${PID[server]}" --nofile=1024:
+	exec 9>&-
+	check "and takes collectors again when that is over" reconnects
+else
+	skip "a server without a descriptor for a collector says so" "no prlimit"
+fi
 server_stop
 says degraded 'not connected.*remembered' "server unreachable: status says that changes are remembered"
 expect 4 '' "server unreachable: the exit status of status is 4" tm status po1

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -243,6 +245,68 @@ ask_api(const char *request_path)
 	return WEXITSTATUS(status);
 }
 
+static size_t
+count_lines(const char *file)
+{
+	FILE *f = fopen(file, "r");
+	size_t n = 0;
+
+	for (int c; f && (c = fgetc(f)) != EOF;)
+		n += c == '\n';
+	assert_non_null(f);
+	fclose(f);
+	return n;
+}
+
+/* Calls the loop fifty times with no descriptor left; gives how many lines that said. */
+static size_t
+turn_without_descriptors(struct event_base *base)
+{
+	char file[256];
+	int said = open(scratch_path(&scratch, "said", file), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), before = dup(STDERR_FILENO), next = dup(0);
+	struct rlimit limit, none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){(rlim_t)next, limit.rlim_max};
+	close(next);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	dup2(said, STDERR_FILENO);
+	for (unsigned i = 0; i < 50; i++)
+		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	dup2(before, STDERR_FILENO);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close(before);
+	close(said);
+	return count_lines(file);
+}
+
+static void
+a_client_for_whom_there_is_no_descriptor_is_taken_later_and_told_of_once(void **state)
+{
+	static const struct api_route one[] = {{"GET", "/v1/n", reply_with_n}, {0}};
+	static const char request[] = "GET /v1/n HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const struct timeval enough = {1, 500000};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct event_base *base = event_base_new();
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	char answer[512] = "";
+	struct api *api;
+
+	(void)state;
+	strcpy(address.sun_path, path);
+	assert_int_equal(api_new(base, path, one, NULL, &api), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(write(fd, request, sizeof request - 1), sizeof request - 1);
+	assert_int_equal(turn_without_descriptors(base), 1);
+	event_base_loopexit(base, &enough);
+	event_base_dispatch(base);
+	assert_true(read(fd, answer, sizeof answer - 1) > 0);
+	assert_non_null(strstr(answer, "200 OK"));
+	close(fd);
+	api_free(api);
+	event_base_free(base);
+}
+
 static void
 a_query_that_cannot_be_read_is_refused(void **state)
 {
@@ -295,6 +359,7 @@ main(void)
 		cmocka_unit_test(an_interrupt_between_two_waits_is_not_lost),
 		cmocka_unit_test(a_control_socket_is_for_its_owner_and_group),
 		cmocka_unit_test(a_directory_that_is_made_while_a_control_socket_is_can_be_entered),
+		cmocka_unit_test(a_client_for_whom_there_is_no_descriptor_is_taken_later_and_told_of_once),
 		cmocka_unit_test(a_query_that_cannot_be_read_is_refused),
 		cmocka_unit_test(words_of_a_peer_are_shown_plain),
 	};

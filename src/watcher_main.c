@@ -295,7 +295,8 @@ open_handover(struct program *p)
 }
 
 /* A post office may be mounted after us: wait for it, seeing SIGTERM meanwhile, and a collector that wants another path: it
- * could not have its own watcher while we hold the profile's lock. */
+ * could not have its own watcher while we hold the profile's lock.  A service manager has us up already: else it would end us for being
+ * slow, again and again, and meanwhile hold back the collector, which is who tells what is missing. */
 static int
 open_tree(struct program *p)
 {
@@ -305,9 +306,11 @@ open_tree(struct program *p)
 	while (livetree_open(p->config->path, (enum layout_type)p->config->type, &p->tree) != 0) {
 		if (!told)
 			log_error("watcher.open", "profile=%s: %s: trying again every 5 s", p->profile, err_text());
-		told = true;
 		if ((err = open_handover(p)) != 0)
 			return err;
+		if (!told)
+			daemon_ready(p->daemon, "waiting for the tree");
+		told = true;
 		event_base_loopexit(p->base, &retry_every);
 		if (daemon_run(p->daemon) != 0 || daemon_ended(p->daemon))
 			return -ERR_STOPPED;

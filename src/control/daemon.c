@@ -253,7 +253,8 @@ daemon_ready(struct daemon *d, const char *status)
 {
 	notify(d, "READY=1");
 	daemon_status(d, status);
-	start_watchdog(d);
+	if (!d->watchdog)
+		start_watchdog(d);
 }
 
 void
@@ -271,9 +272,10 @@ daemon_run(struct daemon *d)
 	/* A loop forgets at its beginning that it was to end: whoever asked for that before it began would wait for ever. */
 	if (!d->ended && !d->again && event_base_dispatch(d->base) < 0) {
 		log_error("daemon.loop", "the event loop failed: %s", strerror(errno));
-		d->exit_status = 1;
+		daemon_end(d, 1);
 	}
-	notify(d, daemon_begins_again(d) ? "RELOADING=1" : "STOPPING=1");
+	if (d->ended || d->again)
+		notify(d, daemon_begins_again(d) ? "RELOADING=1" : "STOPPING=1");
 	return d->exit_status;
 }
 

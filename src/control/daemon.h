@@ -37,9 +37,11 @@ void daemon_heap(int kept_mib);
 void daemon_events(void);
 
 int daemon_new(struct event_base *base, void (*reload)(void *arg), void *arg, struct daemon **ret_daemon);
+/* May be said again, with another status. */
 void daemon_ready(struct daemon *d, const char *status);
 void daemon_status(struct daemon *d, const char *status);
-/* Runs the loop until a signal or daemon_end, which may have come before; returns the exit status. */
+/* Runs the loop until a signal or daemon_end, which may have come before; returns the exit status.  A loop that is left for another
+ * reason is no end, and may be run again. */
 int daemon_run(struct daemon *d);
 /* True once a signal or daemon_end has asked for the end: tells it from a loop that was left for another reason. */
 bool daemon_ended(const struct daemon *d);

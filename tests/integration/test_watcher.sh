@@ -127,6 +127,25 @@ watcher_start
 talk quit
 check "a client may ask it to end" proc gone "${PID[watcher]}" 20
 
+# --- a tree that is not there yet -------------------------------------------------------------------------------------
+mv "$PO" "$W/unmounted"
+"$PYTHON" -uc 'import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True: print(s.recv(4096).decode())' "$W/manager" >"$W/told.log" & manager=$!
+until [ -S "$W/manager" ]; do sleep 0.05; done
+export NOTIFY_SOCKET=$W/manager
+watcher_start
+unset NOTIFY_SOCKET
+check "a service manager that starts a watcher before its tree is mounted is not left waiting" wait_log told 'READY=1'
+refuse "although it watches nothing yet" grep -q STATUS=watching "$W/told.log"
+mv "$W/unmounted" "$PO"
+check "the watcher finds it" wait_log told 'STATUS=watching'
+refuse "and was not taken for one that ends" grep -q STOPPING "$W/told.log"
+watcher_end TERM
+check "before it does" wait_log told 'STOPPING=1'
+kill $manager
+
 # --- a tree that is mounted -----------------------------------------------------------------------------------------
 if [ $ROOT = yes ] && mkdir "$W/away" && mv "$PO" "$W/copy" && mount_tmpfs "$PO" 200m; then
 	cp -a "$W/copy/." "$PO/"

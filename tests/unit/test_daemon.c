@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* daemon - an end that was asked for is one, whenever it was asked for. */
+/* daemon - an end that was asked for is one, whenever it was asked for, and nothing else is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,12 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "control/daemon.h"
 
@@ -56,11 +62,67 @@ an_end_before_the_loop_begins_is_not_forgotten(void **state)
 	assert_false(ran);
 }
 
+/* ---- what a service manager is told ---- */
+
+/* Its socket, named in the environment. */
+static int
+manager(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0), len = snprintf(address.sun_path, sizeof address.sun_path, "@tidemark-test-%d", getpid());
+
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+	address.sun_path[0] = '\0';
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len)), 0);
+	return fd;
+}
+
+/* All that it was told, a word behind each other. */
+static const char *
+heard(int fd)
+{
+	static char words[1024];
+	char word[256];
+	ssize_t n;
+
+	words[0] = '\0';
+	while ((n = recv(fd, word, sizeof word - 1, MSG_DONTWAIT)) > 0) {
+		word[n] = '\0';
+		snprintf(words + strlen(words), sizeof words - strlen(words), "%s ", word);
+	}
+	return words;
+}
+
+static void
+a_loop_that_is_left_to_look_again_is_not_told_as_the_end(void **state)
+{
+	static const struct timeval soon = {0, 1000};
+	struct event_base *base = event_base_new();
+	int fd = manager();
+	struct daemon *d;
+
+	(void)state;
+	assert_int_equal(daemon_new(base, NULL, NULL, &d), 0);
+	daemon_ready(d, "waiting");
+	event_base_loopexit(base, &soon);
+	assert_int_equal(daemon_run(d), 0);
+	assert_string_equal(heard(fd), "READY=1 STATUS=waiting ");
+	daemon_ready(d, "working");
+	daemon_end(d, 0);
+	assert_int_equal(daemon_run(d), 0);
+	assert_string_equal(heard(fd), "READY=1 STATUS=working STOPPING=1 ");
+	daemon_free(d);
+	event_base_free(base);
+	unsetenv("NOTIFY_SOCKET");
+	close(fd);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_end_before_the_loop_begins_is_not_forgotten),
+		cmocka_unit_test(a_loop_that_is_left_to_look_again_is_not_told_as_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,18 @@ default_file(enum cli_side side)
 	return side == CLI_SERVER ? SERVER_CONF_DEFAULT : COLLECTOR_CONF_DEFAULT;
 }
 
+/* "[server]", with the blanks that conf allows, and what an editor may put before the first line. */
+static bool
+is_server_head(const char *line)
+{
+	const char *at = line + strspn(line, " \t\xef\xbb\xbf");
+
+	if (*at++ != '[')
+		return false;
+	at += strspn(at, " \t");
+	return strncmp(at, "server", 6) == 0 && at[6 + strspn(at + 6, " \t")] == ']';
+}
+
 /* Which daemon's file this is, by its sections; CLI_NONE when it cannot be read. */
 static enum cli_side
 side_of(const char *file)
@@ -33,7 +45,7 @@ side_of(const char *file)
 	if (!f)
 		return CLI_NONE;
 	while (getline(&line, &cap, f) >= 0)
-		if (strncmp(line + strspn(line, " \t"), "[server]", 8) == 0)
+		if (is_server_head(line))
 			side = CLI_SERVER;
 	free(line);
 	fclose(f);

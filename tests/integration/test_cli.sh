@@ -65,6 +65,8 @@ expect 3 'look.conf:[0-9]+: dbcopy: .*cannot be run' "and of a DBCOPY that is no
 expect 3 '"warnings":\[\{[^}]*"key":"path"' "also in JSON" "$T" --config "$W/look.conf" --json config validate
 sed "s|^address .*|&\nweb = 127.0.0.1:1|" "$W/server.conf" >"$W/web.conf"
 expect 3 'web.conf:[0-9]+: web: .*nothing listens' "and of an address at which nothing listens" "$T" --config "$W/web.conf" config validate
+sed "s|^.*\[server\]|$(printf '\\xef\\xbb\\xbf')[ server ]|" "$W/server.conf" >"$W/spaced.conf"
+expect 0 good "the server's file is known by whatever spelling of [server] the server takes" "$T" --config "$W/spaced.conf" config validate
 expect 2 '' "config validate fails on a wrong file" "$T" --config "$W/none.conf" config validate
 
 # --- a world ---------------------------------------------------------------------------------------------------------------

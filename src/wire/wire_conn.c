@@ -470,6 +470,19 @@ check_open(const struct wire_conn *c)
 	return c->state == OPEN ? 0 : err_set(ERR_UNREACHABLE, "not connected");
 }
 
+/* Control has no window: who asks and does not read what is answered must not fill our memory. */
+static int
+check_control(struct wire_conn *c)
+{
+	int err;
+
+	if (wire_outbox_bytes(&c->outbox, WIRE_CONTROL) <= CONTROL_MAX)
+		return 0;
+	err = err_set(ERR_LIMIT, "the other side does not read");
+	conn_give_up(c, err);
+	return err;
+}
+
 int
 wire_conn_send(struct wire_conn *c, const struct wire_msg *msg)
 {
@@ -479,10 +492,7 @@ wire_conn_send(struct wire_conn *c, const struct wire_msg *msg)
 		err = queue_message(c, msg);
 	if (err)
 		return err;
-	if (wire_outbox_bytes(&c->outbox, WIRE_CONTROL) > CONTROL_MAX) {
-		err = err_set(ERR_LIMIT, "the other side does not read");
-		conn_give_up(c, err);
-	}
+	err = check_control(c);
 	conn_wake(c);
 	return err;
 }
@@ -500,6 +510,7 @@ wire_conn_send_frame(struct wire_conn *c, enum wire_class class, uint8_t *data, 
 		conn_give_up(c, err_set(ERR_NOMEM, "a frame of %zu bytes", len));
 		return;
 	}
+	(void)check_control(c);
 	if (wire_conn_queued(c) >= CONN_LOW_WATER)
 		c->was_full = true;
 	conn_wake(c);

@@ -665,6 +665,39 @@ a_peer_that_never_reads_control_is_given_up(void **state)
 	ends_free(&server, &client);
 }
 
+/* Answers are frames that were built elsewhere: nobody waits for what is told to read the one before it. */
+static void
+a_peer_that_never_reads_answers_is_given_up(void **state)
+{
+	struct wire_msg m = {.type = WIRE_BLOCKS};
+	struct hash128 hashes[WIRE_LIST_MAX] = {{0}};
+	struct end server, client;
+	struct pack_out o;
+	size_t held = 0, len;
+	uint8_t *frame;
+
+	(void)state;
+	wire_conn_timing.close_ms = 10;
+	m.u.blocks.path = (char *)(uintptr_t)"ofuser/a.db";
+	m.u.blocks.present = true;
+	m.u.blocks.size = sizeof hashes / sizeof *hashes * BLOCK_BYTES;
+	m.u.blocks.v = hashes;
+	m.u.blocks.n = sizeof hashes / sizeof *hashes;
+	ends_open(&server, &client);
+	call(wire_conn_pause(client.conn, true));
+	while (held < 32u << 20 && wire_conn_exporter(server.conn, (uint8_t[32]){0}) == 0) {
+		wire_frame_begin(&o, 0);
+		wire_pack(&o, &m);
+		assert_int_equal(wire_frame_end(&o, WIRE_CONTROL, false, &frame, &len), 0);
+		call(wire_conn_send_frame(server.conn, WIRE_CONTROL, frame, len));
+		held += len;
+	}
+	assert_in_range(held, 8u << 20, 9u << 20);
+	until(server.closed);
+	assert_int_equal(server.err, -ERR_LIMIT);
+	ends_free(&server, &client);
+}
+
 /* ---- signs of life ---- */
 
 static void
@@ -987,6 +1020,7 @@ main(void)
 		TEST(a_rate_is_kept_and_loses_nothing),
 		TEST(a_frame_above_the_limit_ends_the_connection),
 		TEST(a_peer_that_never_reads_control_is_given_up),
+		TEST(a_peer_that_never_reads_answers_is_given_up),
 		TEST(pings_keep_an_idle_connection),
 		TEST(silence_ends_a_connection_but_not_while_we_pause),
 		TEST(a_probe_tells_that_the_peer_has_gone_before_all_it_sent_is_read),

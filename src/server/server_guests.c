@@ -145,8 +145,8 @@ static void
 on_accept_error(struct evconnlistener *l, void *arg)
 {
 	(void)arg;
-	evconnlistener_disable(l);
 	log_error("server.accept", "%s: no collector can connect until this is over; with too many open files, raise LimitNOFILE", strerror(errno));
+	(void)evconnlistener_disable(l);
 }
 
 /* ---- the listener ---- */

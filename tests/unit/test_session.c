@@ -13,9 +13,12 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,12 +32,39 @@
 #include "layout.h"
 #include "server/config.h"
 #include "server/server.h"
+#include "server/tenant.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/writes.h"
 #include "wire/identity.h"
 #include "wire/wire.h"
 #include "wire/wire_conn.h"
 #include "wire/wire_conn_own.h"
+
+#include "disk_rig.h"
+
+/* ---- a disk that does not give bytes, and a lock that is waited for ---- */
+
+static atomic_bool bad_sector, locks_wait;
+
+ssize_t
+pread(int fd, void *buf, size_t n, off_t offset)
+{
+	if (atomic_load(&bad_sector)) {
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_pread64, fd, buf, n, offset);
+}
+
+int
+flock(int fd, int how)
+{
+	while (atomic_load(&locks_wait))
+		usleep(1000);
+	return (int)syscall(SYS_flock, fd, how);
+}
+
+#define KEEPER_FAILS "TIDEMARK_TEST_KEEPER_FAILS" /* in the environment: a file; while it is there, no sets are told */
 
 /* ---- the keeper's part: what the note of a SEAL asks for ---- */
 
@@ -126,7 +156,9 @@ play_keeper(void)
 
 		if (len > sizeof bytes || !keeper_reads(bytes, len) || order_unpack(bytes, len, &order) != 0)
 			return 1;
-		if (order.kind == ORDER_SEAL)
+		if (order.kind == ORDER_SETS && access(getenv(KEEPER_FAILS), F_OK) == 0)
+			keeper_says(&(struct report){.id = order.id, .kind = REPORT_FAILED, .code = ERR_BUSY, .text = (char *)(uintptr_t)"an old keeper has them"});
+		else if (order.kind == ORDER_SEAL)
 			keeper_seals(&order);
 		else if (order.kind == ORDER_SHOW)
 			keeper_shows(&order);
@@ -160,6 +192,7 @@ struct collector {
 	int nak_err, failed_code, goodbye_code;
 	char text[256], stop_origin[64], phase[32], page[128], next[64];
 	size_t n_items;
+	bool present;
 	struct hash128 first_block;
 	uint8_t *certificate, *authority;
 	size_t certificate_len, authority_len;
@@ -213,6 +246,7 @@ keep(const struct wire_msg *m, struct collector *c)
 		break;
 	case WIRE_BLOCKS:
 		c->n_items = m->u.blocks.n;
+		c->present = m->u.blocks.present;
 		if (m->u.blocks.n)
 			c->first_block = m->u.blocks.v[0];
 		break;
@@ -546,18 +580,22 @@ start_server(void)
 static int
 setup(void **state)
 {
-	char keeper[256], path[4200], self[4096];
+	char keeper[256], fails[256], path[4200], self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
 	(void)state;
 	memset(&w, 0, sizeof w);
+	memset(&disk, 0, sizeof disk); /* a test that failed leaves it as it was */
+	atomic_store(&bad_sector, false);
+	atomic_store(&locks_wait, false);
 	scratch_open(&w.scratch);
 	if (n <= 0)
 		return -1;
 	self[n] = '\0';
 	scratch_path(&w.scratch, "tidemark-keeper", keeper);
 	snprintf(path, sizeof path, "%s:%s", w.scratch.path, getenv("PATH"));
-	if (symlink(self, keeper) != 0 || setenv("PATH", path, 1) != 0)
+	scratch_path(&w.scratch, "keeper-fails", fails);
+	if (symlink(self, keeper) != 0 || setenv("PATH", path, 1) != 0 || setenv(KEEPER_FAILS, fails, 1) != 0)
 		return -1;
 	alarm(120); /* a hang is a failure of its own */
 	w.base = event_base_new();
@@ -1287,6 +1325,60 @@ a_restart_keeps_the_job_and_what_was_durable(void **state)
 	await(&w.c, WIRE_SEALED, 1);
 }
 
+/* ---- what cannot be known now ---- */
+
+static void
+on_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	*(bool *)arg = true;
+}
+
+/* Turns the loop for so long; gives how often it turned. */
+static unsigned
+turn_for(int ms)
+{
+	const struct timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	bool over = false;
+	struct event *e = event_new(w.base, -1, 0, on_over, &over);
+	unsigned turns = 0;
+
+	event_add(e, &t);
+	for (; !over; turns++)
+		turn();
+	event_free(e);
+	return turns;
+}
+
+/* Who waits cannot be let in, and the listener says so as long as he waits. */
+static void
+a_server_without_descriptors_rests_and_then_lets_in_who_waited(void **state)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), next;
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct rlimit limit, none;
+	struct server_facts facts;
+
+	(void)state;
+	for (server_facts(w.server, &facts); facts.connecting; server_facts(w.server, &facts))
+		turn(); /* who was enrolled lets go of his descriptor */
+	to.sin_port = htons((uint16_t)atoi(strrchr(facts.listen, ':') + 1));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	next = dup(fd);
+	close(next);
+	none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+	assert_in_range(turn_for(500), 1, 50);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	do {
+		turn();
+		server_facts(w.server, &facts);
+	} while (!facts.connecting);
+	close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1328,6 +1420,7 @@ main(int argc, char **argv)
 		TEST(who_only_stays_counts_as_connecting_and_is_sent_away),
 		TEST(a_token_that_the_server_has_no_time_for_is_told),
 		TEST(a_restart_keeps_the_job_and_what_was_durable),
+		TEST(a_server_without_descriptors_rests_and_then_lets_in_who_waited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

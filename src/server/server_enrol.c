@@ -128,11 +128,13 @@ int
 server_revoke(struct server *s, const char *profile, server_granted *done, void *arg)
 {
 	const struct granting g = {.done = done, .arg = arg};
-	struct server_profile_status st;
-	int i = server_find(s, profile);
+	int i = server_find(s, profile), err;
+	int64_t since;
 
 	if (i < 0)
 		return i;
-	(void)server_status(s, (size_t)i, &st);
-	return st.enrolled ? start(s, profile, &g) : err_set(ERR_NOTFOUND, "no collector is enrolled as %s: there is nothing to revoke", profile);
+	err = server_enrolled(s, profile, &since);
+	if (err)
+		return err_prefix(err, "nothing was revoked; try again");
+	return since ? start(s, profile, &g) : err_set(ERR_NOTFOUND, "no collector is enrolled as %s: there is nothing to revoke", profile);
 }

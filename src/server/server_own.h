@@ -91,6 +91,9 @@ void server_guests_end(struct server *s);
 /* A set was re-read: what was found decides the profile's state. */
 void server_note_verified(struct server *s, const char *profile, const struct report_set *set);
 
+/* server_status.c: when the profile's certificate was made, 0 = it has none.  An error: that cannot be told now, and is not "none". */
+int server_enrolled(const struct server *s, const char *profile, int64_t *ret_ns);
+
 /* server_status.c: true when the newest set is too old; `ret_reason` says so. */
 bool server_is_late(struct server *s, const struct tenant *t, char *reason, size_t size);
 

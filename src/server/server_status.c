@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/conf.h"
+#include "base/err.h"
 #include "base/fsio.h"
 #include "base/overdue.h"
 #include "base/verified.h"
@@ -30,27 +31,30 @@ server_state_name(enum server_state state)
 	return state < SERVER_STATES ? state_names[state] : "unknown";
 }
 
-/* When the profile's certificate was made; 0: it has none. */
-static int64_t
-enrolled_ns(const struct server *s, const char *profile)
+int
+server_enrolled(const struct server *s, const char *profile, int64_t *ret_ns)
 {
 	char path[128];
 	struct stat st;
+	int err;
 
+	*ret_ns = 0;
 	snprintf(path, sizeof path, ".identity/pins/%s", profile);
-	if (fsio_stat(s->store_fd, path, &st) != 0)
-		return 0;
-	return st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
+	err = fsio_stat(s->store_fd, path, &st);
+	if (err)
+		return err == -ERR_GONE ? 0 : err_prefix(err, "whether a collector is enrolled as %s is not known now", profile);
+	*ret_ns = st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
+	return 0;
 }
 
 bool
 server_is_late(struct server *s, const struct tenant *t, char *reason, size_t size)
 {
 	const char *name = profile_name(t->profile);
-	int64_t since = enrolled_ns(s, name);
-	int64_t late_ns = server_config_profile(s->conf, name)->late_ms * 1000000;
+	int64_t since, late_ns = server_config_profile(s->conf, name)->late_ms * 1000000;
 	const struct report_set *newest = t->newest.name ? &t->newest : NULL;
 
+	(void)server_enrolled(s, name, &since);
 	/* What the keeper has not told yet is not held against the profile.  Sets that nobody may add to any more grow old all the same. */
 	if (!t->sets_known || (!newest && !since))
 		return false;
@@ -141,8 +145,9 @@ tell_unenrolled(const struct server *s, struct server_profile_status *st, const 
 		    server_config_main(s->conf)->store, st->name);
 }
 
+/* `unsure`: why it is not known whether a collector is enrolled; "" = it is. */
 static void
-judge(struct server *s, struct server_profile_status *st, const struct tenant *t)
+judge(struct server *s, struct server_profile_status *st, const struct tenant *t, const char *unsure)
 {
 	int64_t away_s = (clock_wall_ns() - (st->last_seen_ns ? st->last_seen_ns : s->started_ns)) / 1000000000;
 
@@ -159,7 +164,9 @@ judge(struct server *s, struct server_profile_status *st, const struct tenant *t
 		st->state = SERVER_DEGRADED;
 	if (*st->reason)
 		return;
-	if (!st->enrolled)
+	if (*unsure)
+		snprintf(st->reason, sizeof st->reason, "%s", unsure);
+	else if (!st->enrolled)
 		tell_unenrolled(s, st, t);
 	else if (!keeper_link_up(s->keeper))
 		snprintf(st->reason, sizeof st->reason, "the keeper is not running; it is started again by itself (see the log)");
@@ -175,22 +182,26 @@ bool
 server_status(struct server *s, size_t i, struct server_profile_status *ret_status)
 {
 	struct server_profile_status st = {0};
+	char unsure[256] = "";
 	enum layout_type layout;
 	uint64_t inodes;
 	struct tenant *t;
+	int64_t since;
 
 	if (i >= s->n_seats)
 		return false;
 	t = s->seats[i].t;
 	st.name = tenant_name(t);
 	st.type = profile_layout(t->profile, &layout) ? layout_type_name(layout) : "";
-	st.enrolled = enrolled_ns(s, st.name) != 0;
+	if (server_enrolled(s, st.name, &since) != 0)
+		snprintf(unsure, sizeof unsure, "%s", err_text());
+	st.enrolled = since != 0;
 	st.job = sealing_job(t->sealing, &st.job_done, &st.job_total);
 	st.last_job = last_ended(profile_jobs(t->profile));
 	fill_flow(&st, t);
 	fill_sets(&st, t);
 	(void)fsio_space(s->store_fd, &st.free_bytes, &st.total_bytes, &inodes);
-	judge(s, &st, t);
+	judge(s, &st, t, unsure);
 	*ret_status = st;
 	return true;
 }

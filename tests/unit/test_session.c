@@ -1351,6 +1351,17 @@ turn_for(int ms)
 	return turns;
 }
 
+static void
+revoke_it(void)
+{
+	struct grant g = {0};
+
+	assert_int_equal(server_revoke(w.server, "po1", on_granted, &g), 0);
+	while (!g.over)
+		turn();
+	assert_int_equal(g.err, 0);
+}
+
 /* Who waits cannot be let in, and the listener says so as long as he waits. */
 static void
 a_server_without_descriptors_rests_and_then_lets_in_who_waited(void **state)
@@ -1377,6 +1388,23 @@ a_server_without_descriptors_rests_and_then_lets_in_who_waited(void **state)
 		server_facts(w.server, &facts);
 	} while (!facts.connecting);
 	close(fd);
+}
+
+static void
+a_revocation_that_cannot_look_does_not_say_that_there_is_nothing_to_revoke(void **state)
+{
+	struct server_profile_status st;
+	struct grant g = {0};
+
+	(void)state;
+	disk.unseen = "po1";
+	assert_int_equal(server_revoke(w.server, "po1", on_granted, &g), -ERR_IO);
+	assert_true(server_status(w.server, 0, &st));
+	disk.unseen = NULL;
+	assert_int_equal(st.state, SERVER_DEGRADED);
+	assert_null(strstr(st.reason, "token create"));
+	assert_non_null(strstr(st.reason, "not known"));
+	revoke_it();
 }
 
 int
@@ -1421,6 +1449,7 @@ main(int argc, char **argv)
 		TEST(a_token_that_the_server_has_no_time_for_is_told),
 		TEST(a_restart_keeps_the_job_and_what_was_durable),
 		TEST(a_server_without_descriptors_rests_and_then_lets_in_who_waited),
+		TEST(a_revocation_that_cannot_look_does_not_say_that_there_is_nothing_to_revoke),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

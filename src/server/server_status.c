@@ -133,6 +133,16 @@ is_configured(const struct server *s, const char *profile)
 	return false;
 }
 
+/* By its index; one that is not open yet, or cannot be read, may hold anything. */
+static bool
+holds_nothing(const struct tenant *t)
+{
+	struct index *index = profile_index(t->profile);
+	struct treemap_sum staged;
+
+	return index && index_total(index, &staged) == 0 && !staged.count;
+}
+
 /* A profile that nobody may feed is never green: its section, its sets or a name that was mistyped for a token are all that it is. */
 static void
 tell_unenrolled(const struct server *s, struct server_profile_status *st, const struct tenant *t)
@@ -140,7 +150,7 @@ tell_unenrolled(const struct server *s, struct server_profile_status *st, const 
 	int used = snprintf(st->reason, sizeof st->reason, "no collector is enrolled: nothing is backed up; `tidemark token create %s` gives the string it needs",
 	    st->name);
 
-	if (t->sets_known && !st->sets && !st->staged.count && !is_configured(s, st->name) && used > 0)
+	if (t->sets_known && !st->sets && holds_nothing(t) && !is_configured(s, st->name) && used > 0)
 		snprintf(st->reason + used, sizeof st->reason - (size_t)used, "; it holds nothing: is its name a mistake, stop the server and remove %s/%s",
 		    server_config_main(s->conf)->store, st->name);
 }

@@ -1407,6 +1407,29 @@ a_revocation_that_cannot_look_does_not_say_that_there_is_nothing_to_revoke(void 
 	revoke_it();
 }
 
+/* Somebody who was told that it holds nothing would remove it. */
+static void
+a_profile_that_is_not_open_yet_is_not_said_to_hold_nothing(void **state)
+{
+	struct server_profile_status st;
+
+	(void)state;
+	connect_live(&w.c);
+	put(&w.c, "offiles/fd1/a", "one");
+	settle(&w.c);
+	hang_up(&w.c);
+	revoke_it();
+	server_free(w.server);
+	atomic_store(&locks_wait, true);
+	start_server();
+	(void)turn_for(500); /* the keeper tells that there are no sets */
+	assert_true(server_status(w.server, 0, &st));
+	atomic_store(&locks_wait, false);
+	assert_int_equal(st.staged.count, 0);
+	assert_non_null(strstr(st.reason, "no collector is enrolled"));
+	assert_null(strstr(st.reason, "remove"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1450,6 +1473,7 @@ main(int argc, char **argv)
 		TEST(a_restart_keeps_the_job_and_what_was_durable),
 		TEST(a_server_without_descriptors_rests_and_then_lets_in_who_waited),
 		TEST(a_revocation_that_cannot_look_does_not_say_that_there_is_nothing_to_revoke),
+		TEST(a_profile_that_is_not_open_yet_is_not_said_to_hold_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,8 +238,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	server_guests_check(s);
-	for (size_t i = 0; i < s->n_seats; i++)
+	for (size_t i = 0; i < s->n_seats; i++) {
+		tenant_learn_again(s->seats[i].t);
 		check_late(s, i);
+	}
 	notify_reap();
 }
 

@@ -180,6 +180,8 @@ judge(struct server *s, struct server_profile_status *st, const struct tenant *t
 		tell_unenrolled(s, st, t);
 	else if (!keeper_link_up(s->keeper))
 		snprintf(st->reason, sizeof st->reason, "the keeper is not running; it is started again by itself (see the log)");
+	else if (!t->sets_known && *t->sets_trouble)
+		snprintf(st->reason, sizeof st->reason, "the keeper cannot tell which sets there are, so none is missed: %s; it is asked again each minute", t->sets_trouble);
 	else if (!st->connected && away_s > AWAY_S)
 		snprintf(st->reason, sizeof st->reason, "no collector for %" PRId64 " minutes; see its host", away_s / 60);
 	else if (st->total_bytes && st->free_bytes / (st->total_bytes / 100 + 1) < SPACE_PERCENT)

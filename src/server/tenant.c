@@ -2,13 +2,17 @@
 /* tenant - keeps what is remembered of a profile's sets between two questions to the keeper. */
 #include "server/tenant.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "server/keeper_link.h"
 #include "server/sealing.h"
 #include "server/session.h"
+
+int64_t tenant_again_ms = 60000;
 
 struct learning {
 	struct tenant *t;
@@ -102,6 +106,7 @@ learned(const struct report *report, void *arg)
 
 	if (report->kind == REPORT_DONE) {
 		t->sets_known = true;
+		t->sets_trouble[0] = '\0';
 		t->n_sets = report->n_sets;
 		if (report->n_sets)
 			remember(t, &report->sets[report->n_sets - 1]);
@@ -109,9 +114,12 @@ learned(const struct report *report, void *arg)
 			set_fini(&t->newest);
 		tenant_tell_newest(t);
 		t->changed(t);
-	} else if (report->kind != REPORT_FAILED) {
+	} else if (report->kind == REPORT_FAILED) {
+		snprintf(t->sets_trouble, sizeof t->sets_trouble, "%s", report->text ? report->text : "");
+	} else {
 		return;
 	}
+	t->asking--;
 	if (l->done)
 		l->done(l->arg);
 	free(l);
@@ -123,14 +131,26 @@ tenant_learn_sets(struct tenant *t, void (*done)(void *arg), void *arg)
 	struct order order = {.kind = ORDER_SETS, .profile = (char *)(uintptr_t)tenant_name(t)};
 	struct learning *l = calloc(1, sizeof *l);
 
+	t->asked_ms = clock_steady_ms();
 	if (l) {
 		*l = (struct learning){t, done, arg};
-		if (keeper_link_order(t->keeper, &order, learned, l))
+		if (keeper_link_order(t->keeper, &order, learned, l)) {
+			t->asking++;
 			return;
+		}
 	}
 	free(l);
 	if (done)
 		done(arg);
+}
+
+void
+tenant_learn_again(struct tenant *t)
+{
+	bool told = t->sets_known && !*t->sets_trouble;
+
+	if (!told && !t->asking && keeper_link_up(t->keeper) && clock_steady_ms() - t->asked_ms >= tenant_again_ms)
+		tenant_learn_sets(t, NULL, NULL);
 }
 
 void

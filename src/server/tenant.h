@@ -29,6 +29,9 @@ struct tenant {
 	struct report_set newest;    /* the newest set; name NULL = none */
 	uint64_t n_sets;
 	bool sets_known;
+	unsigned asking;             /* questions for them that are on their way */
+	int64_t asked_ms;            /* when the last was sent; monotonic */
+	char sets_trouble[200];      /* why the keeper could not tell them; "" = it could, or was not asked yet */
 
 	/* for status */
 	int64_t connected_ns, last_seen_ns, last_durable_ns;
@@ -49,6 +52,9 @@ const char *tenant_name(const struct tenant *t);
 
 /* Asks the keeper for the sets; `done` (may be NULL) comes in any case. */
 void tenant_learn_sets(struct tenant *t, void (*done)(void *arg), void *arg);
+/* Asks again, once in tenant_again_ms, while the keeper could not tell them: without them nothing is ever late.  Call now and then. */
+void tenant_learn_again(struct tenant *t);
+extern int64_t tenant_again_ms;
 /* A set was sealed or scrubbed. */
 void tenant_note_set(struct tenant *t, const struct report_set *set);
 /* A set of the keeper's report as the wire tells it; *borrows* its strings. */

@@ -1430,6 +1430,29 @@ a_profile_that_is_not_open_yet_is_not_said_to_hold_nothing(void **state)
 	assert_null(strstr(st.reason, "remove"));
 }
 
+static void
+sets_that_the_keeper_cannot_tell_make_nothing_green_and_are_asked_for_again(void **state)
+{
+	struct server_profile_status st;
+	FILE *f = fopen(getenv(KEEPER_FAILS), "w");
+
+	(void)state;
+	assert_non_null(f);
+	fclose(f);
+	server_free(w.server);
+	start_server();
+	connect_live(&w.c);
+	assert_true(server_status(w.server, 0, &st));
+	assert_int_equal(st.state, SERVER_DEGRADED);
+	assert_non_null(strstr(st.reason, "an old keeper has them"));
+	assert_int_equal(unlink(getenv(KEEPER_FAILS)), 0);
+	tenant_again_ms = 0;
+	while (state_when_enrolled_hours_ago(27) != SERVER_LATE)
+		turn();
+	assert_int_equal(state_when_enrolled_hours_ago(0), SERVER_OK);
+	tenant_again_ms = 60000;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1474,6 +1497,7 @@ main(int argc, char **argv)
 		TEST(a_server_without_descriptors_rests_and_then_lets_in_who_waited),
 		TEST(a_revocation_that_cannot_look_does_not_say_that_there_is_nothing_to_revoke),
 		TEST(a_profile_that_is_not_open_yet_is_not_said_to_hold_nothing),
+		TEST(sets_that_the_keeper_cannot_tell_make_nothing_green_and_are_asked_for_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

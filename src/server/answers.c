@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/fsio.h"
+#include "base/log.h"
 #include "base/relpath.h"
 #include "server/index.h"
 #include "server/releases.h"
@@ -159,8 +160,9 @@ answers_list(const struct answers *a, const char *dir, const char *after, uint8_
 
 /* ---- blocks ---- */
 
+/* What the disk does not give has no hash, and so the collector sends it: ended sessions would be all that a bad sector makes. */
 static int
-hash_blocks(const struct answers *a, int fd, uint64_t first, size_t count, struct hash128 *out, size_t *ret_n)
+hash_blocks(const struct answers *a, const char *path, int fd, uint64_t first, size_t count, struct hash128 *out, size_t *ret_n)
 {
 	uint8_t *buf = malloc(READ_BLOCKS * BLOCK_BYTES);
 	ssize_t got = 1;
@@ -179,6 +181,10 @@ hash_blocks(const struct answers *a, int fd, uint64_t first, size_t count, struc
 	}
 	free(buf);
 	*ret_n = n;
+	if (got == -ERR_IO) {
+		log_warn("answers.blocks", "what is held of %s cannot be read, so its collector sends it again: %s", path, err_text());
+		return 0;
+	}
 	return got < 0 ? (int)got : 0;
 }
 
@@ -197,7 +203,7 @@ read_blocks(const struct answers *a, const char *path, uint64_t first, size_t co
 	} else if (S_ISREG(st.st_mode)) {
 		m->u.blocks.present = true;
 		m->u.blocks.size = (uint64_t)st.st_size;
-		err = hash_blocks(a, fd, first, count, hashes, &m->u.blocks.n);
+		err = hash_blocks(a, path, fd, first, count, hashes, &m->u.blocks.n);
 	}
 	close(fd);
 	return err;

@@ -1453,6 +1453,29 @@ sets_that_the_keeper_cannot_tell_make_nothing_green_and_are_asked_for_again(void
 	tenant_again_ms = 60000;
 }
 
+/* The collector sends what it is told no hash of. */
+static void
+blocks_that_cannot_be_read_are_not_told_and_end_nothing(void **state)
+{
+	struct wire_msg question = {.type = WIRE_BLOCKS_REQ};
+
+	(void)state;
+	connect_live(&w.c);
+	put(&w.c, "ofuser/a.db", "one");
+	settle(&w.c);
+	question.u.blocks_req.path = (char *)(uintptr_t)"ofuser/a.db";
+	question.u.blocks_req.count = 1;
+	say(&w.c, &question);
+	await(&w.c, WIRE_BLOCKS, 1);
+	assert_int_equal(w.c.n_items, 1);
+	atomic_store(&bad_sector, true);
+	say(&w.c, &question);
+	await(&w.c, WIRE_BLOCKS, 2);
+	atomic_store(&bad_sector, false);
+	assert_true(w.c.present);
+	assert_int_equal(w.c.n_items, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1498,6 +1521,7 @@ main(int argc, char **argv)
 		TEST(a_revocation_that_cannot_look_does_not_say_that_there_is_nothing_to_revoke),
 		TEST(a_profile_that_is_not_open_yet_is_not_said_to_hold_nothing),
 		TEST(sets_that_the_keeper_cannot_tell_make_nothing_green_and_are_asked_for_again),
+		TEST(blocks_that_cannot_be_read_are_not_told_and_end_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,7 +106,9 @@ on_ack(uint64_t received, uint64_t applied, uint64_t durable, void *arg)
 	m.u.ack.received = received;
 	m.u.ack.applied = applied;
 	m.u.ack.durable = durable;
-	s->t->last_durable_ns = clock_wall_ns();
+	if (durable > s->durable)
+		s->t->last_durable_ns = clock_wall_ns();
+	s->durable = durable;
 	session_send(s, &m);
 }
 

@@ -37,6 +37,7 @@ struct session {
 	bool has_pin;
 	uint32_t version; /* of the protocol */
 	uint64_t token;
+	uint64_t durable;          /* as was acknowledged last */
 	struct questions questions; /* first = in the lane */
 	size_t n_questions;
 	uint64_t sets_order;

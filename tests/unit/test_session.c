@@ -1476,6 +1476,30 @@ blocks_that_cannot_be_read_are_not_told_and_end_nothing(void **state)
 	assert_int_equal(w.c.n_items, 0);
 }
 
+static void
+what_is_only_received_is_not_called_durable(void **state)
+{
+	struct wire_msg begin = {.type = WIRE_BEGIN};
+	struct server_profile_status st;
+
+	(void)state;
+	connect_live(&w.c);
+	begin.u.begin.op = ++w.c.op;
+	begin.u.begin.path = (char *)(uintptr_t)"ofuser/a.db";
+	begin.u.begin.size = 1 << 20;
+	say(&w.c, &begin);
+	await(&w.c, WIRE_ACK, 1);
+	assert_int_equal(w.c.durable, 0);
+	assert_true(server_status(w.server, 0, &st));
+	assert_int_equal(st.last_durable_ns, 0);
+	hang_up(&w.c);
+	connect_live(&w.c);
+	put(&w.c, "ofuser/b.db", "two");
+	settle(&w.c);
+	assert_true(server_status(w.server, 0, &st));
+	assert_true(st.last_durable_ns > 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1522,6 +1546,7 @@ main(int argc, char **argv)
 		TEST(a_profile_that_is_not_open_yet_is_not_said_to_hold_nothing),
 		TEST(sets_that_the_keeper_cannot_tell_make_nothing_green_and_are_asked_for_again),
 		TEST(blocks_that_cannot_be_read_are_not_told_and_end_nothing),
+		TEST(what_is_only_received_is_not_called_durable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

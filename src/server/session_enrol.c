@@ -96,9 +96,16 @@ enrolment_opened(int err, const char *text, void *arg)
 void
 session_on_enrol(struct session *s, struct wire_msg *m)
 {
-	struct enrolment *e = calloc(1, sizeof *e);
 	const char *name = m->u.enrol.profile;
+	struct enrolment *e;
 
+	/* Else one stranger would have all the tries of a token at once, and as much of our memory as he can ask for in his time. */
+	if (s->asked_in) {
+		session_close(s, -ERR_PEER, "a second ENROL came on one connection");
+		return;
+	}
+	s->asked_in = true;
+	e = calloc(1, sizeof *e);
 	if (!identity_name_valid(name)) {
 		free(e);
 		session_close(s, -ERR_DENIED, "not a profile's name");

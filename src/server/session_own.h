@@ -38,6 +38,7 @@ struct session {
 	uint32_t version; /* of the protocol */
 	uint64_t token;
 	uint64_t durable;          /* as was acknowledged last */
+	bool asked_in;             /* an ENROL came: there is one a connection */
 	struct questions questions; /* first = in the lane */
 	size_t n_questions;
 	uint64_t sets_order;

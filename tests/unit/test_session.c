@@ -1500,6 +1500,39 @@ what_is_only_received_is_not_called_durable(void **state)
 	assert_true(st.last_durable_ns > 0);
 }
 
+/* Five wrong proofs burn a token: nobody gets them all in at once. */
+static void
+a_connection_has_one_try_at_a_token(void **state)
+{
+	struct wire_msg m = {.type = WIRE_ENROL};
+	struct collector stranger = {0};
+	struct identity_token token;
+	char *text = make_token();
+	uint8_t record[64];
+	char path[256];
+	int fd;
+
+	(void)state;
+	assert_int_equal(identity_token_parse(text, &token), 0);
+	free(text);
+	assert_int_equal(identity_open_enrolling(token.pin, sizeof token.pin, &stranger.identity), 0);
+	dial(&stranger);
+	m.u.enrol.profile = (char *)(uintptr_t)"po1";
+	m.u.enrol.csr = (struct wire_bytes){(const uint8_t *)"x", 1};
+	for (int i = 0; i < 5; i++)
+		say(&stranger, &m);
+	await_end(&stranger);
+	(void)turn_for(200); /* what it has given to do */
+	scratch_path(&w.scratch, "store/.identity/tokens/po1", path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_true(read(fd, record, sizeof record) > 9);
+	assert_in_range(record[9], 0, 1); /* wrong proofs */
+	close(fd);
+	hang_up(&stranger);
+	identity_close(stranger.identity);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1547,6 +1580,7 @@ main(int argc, char **argv)
 		TEST(sets_that_the_keeper_cannot_tell_make_nothing_green_and_are_asked_for_again),
 		TEST(blocks_that_cannot_be_read_are_not_told_and_end_nothing),
 		TEST(what_is_only_received_is_not_called_durable),
+		TEST(a_connection_has_one_try_at_a_token),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,7 @@ enrolment_done(struct job *job, bool cancelled)
 	struct enrolment *e = (struct enrolment *)job;
 	struct session *s = e->s;
 
+	profile_release(e->t->profile);
 	if (s->state == ENROLLING && !cancelled) {
 		if (e->err)
 			session_close(s, e->err, e->text ? e->text : "");
@@ -89,6 +90,7 @@ enrolment_opened(int err, const char *text, void *arg)
 		session_unref(s);
 		return;
 	}
+	profile_hold(e->t->profile); /* a collector that comes meanwhile may have it opened again, and its key is told at the end */
 	e->job = (struct job){.run = enrolment_run, .done = enrolment_done};
 	workpool_submit(s->host->pool, s->host->lane_enrol, &e->job);
 }

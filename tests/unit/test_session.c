@@ -14,6 +14,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,11 +45,14 @@
 
 /* ---- a disk that does not give bytes, and a lock that is waited for ---- */
 
-static atomic_bool bad_sector, locks_wait;
+static atomic_bool bad_sector, locks_wait, lanes_wait;
+static pthread_t loop_thread;
 
 ssize_t
 pread(int fd, void *buf, size_t n, off_t offset)
 {
+	while (atomic_load(&lanes_wait) && !pthread_equal(pthread_self(), loop_thread))
+		usleep(1000);
 	if (atomic_load(&bad_sector)) {
 		errno = EIO;
 		return -1;
@@ -587,7 +591,7 @@ setup(void **state)
 	memset(&w, 0, sizeof w);
 	memset(&disk, 0, sizeof disk); /* a test that failed leaves it as it was */
 	atomic_store(&bad_sector, false);
-	atomic_store(&locks_wait, false);
+	loop_thread = pthread_self();
 	scratch_open(&w.scratch);
 	if (n <= 0)
 		return -1;
@@ -608,6 +612,8 @@ static int
 teardown(void **state)
 {
 	(void)state;
+	atomic_store(&locks_wait, false);
+	atomic_store(&lanes_wait, false);
 	wire_conn_free(w.c.conn);
 	server_free(w.server);
 	identity_close(w.c.identity);
@@ -1533,6 +1539,47 @@ a_connection_has_one_try_at_a_token(void **state)
 	identity_close(stranger.identity);
 }
 
+/* Its collector comes, with the type that nobody had told, while another one is being enrolled. */
+static void
+a_profile_that_is_opened_again_waits_for_an_enrolment(void **state)
+{
+	struct wire_msg m = {.type = WIRE_ENROL};
+	struct collector other = {0};
+	struct identity_request *request;
+	struct identity_token token;
+	char *text = make_token();
+	uint8_t exporter[32];
+	const uint8_t *csr;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(identity_token_parse(text, &token), 0);
+	free(text);
+	assert_int_equal(identity_open_enrolling(token.pin, sizeof token.pin, &other.identity), 0);
+	dial(&other);
+	dial(&w.c);
+	assert_int_equal(identity_enrol_begin("po1", &request), 0);
+	identity_request_csr(request, &csr, &len);
+	m.u.enrol.profile = (char *)(uintptr_t)"po1";
+	m.u.enrol.csr = (struct wire_bytes){csr, len};
+	assert_int_equal(wire_conn_exporter(other.conn, exporter), 0);
+	assert_int_equal(identity_proof(token.secret, exporter, csr, len, m.u.enrol.proof), 0);
+	atomic_store(&lanes_wait, true);
+	say(&other, &m);
+	(void)turn_for(200);
+	atomic_store(&locks_wait, true); /* once it is closed it is not open again soon */
+	hello(&w.c);
+	(void)turn_for(200);
+	atomic_store(&lanes_wait, false);
+	await(&other, WIRE_ENROLLED, 1);
+	atomic_store(&locks_wait, false);
+	identity_request_free(request);
+	free(other.certificate);
+	free(other.authority);
+	hang_up(&other);
+	identity_close(other.identity);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1581,6 +1628,7 @@ main(int argc, char **argv)
 		TEST(blocks_that_cannot_be_read_are_not_told_and_end_nothing),
 		TEST(what_is_only_received_is_not_called_durable),
 		TEST(a_connection_has_one_try_at_a_token),
+		TEST(a_profile_that_is_opened_again_waits_for_an_enrolment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,19 +196,21 @@ mark(int dir, const struct owners *owners)
 	return fsio_replace_file(dir, MARK, text, strlen(text), 0644, "ownership.mark");
 }
 
-static bool
-is_marked(int dir, const struct owners *owners)
+/* A mark that cannot be read is not "none": what the receiver made meanwhile would become the keeper's. */
+static int
+read_mark(int dir, const struct owners *owners, bool *ret_marked)
 {
 	char want[MARK_BYTES], *got;
 	size_t len;
-	bool same;
+	int err = fsio_read_file(dir, MARK, MARK_BYTES, &got, &len);
 
+	*ret_marked = false;
+	if (err)
+		return err == -ERR_GONE || err == -ERR_LIMIT ? 0 : err; /* too long: it is not for these two */
 	mark_text(owners, want);
-	if (fsio_read_file(dir, MARK, MARK_BYTES, &got, &len) != 0)
-		return false;
-	same = strcmp(got, want) == 0;
+	*ret_marked = strcmp(got, want) == 0;
 	free(got);
-	return same;
+	return 0;
 }
 
 static int
@@ -219,10 +221,11 @@ give_profile(int profile, const struct owners *owners)
 	    staging = {.owner = owners->receiver, .group = common, .dirs = 0750, .files = 0640},
 	    blobs = {.owner = owners->keeper, .group = common, .dirs = SHARED_MODE, .files = BLOB_MODE, .links = true},
 	    shared = {.owner = owners->keeper, .group = common};
-	int err = 0;
+	bool marked;
+	int err = read_mark(profile, owners, &marked);
 
-	if (is_marked(profile, owners))
-		return make_places(profile, &receiver, &keeper, &shared, true);
+	if (err || marked)
+		return err ? err : make_places(profile, &receiver, &keeper, &shared, true);
 	err = give_tree(profile, "gre_data", &staging, true);
 	if (!err)
 		err = give_tree(profile, "backups", &keeper, true);
@@ -310,10 +313,11 @@ static int
 give_identity(int store, const struct owners *owners)
 {
 	const struct deed own = {.owner = owners->receiver, .group = owners->receiver.gid};
-	int err, fd;
+	bool marked;
+	int fd, err = read_mark(store, owners, &marked);
 
-	if (is_marked(store, owners))
-		return 0;
+	if (err || marked)
+		return err;
 	fd = fsio_make_dirs(store, ".identity", true);
 	if (fd < 0)
 		return fd;

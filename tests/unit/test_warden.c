@@ -9,6 +9,9 @@
 
 #include "src/server/warden.c"
 
+#include "disk_rig.h"
+#include "tests/lib/scratch.h"
+
 /* As when the receiver has no descriptor left to take one: the kernel drops it, and the note arrives without. */
 static void
 a_keeper_without_its_socket_was_not_started(void **state)
@@ -25,10 +28,47 @@ a_keeper_without_its_socket_was_not_started(void **state)
 	close(pair[1]);
 }
 
+/* For the first time all that lies there is given away; afterwards nothing of the receiver's becomes the keeper's. */
+static void
+owners_that_cannot_be_read_are_not_set_for_the_first_time(void **state)
+{
+	const struct owners owners = {.receiver = {.uid = 1001, .gid = 1001}, .keeper = {.uid = 1002, .gid = 1002}};
+	struct scratch scratch;
+	struct stat st;
+	char file[256];
+	int store, fd;
+
+	(void)state;
+	needs_openat2();
+	if (geteuid() != 0)
+		skip();
+	scratch_open(&scratch);
+	store = open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(ownership_of_profile(store, "po1", &owners), 0);
+	scratch_path(&scratch, "po1/state/ledger.new", file);
+	fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	assert_true(fd >= 0);
+	assert_int_equal(fchown(fd, owners.receiver.uid, owners.receiver.gid), 0);
+	disk.unreadable = ".owners";
+	assert_int_equal(ownership_of_profile(store, "po1", &owners), -ERR_IO);
+	disk.unreadable = NULL;
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_uid, owners.receiver.uid);
+	assert_int_equal(ownership_of_profile(store, "po1", &owners), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_uid, owners.receiver.uid);
+	close(fd);
+	close(store);
+	scratch_close(&scratch);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_keeper_without_its_socket_was_not_started)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_keeper_without_its_socket_was_not_started),
+		cmocka_unit_test(owners_that_cannot_be_read_are_not_set_for_the_first_time),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -367,15 +367,19 @@ static void
 on_opened(struct wire_conn *c, const char *profile, void *arg)
 {
 	struct session *s = arg;
+	int err;
 
 	if (!*profile) {
 		s->state = ENROLLING;
 		return;
 	}
 	s->state = HELLO;
-	s->has_pin = wire_conn_peer_pin(c, s->pin) == 0;
+	err = wire_conn_peer_pin(c, s->pin);
+	s->has_pin = err == 0;
 	s->t = s->has_pin ? s->host->tenant(profile, s->host->arg) : NULL;
-	if (!s->t)
+	if (err)
+		session_close(s, err, err_text());
+	else if (!s->t)
 		session_close(s, -ERR_DENIED, "this profile is not known here");
 }
 

@@ -64,9 +64,9 @@ check_client(int good, X509_STORE_CTX *store)
 
 	if (!good || X509_STORE_CTX_get_error_depth(store) != 0)
 		return good;
-	err = name_get(X509_get_subject_name(cert), name) && cert_pin(cert, pin) == 0
-	    ? identity_pin_check(identity_of(store), name, pin)
-	    : -ERR_DENIED;
+	err = name_get(X509_get_subject_name(cert), name) ? cert_pin(cert, pin) : -ERR_DENIED;
+	if (err == 0)
+		err = identity_pin_check(identity_of(store), name, pin);
 	if (err == 0 || PLANTED(client_pin_not_checked))
 		return 1;
 	/* The alert says which: "certificate revoked" is believed for a minute, "internal error" is asked again soon. */

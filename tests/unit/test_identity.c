@@ -21,6 +21,18 @@
 #include "wire/identity_own.h"
 #include "wire/wire_conn_tls.h"
 
+#include "disk_rig.h"
+
+static int no_pin; /* what asking for a key's pin answers, while it is not 0 */
+
+int __real_cert_pin(const X509 *cert, uint8_t ret_pin[IDENTITY_PIN_BYTES]);
+int __wrap_cert_pin(const X509 *cert, uint8_t ret_pin[IDENTITY_PIN_BYTES]);
+int
+__wrap_cert_pin(const X509 *cert, uint8_t ret_pin[IDENTITY_PIN_BYTES])
+{
+	return no_pin ? no_pin : __real_cert_pin(cert, ret_pin);
+}
+
 #define NOW 1771000000
 #define TTL 3600
 
@@ -36,6 +48,8 @@ world_open(void **state)
 {
 	struct world *w = calloc(1, sizeof *w);
 
+	no_pin = 0; /* a test that failed leaves them as they were */
+	disk.unseen = NULL;
 	scratch_open(&w->scratch);
 	scratch_path(&w->scratch, "server", w->server_dir);
 	scratch_path(&w->scratch, "collector", w->collector_dir);
@@ -329,6 +343,19 @@ a_list_that_cannot_be_read_revokes_nobody_and_lets_nobody_in(void **state)
 }
 
 static void
+a_key_that_finds_no_memory_is_not_revoked(void **state)
+{
+	struct world *w = *state;
+	struct identity *po1 = enrolled(w, "po1");
+
+	no_pin = -ERR_NOMEM;
+	assert_handshake(w->server, po1, -ERR_IO, -ERR_UNREACHABLE);
+	no_pin = 0;
+	assert_handshake(w->server, po1, 1, 1);
+	identity_close(po1);
+}
+
+static void
 another_authority_is_refused_by_both_sides(void **state)
 {
 	struct world *w = *state;
@@ -608,6 +635,7 @@ main(void)
 		TEST(a_second_enrolment_ends_the_first),
 		TEST(a_damaged_allow_list_allows_nobody),
 		TEST(a_list_that_cannot_be_read_revokes_nobody_and_lets_nobody_in),
+		TEST(a_key_that_finds_no_memory_is_not_revoked),
 		TEST(another_authority_is_refused_by_both_sides),
 		TEST(a_collector_cannot_play_the_server),
 		TEST(a_stranger_gets_no_name_and_sees_the_right_server),

@@ -193,8 +193,9 @@ load_or_make_key(int dir, const char *key_file, const char *cert_file, EVP_PKEY 
 
 	if (err != -ERR_GONE)
 		return err;
-	if (fsio_stat(dir, cert_file, &st) == 0)
-		return err_set(ERR_CONFIG, "%s is missing beside %s", key_file, cert_file);
+	err = fsio_stat(dir, cert_file, &st);
+	if (err != -ERR_GONE)
+		return err ? err : err_set(ERR_CONFIG, "%s is missing beside %s", key_file, cert_file);
 	err = key_generate(ret_key);
 	if (err)
 		return err;

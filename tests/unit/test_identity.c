@@ -608,6 +608,23 @@ keys_are_private_and_never_replaced_behind_our_back(void **state)
 	assert_int_equal(identity_open_server(w->server_dir, &none), -ERR_CONFIG);
 }
 
+/* A new one, made beside the old certificate, would be taken for the operator's mistake at every later start. */
+static void
+no_key_is_made_beside_a_certificate_that_cannot_be_looked_at(void **state)
+{
+	struct world *w = *state;
+	struct identity *none;
+	struct stat st;
+	char path[320];
+
+	snprintf(path, sizeof path, "%s/authority.key", w->server_dir);
+	assert_int_equal(unlink(path), 0);
+	disk.unseen = "authority.crt";
+	assert_int_equal(identity_open_server(w->server_dir, &none), -ERR_IO);
+	disk.unseen = NULL;
+	assert_int_not_equal(stat(path, &st), 0);
+}
+
 static void
 names_of_profiles_are_plain(void **state)
 {
@@ -650,6 +667,7 @@ main(void)
 		TEST(a_certificate_that_is_not_ours_is_not_kept),
 		TEST(a_damaged_token_is_told_from_a_good_one),
 		TEST(keys_are_private_and_never_replaced_behind_our_back),
+		TEST(no_key_is_made_beside_a_certificate_that_cannot_be_looked_at),
 		TEST(names_of_profiles_are_plain),
 	};
 

@@ -26,16 +26,30 @@ refuse(struct session *s, enum wire_type type, int code, const char *text)
 
 /* ---- the list of sets ---- */
 
+/* The first version knows no refusal: there, what cannot be told is an empty list. */
+static void
+refuse_sets(struct session *s, int code, const char *text)
+{
+	if (s->version >= wire_type_since(WIRE_REFUSED))
+		refuse(s, WIRE_SETS_REQ, code, text);
+	else
+		session_send(s, &(struct wire_msg){.type = WIRE_SETS});
+}
+
 static void
 send_sets(struct session *s, const struct report *report)
 {
 	struct wire_msg m = {.type = WIRE_SETS};
 	struct wire_set *sets = calloc(report->n_sets ? report->n_sets : 1, sizeof *sets);
 
-	for (size_t i = 0; sets && i < report->n_sets; i++)
+	if (!sets) {
+		refuse_sets(s, ERR_NOMEM, "the server is out of memory for the list of sets");
+		return;
+	}
+	for (size_t i = 0; i < report->n_sets; i++)
 		sets[i] = tenant_wire_set(&report->sets[i]);
 	m.u.sets.v = sets;
-	m.u.sets.n = sets ? report->n_sets : 0;
+	m.u.sets.n = report->n_sets;
 	session_send(s, &m);
 	free(sets);
 }
@@ -48,9 +62,8 @@ sets_told(const struct report *report, void *arg)
 	if (report->kind != REPORT_DONE && report->kind != REPORT_FAILED)
 		return;
 	s->sets_order = 0;
-	/* The first version knows no refusal: there, what cannot be told is an empty list. */
-	if (report->kind == REPORT_FAILED && s->version >= wire_type_since(WIRE_REFUSED))
-		refuse(s, WIRE_SETS_REQ, report->code, report->text);
+	if (report->kind == REPORT_FAILED)
+		refuse_sets(s, report->code, report->text);
 	else
 		send_sets(s, report);
 }

@@ -60,6 +60,19 @@ pread(int fd, void *buf, size_t n, off_t offset)
 	return syscall(SYS_pread64, fd, buf, n, offset);
 }
 
+static size_t no_room_for; /* bytes of an element, of which one array finds no memory */
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	if (size != no_room_for || !pthread_equal(pthread_self(), loop_thread))
+		return __real_calloc(n, size);
+	no_room_for = 0;
+	return NULL;
+}
+
 int
 flock(int fd, int how)
 {
@@ -1043,6 +1056,24 @@ a_collector_of_the_first_version_may_not_ask_for_names(void **state)
 }
 
 static void
+sets_for_which_there_is_no_memory_are_not_an_empty_list(void **state)
+{
+	struct wire_msg question = {.type = WIRE_SETS_REQ};
+
+	(void)state;
+	connect_live(&w.c);
+	no_room_for = sizeof(struct wire_set);
+	say(&w.c, &question);
+	while (!w.c.seen[WIRE_REFUSED] && !w.c.seen[WIRE_SETS] && !w.c.closed)
+		turn();
+	no_room_for = 0;
+	assert_int_equal(w.c.seen[WIRE_REFUSED], 1);
+	assert_int_equal(w.c.failed_code, ERR_NOMEM);
+	say(&w.c, &question);
+	await(&w.c, WIRE_SETS, 1);
+}
+
+static void
 a_stop_from_the_server_ends_a_running_seal(void **state)
 {
 	(void)state;
@@ -1608,6 +1639,7 @@ main(int argc, char **argv)
 		TEST(the_names_of_a_set_come_a_page_at_a_time),
 		TEST(a_second_page_while_the_first_is_on_its_way_ends_the_session),
 		TEST(a_collector_of_the_first_version_may_not_ask_for_names),
+		TEST(sets_for_which_there_is_no_memory_are_not_an_empty_list),
 		TEST(a_stop_from_the_server_ends_a_running_seal),
 		TEST(a_keeper_that_dies_fails_the_job_and_comes_back),
 		TEST(doubtful_files_lose_their_rows),

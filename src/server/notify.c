@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,18 @@ static pid_t running[RUNNING_MAX]; /* 0 = free */
 void
 notify_reap(void)
 {
-	for (size_t i = 0; i < RUNNING_MAX; i++)
-		if (running[i] && waitpid(running[i], NULL, WNOHANG) != 0)
-			running[i] = 0;
+	for (size_t i = 0; i < RUNNING_MAX; i++) {
+		pid_t pid = running[i];
+		int status = 0;
+
+		if (!pid || waitpid(pid, &status, WNOHANG) == 0)
+			continue;
+		running[i] = 0;
+		if (WIFSIGNALED(status))
+			log_warn("notify.end", "the command of `notify` was ended by signal %d: perhaps nobody was told", WTERMSIG(status));
+		else if (WEXITSTATUS(status))
+			log_warn("notify.end", "the command of `notify` ended with status %d: perhaps nobody was told", WEXITSTATUS(status));
+	}
 }
 
 static pid_t *
@@ -57,18 +67,28 @@ environment(const char *profile, const char *event, const char *text, size_t *re
 	return env;
 }
 
+static void
+say_untold(const char *profile, const char *why, const char *text)
+{
+	log_error("notify.run", "profile=%s the command of `notify` cannot be started (%s): nobody was told that: %s", profile, why, text);
+}
+
 void
 notify_run(const char *command, const char *profile, const char *event, const char *text)
 {
 	char *argv[] = {(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", (char *)(uintptr_t)command, NULL};
-	pid_t *place = strcmp(command, "off") == 0 ? NULL : free_place();
+	bool off = strcmp(command, "off") == 0;
+	pid_t *place = off ? NULL : free_place();
 	posix_spawnattr_t attr;
 	sigset_t none, all;
 	size_t own = 0;
 	char **env = place ? environment(profile, event, text, &own) : NULL;
 
-	if (!env)
+	if (!env) {
+		if (!off)
+			say_untold(profile, place ? "out of memory" : "too many earlier ones have not ended", text);
 		return;
+	}
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawnattr_init(&attr);
@@ -79,7 +99,7 @@ notify_run(const char *command, const char *profile, const char *event, const ch
 	posix_spawnattr_destroy(&attr);
 	if (rc) {
 		*place = 0;
-		log_error("notify.run", "profile=%s the command of `notify` cannot be started (%s): nobody was told that: %s", profile, strerror(rc), text);
+		say_untold(profile, strerror(rc), text);
 	}
 	for (size_t i = own; env[i]; i++)
 		free(env[i]);

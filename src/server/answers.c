@@ -161,6 +161,12 @@ answers_list(const struct answers *a, const char *dir, const char *after, uint8_
 /* ---- blocks ---- */
 
 /* What the disk does not give has no hash, and so the collector sends it: ended sessions would be all that a bad sector makes. */
+static void
+say_unreadable(const char *path)
+{
+	log_warn("answers.blocks", "what is held of %s cannot be read, so its collector sends it again: %s", path, err_text());
+}
+
 static int
 hash_blocks(const struct answers *a, const char *path, int fd, uint64_t first, size_t count, struct hash128 *out, size_t *ret_n)
 {
@@ -181,11 +187,9 @@ hash_blocks(const struct answers *a, const char *path, int fd, uint64_t first, s
 	}
 	free(buf);
 	*ret_n = n;
-	if (got == -ERR_IO) {
-		log_warn("answers.blocks", "what is held of %s cannot be read, so its collector sends it again: %s", path, err_text());
-		return 0;
-	}
-	return got < 0 ? (int)got : 0;
+	if (got == -ERR_IO)
+		say_unreadable(path);
+	return got < 0 && got != -ERR_IO ? (int)got : 0;
 }
 
 static int
@@ -194,10 +198,10 @@ read_blocks(const struct answers *a, const char *path, uint64_t first, size_t co
 	struct stat st;
 	int err = 0, fd = staging_open_held(a->profile_fd, a->layout, a->key, a->index, path);
 
-	if (fd == -ERR_GONE)
-		return 0;
+	if (fd == -ERR_IO)
+		say_unreadable(path);
 	if (fd < 0)
-		return fd;
+		return fd == -ERR_GONE || fd == -ERR_IO ? 0 : fd;
 	if (fstat(fd, &st) != 0) {
 		err = err_sys("looking at %s", path);
 	} else if (S_ISREG(st.st_mode)) {

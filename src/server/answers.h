@@ -27,7 +27,8 @@ struct answers {
 int answers_sums(const struct answers *a, const char *after, uint8_t **ret_frame, size_t *ret_len);
 /* Names in `dir` above `after`. */
 int answers_list(const struct answers *a, const char *dir, const char *after, uint8_t **ret_frame, size_t *ret_len);
-/* Hashes of what really lies on disk, also of a partial file, up to what cannot be read; none, and not present, when nothing does. */
+/* Hashes of what really lies on disk, also of a partial file, up to what cannot be read; none, and not present, when nothing does, or its
+ * inode cannot be read. */
 int answers_blocks(const struct answers *a, const char *path, uint64_t first, uint32_t count, uint8_t **ret_frame, size_t *ret_len);
 /* The newest release for a platform, or a piece of one; REFUSED when that cannot be told. */
 int answers_release(const struct answers *a, const char *platform, uint8_t **ret_frame, size_t *ret_len);

@@ -1513,6 +1513,29 @@ blocks_that_cannot_be_read_are_not_told_and_end_nothing(void **state)
 	assert_int_equal(w.c.n_items, 0);
 }
 
+/* What comes of it is refused, as long as its inode is bad, and all else goes on. */
+static void
+a_file_whose_inode_cannot_be_read_is_told_as_absent(void **state)
+{
+	struct wire_msg question = {.type = WIRE_BLOCKS_REQ};
+
+	(void)state;
+	needs_openat2();
+	connect_live(&w.c);
+	put(&w.c, "ofuser/a.db", "one");
+	settle(&w.c);
+	disk.unreadable = "a.db";
+	question.u.blocks_req.path = (char *)(uintptr_t)"ofuser/a.db";
+	question.u.blocks_req.count = 1;
+	say(&w.c, &question);
+	await(&w.c, WIRE_BLOCKS, 1);
+	assert_false(w.c.present);
+	put(&w.c, "ofuser/b.db", "two");
+	settle(&w.c);
+	assert_false(w.c.closed);
+	disk.unreadable = NULL;
+}
+
 static void
 what_is_only_received_is_not_called_durable(void **state)
 {
@@ -1658,6 +1681,7 @@ main(int argc, char **argv)
 		TEST(a_profile_that_is_not_open_yet_is_not_said_to_hold_nothing),
 		TEST(sets_that_the_keeper_cannot_tell_make_nothing_green_and_are_asked_for_again),
 		TEST(blocks_that_cannot_be_read_are_not_told_and_end_nothing),
+		TEST(a_file_whose_inode_cannot_be_read_is_told_as_absent),
 		TEST(what_is_only_received_is_not_called_durable),
 		TEST(a_connection_has_one_try_at_a_token),
 		TEST(a_profile_that_is_opened_again_waits_for_an_enrolment),

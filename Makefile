@@ -155,7 +155,7 @@ $(B)/unit/test_jobs: LDFLAGS += -Wl,--wrap=fsync
 $(B)/unit/test_staging: LDFLAGS += -Wl,--wrap=calloc
 $(B)/unit/test_session: LDFLAGS += -Wl,--wrap=calloc
 $(B)/unit/test_identity: LDFLAGS += -Wl,--wrap=cert_pin
-$(B)/unit/test_dbcopy_proof: LDFLAGS += -Wl,--wrap=readdir
+$(B)/unit/test_dbcopy_proof $(B)/unit/test_releases: LDFLAGS += -Wl,--wrap=readdir
 $(B)/unit/test_world_memory: LDFLAGS += -Wl,--wrap=calloc -Wl,--wrap=journal_read
 $(B)/unit/test_world_faults: LDFLAGS += $(foreach f,blockmap_apply work_new sweep_new origin_near_stat livetree_check livetree_open_dir journal_ack,-Wl,--wrap=$(f))
 units: $(UNIT:%=$(B)/unit/%)

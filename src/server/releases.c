@@ -3,6 +3,7 @@
 #include "server/releases.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,10 +55,11 @@ search(const char *path, wanted *want, void *arg, struct found *f)
 	DIR *dir = opendir(path);
 	struct dirent *e;
 	unsigned n = 0;
+	int err;
 
 	if (!dir)
 		return err_sys("the folder of releases, %s", path);
-	while ((e = readdir(dir)) && n < FILES_MAX) {
+	for (errno = 0; n < FILES_MAX && (e = readdir(dir)); errno = 0) {
 		if (!is_release_name(e->d_name))
 			continue;
 		n++;
@@ -71,8 +73,9 @@ search(const char *path, wanted *want, void *arg, struct found *f)
 		}
 		close(f->fd);
 	}
+	err = errno ? err_sys("listing the folder of releases, %s", path) : err_set(ERR_NOTFOUND, "this server has no such release");
 	closedir(dir);
-	return err_set(ERR_NOTFOUND, "this server has no such release");
+	return err;
 }
 
 /* ---- the newest ---- */
@@ -103,8 +106,10 @@ releases_newest(const char *dir, const char *platform, uint8_t **ret_head, size_
 	struct found f;
 	int err = search(dir, is_newer, &n, &f);
 
+	if (err != -ERR_NOTFOUND)
+		return err; /* what was not listed may be newer */
 	if (!n.there)
-		return err == -ERR_NOTFOUND ? err_set(ERR_NOTFOUND, "this server has no release for %s", platform) : err;
+		return err_set(ERR_NOTFOUND, "this server has no release for %s", platform);
 	*ret_len = n.best.release.head_len;
 	*ret_head = malloc(*ret_len);
 	if (!*ret_head)

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,10 +28,24 @@ static struct scratch scratch;
 static struct signers who;
 static const uint8_t programs[] = "collector, watcher, copier";
 
+static bool bad_folder; /* it is not listed to its end */
+
+struct dirent *__real_readdir(DIR *dir);
+struct dirent *__wrap_readdir(DIR *dir);
+struct dirent *
+__wrap_readdir(DIR *dir)
+{
+	if (!bad_folder)
+		return __real_readdir(dir);
+	errno = EIO;
+	return NULL;
+}
+
 static int
 setup(void **state)
 {
 	(void)state;
+	bad_folder = false;
 	scratch_open(&scratch);
 	signers_make(&who, &scratch);
 	return 0;
@@ -113,6 +129,24 @@ the_newest_of_a_platform_is_handed_out(void **state)
 	assert_int_equal(releases_newest(scratch.path, "linux-pdp11", &data, &len), -ERR_NOTFOUND);
 	pack_out_fini(&head);
 	pack_out_fini(&vax);
+}
+
+static void
+a_folder_that_cannot_be_listed_is_not_one_without_releases(void **state)
+{
+	struct release r = version(2, 0);
+	struct pack_out head = offer("a.release", &r);
+	uint8_t *data, digest[DIGEST_BYTES];
+	size_t len;
+
+	(void)state;
+	digest_once(head.data, head.len, digest);
+	bad_folder = true;
+	assert_int_equal(releases_newest(scratch.path, release_platform_here(), &data, &len), -ERR_IO);
+	assert_int_equal(releases_piece(scratch.path, digest, 0, 9, &data, &len), -ERR_IO);
+	bad_folder = false;
+	assert_newest(release_platform_here(), &head);
+	pack_out_fini(&head);
 }
 
 static void
@@ -228,6 +262,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(the_newest_of_a_platform_is_handed_out),
+	    TEST(a_folder_that_cannot_be_listed_is_not_one_without_releases),
 	    TEST(of_one_version_that_which_holds_longer_is_handed_out),
 	    TEST(what_is_no_release_is_passed_over),
 	    TEST(pieces_are_of_the_release_whose_head_was_told),

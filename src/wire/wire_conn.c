@@ -272,6 +272,8 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		conn_finish(c);
 	else if (c->state == DIALLING)
 		conn_give_up(c, err_set(ERR_UNREACHABLE, "no connection within %d s", wire_conn_timing.dial_ms / 1000));
+	else if (c->state == OPEN && !*c->profile)
+		conn_give_up(c, err_set(ERR_TIMEOUT, "the enrolment did not come to its end in time: the server may still be opening the profile; try again in a minute"));
 	else
 		conn_give_up(c, err_set(ERR_TIMEOUT, "the other side did not begin in time"));
 	conn_leave(c);

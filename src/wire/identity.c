@@ -235,7 +235,8 @@ open_authority(struct identity *id)
 	return err;
 }
 
-/* The space in the name keeps it apart from every profile. */
+/* The space in the name keeps it apart from every profile.  One of the future was made under a clock that was ahead, and nobody would
+ * believe it until then. */
 static int
 open_server_cert(struct identity *id, EVP_PKEY *key, X509 **ret_cert)
 {
@@ -245,7 +246,7 @@ open_server_cert(struct identity *id, EVP_PKEY *key, X509 **ret_cert)
 
 	if (err && err != -ERR_GONE)
 		return err;
-	if (!err && !cert_ends_soon(old)) {
+	if (!err && !cert_ends_soon(old) && !cert_begins_later(old)) {
 		*ret_cert = old;
 		return 0;
 	}

@@ -33,7 +33,7 @@ int identity_begin(void);
 bool identity_name_valid(const char *name);
 
 /* Server: makes the directory, authority and server key at the first call, a new server certificate when the old one has
- * less than a year.  -ERR_CONFIG when a private key may be read by others, or is missing beside its certificate. */
+ * less than a year, or is not valid yet.  -ERR_CONFIG when a private key may be read by others, or is missing beside its certificate. */
 int identity_open_server(const char *dir, struct identity **ret_id);
 /* Collector: -ERR_DENIED when the profile is not enrolled. */
 int identity_open_collector(const char *dir, const char *profile, struct identity **ret_id);

@@ -357,3 +357,9 @@ cert_ends_soon(const X509 *cert)
 
 	return ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) != 1 || days < YEAR_DAYS;
 }
+
+bool
+cert_begins_later(const X509 *cert)
+{
+	return X509_cmp_current_time(X509_get0_notBefore(cert)) >= 0;
+}

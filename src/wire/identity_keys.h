@@ -52,5 +52,7 @@ X509_NAME *name_make(const char *common_name);
 int cert_pin(const X509 *cert, uint8_t ret_pin[IDENTITY_PIN_BYTES]);
 /* True when less than a year is left. */
 bool cert_ends_soon(const X509 *cert);
+/* True when it is not valid yet: whoever made it had a clock that was ahead, or ours is behind. */
+bool cert_begins_later(const X509 *cert);
 
 #endif

@@ -625,6 +625,29 @@ no_key_is_made_beside_a_certificate_that_cannot_be_looked_at(void **state)
 	assert_int_not_equal(stat(path, &st), 0);
 }
 
+/* Made, or renewed, while the clock was far ahead: every collector would refuse it until then. */
+static void
+a_server_certificate_of_the_future_is_made_anew(void **state)
+{
+	struct world *w = *state;
+	const struct issuer issuer = {w->server->authority, w->server->authority_key};
+	struct identity *again, *po1 = enrolled(w, "po1");
+	EVP_PKEY *key;
+	X509 *cert;
+
+	assert_int_equal(key_load(w->server->dir, "server.key", &key), 0);
+	assert_int_equal(cert_make(CERT_SERVER, "tidemark server", key, &issuer, &cert), 0);
+	assert_non_null(X509_gmtime_adj(X509_getm_notBefore(cert), 9 * 365 * 86400));
+	assert_true(X509_sign(cert, w->server->authority_key, NULL) > 0);
+	assert_int_equal(cert_save(w->server->dir, "server.crt", cert), 0);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	assert_int_equal(identity_open_server(w->server_dir, &again), 0);
+	assert_handshake(again, po1, 1, 1);
+	identity_close(again);
+	identity_close(po1);
+}
+
 static void
 names_of_profiles_are_plain(void **state)
 {
@@ -668,6 +691,7 @@ main(void)
 		TEST(a_damaged_token_is_told_from_a_good_one),
 		TEST(keys_are_private_and_never_replaced_behind_our_back),
 		TEST(no_key_is_made_beside_a_certificate_that_cannot_be_looked_at),
+		TEST(a_server_certificate_of_the_future_is_made_anew),
 		TEST(names_of_profiles_are_plain),
 	};
 

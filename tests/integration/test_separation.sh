@@ -217,6 +217,8 @@ all_read >"$W/verify.out" 2>&1
 SEALS=root
 chown -R root "$STORE/po1/blobs"
 before=$(sealed_things)
+nobody_died_of_himself
+MAY_DIE=yes	# the keeper, of an index that was forged
 usurper_attacks >"$W/attacked" 2>&1	# it may kill what it tries
 holds "without separation the same program does damage" "$(grep -c '^done' "$W/usurper.out")" -gt 100
 refuse "and the same manifest shows it" unchanged "$before"

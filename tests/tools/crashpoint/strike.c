@@ -163,13 +163,14 @@ kill_at(pid_t tid, const struct judged *j)
 	return PTRACE_CONT;
 }
 
-/* Where the call comes from, and how it is to fail. */
+/* Where the call comes from, and how it is to fail; 0 where its stack cannot be told: without it all calls of a kind would be one place. */
 static uint64_t
 place(pid_t tid, const struct judged *j)
 {
 	uint64_t words[3 + STACK_FRAMES] = {(uint64_t)j->call->nr, (uint64_t)aim.error, aim.lasts};
+	size_t frames = stack_of(status_pid(tid, "Tgid:"), tid, words + 3);
 
-	return places_key(words, 3 + stack_of(status_pid(tid, "Tgid:"), tid, words + 3));
+	return frames ? places_key(words, 3 + frames) : 0;
 }
 
 /* Whether the first call to fail is this one. */
@@ -179,7 +180,7 @@ is_the_first(pid_t tid, const struct judged *j, uint64_t *ret_place)
 	if (!aim.places)
 		return ++aim.count >= aim.at;
 	*ret_place = place(tid, j);
-	return !places_has(aim.places, *ret_place);
+	return *ret_place && !places_has(aim.places, *ret_place);
 }
 
 /* The first one is told; all are counted.  Says whether the call fails. */

@@ -90,7 +90,8 @@ on_opened(struct wire_conn *conn, const char *profile, void *arg)
 
 	(void)profile;
 	identity_request_csr(e->request, &msg.u.enrol.csr.data, &msg.u.enrol.csr.len);
-	identity_proof(e->token.secret, exporter, msg.u.enrol.csr.data, msg.u.enrol.csr.len, msg.u.enrol.proof);
+	if (err == 0) /* a wrong proof would cost the token one of its five tries */
+		err = identity_proof(e->token.secret, exporter, msg.u.enrol.csr.data, msg.u.enrol.csr.len, msg.u.enrol.proof);
 	msg.u.enrol.profile = e->profile;
 	if (err == 0)
 		err = wire_conn_send(conn, &msg);

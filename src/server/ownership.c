@@ -346,28 +346,38 @@ ownership_of_store(const char *store, const struct owners *owners)
 }
 
 static int
+forget(int dir)
+{
+	int err = fsio_unlink(dir, MARK);
+
+	return err == -ERR_GONE ? 0 : err;
+}
+
+static int
 forget_one(int store, const char *name, const struct owners *owners)
 {
-	int fd = fsio_open_dir(store, name);
+	int err, fd = fsio_open_dir(store, name);
 
 	(void)owners;
 	if (fd < 0)
-		return 0;
-	(void)fsio_unlink(fd, MARK);
+		return fd == -ERR_GONE ? 0 : fd;
+	err = forget(fd);
 	close(fd);
-	return 0;
+	return err;
 }
 
-void
+int
 ownership_forget(const char *store)
 {
-	int fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err, fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
-		return;
-	(void)fsio_unlink(fd, MARK);
-	(void)each_profile(fd, forget_one, NULL);
+		return errno == ENOENT ? 0 : err_sys("opening the store");
+	err = forget(fd);
+	if (!err)
+		err = each_profile(fd, forget_one, NULL);
 	close(fd);
+	return err;
 }
 
 /* ---- one by one ---- */

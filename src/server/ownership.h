@@ -29,8 +29,9 @@ int ownership_of_store(const char *store, const struct owners *owners);
 /* One profile, made when it is not there. */
 int ownership_of_profile(int store_fd, const char *profile, const struct owners *owners);
 
-/* The store is one user's again: whatever he makes is looked at before it is shared the next time. */
-void ownership_forget(const char *store);
+/* The store is one user's again: whatever he makes is looked at before it is shared the next time.  A mark that cannot be removed is an
+ * error: believed later, it would leave what he makes to the wrong one of the two. */
+int ownership_forget(const char *store);
 
 /* The receiver's file or directory that `fd` is open on becomes the keeper's: a file that nobody writes to, a directory in which the
  * receiver makes names and removes none but its own.  -ERR_DENIED: neither, or another user's. */

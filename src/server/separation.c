@@ -128,8 +128,8 @@ separation_begin(const struct conf *conf, const char *file, const char *keeper_p
 		return err;
 	if (err == 0)
 		return separate(c, ret_separation);
-	if (geteuid() == 0)
-		ownership_forget(c->store);
+	if (geteuid() == 0 && (err = ownership_forget(c->store)) != 0)
+		return err_prefix(err, "%s/.owners: the store was two users', and cannot become one's", c->store);
 	stay(c, ret_separation);
 	return 0;
 }

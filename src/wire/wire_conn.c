@@ -379,7 +379,7 @@ on_dialled(int fd, int err, void *arg)
 	wire_dial_free(c->dial);
 	c->dial = NULL;
 	c->fd = fd;
-	if (!err)
+	if (!err && c->state == DIALLING) /* else it was closed in the turn in which it was reached, and stays so */
 		err = start_handshake(c);
 	if (err)
 		conn_break_off(c, err);

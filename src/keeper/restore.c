@@ -38,6 +38,7 @@ struct restore {
 	struct target target;
 	bool root;
 	uint64_t bytes, names;    /* of what is wanted */
+	struct blob_sum blobs;    /* of all rows that were read */
 	struct late_dir *dirs;
 	size_t n_dirs, cap_dirs;
 };
@@ -162,6 +163,7 @@ count_row(struct restore *r, const struct manifest_row *row)
 static int
 count_blob(struct restore *r, const struct blob_row *row)
 {
+	blob_sum_add(&r->blobs, row);
 	if (is_wanted(r, row->path)) {
 		r->names++;
 		r->bytes += row->entry.kind == ENTRY_FILE ? row->entry.size : 0;
@@ -407,6 +409,18 @@ check_found(const struct restore *r)
 	return err;
 }
 
+/* What the catalogue has lost would be missing without a word.  Of one path only its own rows were read, and tell nothing of the others. */
+static int
+check_list(const struct restore *r)
+{
+	if (r->n_paths == 1 || blob_sum_equal(&r->blobs, &r->set->blobs))
+		return 0;
+	task_finding(r->task, "catalogue", "the list of blobs is not what was sealed (%llu blobs instead of %llu)",
+	    (unsigned long long)r->blobs.count, (unsigned long long)r->set->blobs.count);
+	return err_set(ERR_DIFFERS, "the catalogue does not know all blobs of set %s as they were sealed: some may be missing in what was restored; "
+	    "take them from another set, and look at the disk that holds the store", r->set->name);
+}
+
 /* Nothing is made for paths of which none is there. */
 static int
 check_any(const struct restore *r)
@@ -446,6 +460,8 @@ run(struct restore *r, const char *to)
 		err = fsio_sync_fs(r->target.fd, "restore.sync");
 	if (!err)
 		err = check_found(r);
+	if (!err)
+		err = check_list(r);
 	if (!err && restore_files_differences(r->files))
 		err = err_set(ERR_DIFFERS, "%llu restored file(s) are not what was sealed; take those that were named from another set",
 		    (unsigned long long)restore_files_differences(r->files));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * restore - a tree equal to a set, in a directory of the administrator's: databases from the set, blobs from the place of the
- * version that the set holds, every byte compared with its SHA-256 on the way.
+ * version that the set holds, every byte compared with its SHA-256 on the way, and the list of blobs with the set's sum of it (but for a
+ * single path, which is found without reading that list).
  *
  * Writes only beneath the target and follows no link in it.  Devices are never made, owners only as root.
  *

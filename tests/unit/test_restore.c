@@ -254,6 +254,38 @@ a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored(void **st
 	close(fd);
 }
 
+/* A row of the catalogue is lost: what the disk did not write, or gave back from long ago. */
+static void
+lose_row(const char *path)
+{
+	struct blob_row *rows;
+	size_t n;
+
+	good(catalogue_blobs(st.vault->catalogue, set.number, path, NULL, 1, &rows, &n));
+	assert_int_equal(n, 1);
+	assert_string_equal(rows->path, path);
+	good(catalogue_forget(st.vault->catalogue, &(struct blob_dead){.row = *rows}, 1));
+	blob_rows_free(rows, n);
+}
+
+static void
+a_blob_that_the_catalogue_has_lost_does_not_go_missing_without_a_word(void **state)
+{
+	char *paths[] = {(char *)(uintptr_t)"ofuser", (char *)(uintptr_t)"offiles/fd0"};
+	struct lines lines;
+	int fd;
+
+	(void)state;
+	lose_row("offiles/fd0/bbb");
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_DIFFERS);
+	assert_non_null(strstr(lines.text, "catalogue: the list of blobs is not what was sealed (2 blobs instead of 3)"));
+	fd = target();
+	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa"); /* what is known is restored */
+	close(fd);
+	strcat(to, "2");
+	assert_int_equal(restore(paths, 2, &lines), -ERR_DIFFERS);
+}
+
 /* The set's manifest once more, whole and with its sum in the catalogue, as nobody writes it: a folder that holds a file is a link. */
 static void
 forge_link(const char *folder, char *target)
@@ -345,6 +377,7 @@ main(void)
 		T(a_target_that_is_in_use_is_refused),
 		T(a_damaged_file_is_restored_and_named),
 		T(a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored),
+		T(a_blob_that_the_catalogue_has_lost_does_not_go_missing_without_a_word),
 		T(nothing_is_written_through_a_link),
 		T(a_target_is_reached_over_our_own_links_only),
 		T(a_stop_ends_it),

@@ -27,6 +27,7 @@ struct copy {
 	struct block_digest *xxh; /* NULL: no key */
 	uint8_t *piece, *zeros;
 	uint64_t pushed;
+	bool not_written;         /* the pass failed at `to` */
 };
 
 int
@@ -106,6 +107,7 @@ pass_piece(struct copy *c, int from, int to, uint64_t at, uint64_t end, size_t *
 		block_digest_update(c->xxh, c->piece, (size_t)n);
 	if (to >= 0) {
 		err = fsio_pwrite(to, c->piece, (size_t)n, at);
+		c->not_written = err != 0;
 		if (err)
 			return err;
 		push_out(c, to, at + (size_t)n, PUSH_BYTES);
@@ -153,6 +155,7 @@ copy_pass(struct copy *c, int from, int to, struct copy_sums *ret_sums)
 	struct stat st;
 	int err;
 
+	c->not_written = false;
 	if (fstat(from, &st) != 0)
 		return err_sys("stat");
 	if (!S_ISREG(st.st_mode))
@@ -168,8 +171,10 @@ copy_pass(struct copy *c, int from, int to, struct copy_sums *ret_sums)
 	err = pass_content(c, from, to, (uint64_t)st.st_size, &sums.size);
 	if (err)
 		return err;
-	if (to >= 0 && (err = fsio_set_size(to, sums.size)) != 0)
+	if (to >= 0 && (err = fsio_set_size(to, sums.size)) != 0) {
+		c->not_written = true;
 		return err;
+	}
 	if (to >= 0)
 		push_out(c, to, sums.size, PUSH_END_BYTES);
 	digest_final(c->sha, sums.sha256);
@@ -177,6 +182,12 @@ copy_pass(struct copy *c, int from, int to, struct copy_sums *ret_sums)
 		sums.digest = block_digest_value(c->xxh);
 	*ret_sums = sums;
 	return 0;
+}
+
+bool
+copy_could_not_write(const struct copy *c)
+{
+	return c->not_written;
 }
 
 int

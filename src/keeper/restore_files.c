@@ -157,6 +157,9 @@ copy_content(const struct restore_files *f, struct copy *copy, struct waiting *w
 	struct copy_sums sums;
 	int err = copy_pass(copy, from, to, &sums);
 
+	/* A target that takes no bytes says nothing of the set. */
+	if (err && copy_could_not_write(copy))
+		return err_prefix(err, "the target does not take %.400s", w->path);
 	if (err == -ERR_IO) {
 		snprintf(w->finding, sizeof w->finding, "cannot be read whole: %s", err_text());
 		err = 0;

@@ -9,6 +9,8 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -286,6 +288,25 @@ a_blob_that_the_catalogue_has_lost_does_not_go_missing_without_a_word(void **sta
 	assert_int_equal(restore(paths, 2, &lines), -ERR_DIFFERS);
 }
 
+static void
+what_the_target_does_not_take_is_no_fault_of_the_set(void **state)
+{
+	const struct rlimit small = {4, RLIM_INFINITY};
+	struct rlimit all;
+	struct lines lines;
+	int err;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0); /* as a file system whose files end at 4 GiB */
+	err = restore(NULL, 0, &lines);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+	assert_int_equal(err, -ERR_IO);
+	assert_null(strstr(lines.text, "cannot be read"));
+	assert_non_null(strstr(err_text(), "the target does not take"));
+}
+
 /* The set's manifest once more, whole and with its sum in the catalogue, as nobody writes it: a folder that holds a file is a link. */
 static void
 forge_link(const char *folder, char *target)
@@ -378,6 +399,7 @@ main(void)
 		T(a_damaged_file_is_restored_and_named),
 		T(a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored),
 		T(a_blob_that_the_catalogue_has_lost_does_not_go_missing_without_a_word),
+		T(what_the_target_does_not_take_is_no_fault_of_the_set),
 		T(nothing_is_written_through_a_link),
 		T(a_target_is_reached_over_our_own_links_only),
 		T(a_stop_ends_it),

@@ -192,8 +192,9 @@ make_file(void *arg, unsigned hand, size_t i)
 	parent = move_to_parent(f, &f->hand[hand], w->path);
 	to = parent < 0 ? parent : fsio_open(parent, relpath_name(w->path), O_WRONLY | O_CREAT | O_EXCL, 0600);
 	err = to < 0 ? to : copy_content(f, f->hand[hand].copy, w, from, to);
-	if (to >= 0)
-		close(to);
+	/* Some file systems, such as those of a network, say only here that they could not keep it. */
+	if (to >= 0 && close(to) != 0 && !err)
+		err = err_sys("the target does not keep %.400s", w->path);
 	close(from);
 	return err;
 }

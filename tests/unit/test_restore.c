@@ -23,6 +23,25 @@ static struct stage st;
 static struct set_row set;
 static char to[300];
 
+static bool unkept; /* the target says at its files' closing that it could not keep them */
+
+int
+close(int fd)
+{
+	char link[32], path[600];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = unkept ? readlink(link, path, sizeof path - 1) : -1;
+	path[n < 0 ? 0 : n] = '\0';
+	if (syscall(SYS_close, fd) != 0)
+		return -1;
+	if (n < 0 || strncmp(path, to, strlen(to)) != 0 || !strstr(path, "/aaa"))
+		return 0;
+	errno = EDQUOT;
+	return -1;
+}
+
 struct lines {
 	struct task task;
 	char text[4096];
@@ -307,6 +326,20 @@ what_the_target_does_not_take_is_no_fault_of_the_set(void **state)
 	assert_non_null(strstr(err_text(), "the target does not take"));
 }
 
+static void
+what_the_target_says_it_could_not_keep_is_not_restored(void **state)
+{
+	struct lines lines;
+	int err;
+
+	(void)state;
+	unkept = true;
+	err = restore(NULL, 0, &lines);
+	unkept = false;
+	assert_int_equal(err, -ERR_NOSPACE);
+	assert_non_null(strstr(err_text(), "offiles/fd0/aaa"));
+}
+
 /* The set's manifest once more, whole and with its sum in the catalogue, as nobody writes it: a folder that holds a file is a link. */
 static void
 forge_link(const char *folder, char *target)
@@ -400,6 +433,7 @@ main(void)
 		T(a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored),
 		T(a_blob_that_the_catalogue_has_lost_does_not_go_missing_without_a_word),
 		T(what_the_target_does_not_take_is_no_fault_of_the_set),
+		T(what_the_target_says_it_could_not_keep_is_not_restored),
 		T(nothing_is_written_through_a_link),
 		T(a_target_is_reached_over_our_own_links_only),
 		T(a_stop_ends_it),

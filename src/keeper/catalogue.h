@@ -109,6 +109,8 @@ int catalogue_drop_pending(struct catalogue *c);
  * first): *gives* the array, empty at the end.  Rows come in no order that means anything, the same every time. */
 int catalogue_blobs(struct catalogue *c, uint32_t number, const char *under, const struct blob_row *after, size_t max,
     struct blob_row **ret_rows, size_t *ret_n);
+/* The row of this path alone that `number` holds: *gives* it, or 1 when there is none. */
+int catalogue_blob(struct catalogue *c, uint32_t number, const char *path, struct blob_row *ret_row);
 void blob_sum_add(struct blob_sum *sum, const struct blob_row *row);
 bool blob_sum_equal(const struct blob_sum *a, const struct blob_sum *b);
 

@@ -124,6 +124,42 @@ catalogue_blobs(struct catalogue *c, uint32_t number, const char *under, const s
 	return 0;
 }
 
+/* Its rows lie side by side, wherever those of what is below it lie. */
+static int
+read_path(struct store_txn *txn, struct reading *r)
+{
+	struct store_cursor *cursor;
+	struct store_value key, value;
+	struct row_key from;
+	int err;
+
+	row_key_path(r->under, &from);
+	err = store_cursor_open(txn, BLOBS, from.bytes, from.len, &cursor);
+	if (err)
+		return err;
+	while (!err && r->n < r->max && (err = store_cursor_next(cursor, &key, &value)) == 0) {
+		if (key.len < from.len || memcmp(key.data, from.bytes, from.len) != 0)
+			break;
+		err = take(r, key, value);
+	}
+	store_cursor_close(cursor);
+	return err < 0 ? err : 0;
+}
+
+int
+catalogue_blob(struct catalogue *c, uint32_t number, const char *path, struct blob_row *ret_row)
+{
+	struct reading r = {.number = number, .under = path, .max = 1, .rows = ret_row};
+	struct store_txn *txn;
+	int err = store_read_begin(c->store, &txn);
+
+	if (err)
+		return err;
+	err = read_path(txn, &r);
+	store_read_end(txn);
+	return err ? err : !r.n;
+}
+
 /* ---- removal ---- */
 
 static uint32_t

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/fsio.h"
 #include "base/relpath.h"
+#include "keeper/catalogue_rows.h"
 #include "keeper/manifest.h"
 #include "keeper/restore_files.h"
 #include "keeper/target.h"
@@ -122,16 +123,14 @@ static int
 visit_way(struct restore *r, const char *path, size_t len, blob_visit *visit)
 {
 	char *dir = strndup(path, len);
-	struct blob_row *row = NULL;
-	size_t n = 0;
-	int err = dir ? catalogue_blobs(r->vault->catalogue, r->set->number, dir, NULL, 1, &row, &n)
-	              : err_set(ERR_NOMEM, "out of memory for a path");
+	struct blob_row row = {0};
+	int err = dir ? catalogue_blob(r->vault->catalogue, r->set->number, dir, &row) : err_set(ERR_NOMEM, "out of memory for a path");
 
-	if (!err && n && strcmp(row->path, dir) == 0)
-		err = visit(r, row);
-	blob_rows_free(row, n);
+	if (!err)
+		err = visit(r, &row);
+	blob_row_fini(&row);
 	free(dir);
-	return err;
+	return err < 0 ? err : 0;
 }
 
 /* One wanted path is found without reading the whole list: the usual case is one mail's file. */

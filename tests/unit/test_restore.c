@@ -340,6 +340,30 @@ what_the_target_says_it_could_not_keep_is_not_restored(void **state)
 	assert_non_null(strstr(err_text(), "offiles/fd0/aaa"));
 }
 
+/* Keys of such paths are hashes, and come before all others. */
+static void
+directories_on_the_way_have_their_mode_beside_paths_of_any_length(void **state)
+{
+	char *one[] = {(char *)(uintptr_t)"offiles/fd0/aaa"}, path[700] = "offiles/fd0";
+	struct lines lines;
+	struct stat dir;
+	int fd;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		snprintf(path + strlen(path), sizeof path - strlen(path), "/%0200d", i);
+	stage_put(&st, path, "a blob far below");
+	set_row_fini(&set);
+	set = stage_seal(&st, 20260214);
+	good(restore(one, 1, &lines));
+	fd = target();
+	good(fsio_stat(fd, "offiles", &dir));
+	assert_int_equal(dir.st_mode & 07777, 0751);
+	good(fsio_stat(fd, "offiles/fd0", &dir));
+	assert_int_equal(dir.st_mode & 07777, 0751);
+	close(fd);
+}
+
 /* The set's manifest once more, whole and with its sum in the catalogue, as nobody writes it: a folder that holds a file is a link. */
 static void
 forge_link(const char *folder, char *target)
@@ -434,6 +458,7 @@ main(void)
 		T(a_blob_that_the_catalogue_has_lost_does_not_go_missing_without_a_word),
 		T(what_the_target_does_not_take_is_no_fault_of_the_set),
 		T(what_the_target_says_it_could_not_keep_is_not_restored),
+		T(directories_on_the_way_have_their_mode_beside_paths_of_any_length),
 		T(nothing_is_written_through_a_link),
 		T(a_target_is_reached_over_our_own_links_only),
 		T(a_stop_ends_it),

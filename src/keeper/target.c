@@ -19,19 +19,21 @@ struct walk {
 	unsigned links;
 };
 
-/* Moves the first component of the rest into `name`; false when none is left. */
-static bool
+/* Moves the first component of the rest into `name`: 1, 0 when none is left, or a negative error. */
+static int
 take_component(struct walk *w, char name[NAME_MAX + 1])
 {
 	const char *from = w->rest + strspn(w->rest, "/");
 	size_t n = strcspn(from, "/");
 
-	if (!n || n > NAME_MAX)
-		return false;
+	if (!n)
+		return 0;
+	if (n > NAME_MAX)
+		return err_set(ERR_LIMIT, "the target's path has a name that is too long");
 	memcpy(name, from, n);
 	name[n] = '\0';
 	memmove(w->rest, from + n, strlen(from + n) + 1);
-	return true;
+	return 1;
 }
 
 static void
@@ -111,7 +113,7 @@ open_parent(const char *path, struct target *t)
 	snprintf(t->name, sizeof t->name, "%.*s", len > head ? (int)(len - head) : 1, len > head ? path + head : ".");
 	memcpy(w.rest, path, head);
 	err = stand_at_root(&w);
-	while (!err && take_component(&w, name))
+	while (!err && (err = take_component(&w, name)) > 0)
 		err = step(&w, name);
 	if (err == -ERR_GONE)
 		err = err_set(ERR_USAGE, "%.*s is not there: make it first; a restore makes only the last directory of its target",

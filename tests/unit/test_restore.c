@@ -364,6 +364,18 @@ directories_on_the_way_have_their_mode_beside_paths_of_any_length(void **state)
 	close(fd);
 }
 
+static void
+a_target_below_a_name_that_is_too_long_is_nowhere(void **state)
+{
+	struct task task = {0};
+	char far[700];
+
+	(void)state;
+	snprintf(far, sizeof far, "%.200s/%0300d/elsewhere", st.scratch.path, 7);
+	assert_int_equal(restore_set(st.vault, &set, far, NULL, 0, &task), -ERR_LIMIT);
+	assert_false(present(st.scratch.fd, "elsewhere"));
+}
+
 /* The set's manifest once more, whole and with its sum in the catalogue, as nobody writes it: a folder that holds a file is a link. */
 static void
 forge_link(const char *folder, char *target)
@@ -459,6 +471,7 @@ main(void)
 		T(what_the_target_does_not_take_is_no_fault_of_the_set),
 		T(what_the_target_says_it_could_not_keep_is_not_restored),
 		T(directories_on_the_way_have_their_mode_beside_paths_of_any_length),
+		T(a_target_below_a_name_that_is_too_long_is_nowhere),
 		T(nothing_is_written_through_a_link),
 		T(a_target_is_reached_over_our_own_links_only),
 		T(a_stop_ends_it),

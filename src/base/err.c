@@ -94,6 +94,12 @@ err_sys(const char *fmt, ...)
 	return -(int)code_of_errno(number);
 }
 
+bool
+err_is_want(int err)
+{
+	return err == -(int)ERR_NOMEM || (err == -(int)ERR_IO && (errno == EMFILE || errno == ENFILE));
+}
+
 int
 err_prefix(int err, const char *fmt, ...)
 {

@@ -9,6 +9,8 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <stdbool.h>
+
 #define ERR_TABLE(X)                                                                        \
 	X(ERR_NOMEM,       "out of memory", 1)                                              \
 	X(ERR_IO,          "input/output error", 1)                                         \
@@ -51,6 +53,10 @@ int err_set(enum err code, const char *fmt, ...) __attribute__((format(printf, 2
  * (ENOSPC/EDQUOT -> NOSPACE, ENOENT/ESTALE -> GONE, EACCES/EPERM/EROFS -> ACCESS, ELOOP/EXDEV -> UNSAFE, ENOMEM -> NOMEM,
  * ECONNREFUSED and friends -> UNREACHABLE, the rest -> IO).  Keeps errno. */
 int err_sys(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether the error that was just recorded says only that memory, or descriptors, had run out, and nothing of what was looked at.  Reads errno:
+ * ask at once. */
+bool err_is_want(int err);
 
 /* Puts words in front of the recorded sentence ("words: sentence") and returns `err` unchanged. */
 int err_prefix(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -131,7 +131,7 @@ treelist_next(struct treelist *t, const struct treelist_name **ret_name)
 	/* Of what the disk does not give, the name is there, and no kind. */
 	t->name.st = (struct stat){0};
 	err = fsio_stat(t->dirfd, t->name.path, &t->name.st);
-	if (err && err != -ERR_IO)
+	if (err && (err != -ERR_IO || err_is_want(err)))
 		return err;
 	t->enter = S_ISDIR(t->name.st.st_mode);
 	*ret_name = &t->name;

@@ -8,6 +8,8 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -18,7 +20,9 @@
 #include "base/relpath.h"
 
 static struct {
-	const char *unreadable;  /* a name that opens with EIO */
+	const char *unreadable;  /* a name that opens with EIO, */
+	int instead;             /* or with this */
+	const char *unpassed;    /* a directory on the way to names, for which there is no descriptor left */
 	const char *unseen;      /* a path that is looked at with EIO */
 	const char *counted;     /* a name of which is counted how often it is opened, */
 	unsigned opened;
@@ -41,7 +45,11 @@ syscall(long number, ...)
 	va_end(ap);
 	name = number == SYS_openat2 ? relpath_name((const char *)a[1]) : "";
 	if (disk.unreadable && strcmp(name, disk.unreadable) == 0) {
-		errno = EIO;
+		errno = disk.instead ? disk.instead : EIO;
+		return -1;
+	}
+	if (disk.unpassed && strcmp(name, disk.unpassed) == 0 && ((const struct open_how *)a[2])->flags & O_PATH) {
+		errno = EMFILE;
 		return -1;
 	}
 	if (disk.counted && strcmp(name, disk.counted) == 0) {

@@ -148,6 +148,23 @@ a_file_whose_inode_cannot_be_read_differs(void **state)
 }
 
 static void
+a_lack_of_descriptors_is_no_difference(void **state)
+{
+	struct lines lines = {.task = {.finding = on_finding}};
+	uint64_t n = 0;
+	int err;
+
+	(void)state;
+	needs_openat2();
+	disk.unpassed = "ofuser";
+	err = verify_set(st.vault, &set, VERIFY_ALL, &lines.task, &n, &sharers);
+	disk.unpassed = NULL;
+	assert_true(err < 0);
+	assert_string_equal(lines.text, "");
+	assert_int_equal(set.verified, SET_GOOD);
+}
+
+static void
 a_lack_of_memory_is_no_difference(void **state)
 {
 	struct lines lines = {.task = {.finding = on_finding}};
@@ -414,6 +431,7 @@ main(void)
 		T(a_good_set_is_good),
 		T(a_file_whose_inode_cannot_be_read_differs),
 		T(a_lack_of_memory_is_no_difference),
+		T(a_lack_of_descriptors_is_no_difference),
 		T(each_difference_is_named),
 		T(another_kind_is_a_difference),
 		T(a_damaged_manifest_is_named),

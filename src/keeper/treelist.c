@@ -79,10 +79,12 @@ level_push(struct treelist *t, const char *dir)
 	l->up = t->level;
 	t->level = l;
 	fd = fsio_open_dir(t->dirfd, dir);
-	if (fd < 0)
-		return fd;
-	err = vault_names(fd, add_name, l);
-	close(fd);
+	err = fd < 0 ? fd : vault_names(fd, add_name, l);
+	/* Of what the disk does not list, no name is there; all else is. */
+	if (err == -ERR_IO && !err_is_want(err))
+		err = 0;
+	if (fd >= 0)
+		close(fd);
 	if (!err && l->n)
 		qsort(l->names, l->n, sizeof *l->names, by_bytes);
 	return err;

@@ -20,7 +20,7 @@ struct treelist_name {
 
 /* `dirfd` is borrowed until free. */
 int treelist_new(int dirfd, struct treelist **ret_tree);
-/* 0, and NULL at the end; valid until the next call. */
+/* 0, and NULL at the end; valid until the next call.  Names of a directory that the disk does not list are not given. */
 int treelist_next(struct treelist *t, const struct treelist_name **ret_name);
 /* The directory that was just given is not entered. */
 void treelist_skip(struct treelist *t);

@@ -164,6 +164,25 @@ a_lack_of_descriptors_is_no_difference(void **state)
 	assert_int_equal(set.verified, SET_GOOD);
 }
 
+/* What lies in it is lost; what comes after it is read all the same. */
+static void
+a_directory_that_cannot_be_listed_is_not_the_end(void **state)
+{
+	struct lines lines;
+	uint64_t n;
+
+	(void)state;
+	needs_openat2();
+	flip("backups/weeknow/frifeb13/wphost.db");
+	disk.unreadable = "ofmsg";
+	n = verify(VERIFY_ALL, &lines);
+	disk.unreadable = NULL;
+	assert_int_equal(n, 2);
+	assert_non_null(strstr(lines.text, "ofmsg/msg0.db: is missing"));
+	assert_non_null(strstr(lines.text, "wphost.db: its content"));
+	assert_int_equal(set.verified, SET_DIFFERS);
+}
+
 static void
 a_lack_of_memory_is_no_difference(void **state)
 {
@@ -432,6 +451,7 @@ main(void)
 		T(a_file_whose_inode_cannot_be_read_differs),
 		T(a_lack_of_memory_is_no_difference),
 		T(a_lack_of_descriptors_is_no_difference),
+		T(a_directory_that_cannot_be_listed_is_not_the_end),
 		T(each_difference_is_named),
 		T(another_kind_is_a_difference),
 		T(a_damaged_manifest_is_named),

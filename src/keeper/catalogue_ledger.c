@@ -344,12 +344,13 @@ read_sets(struct remaking *m, const struct ledger_chain *chain, size_t *ret_n, s
 		err = read_file(m->c, chain, n, take_set, m);
 		if (err == 0)
 			continue;
+		/* That says nothing of the file: all of it is tried again. */
+		if (err_is_want(err))
+			return err;
 		while (m->n_sets > before)
 			set_row_fini(&m->sets[--m->n_sets]);
 		break;
 	}
-	if (err == -ERR_NOMEM)
-		return err;
 	remade->whole = !err;
 	if (err)
 		snprintf(remade->text, sizeof remade->text, "%s", err_text());

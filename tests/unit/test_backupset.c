@@ -1012,6 +1012,36 @@ damage_ledger(uint32_t number, const char *kind)
 	close(fd);
 }
 
+/* The keeper had no descriptor left for it: the next opening has. */
+static void
+a_ledger_for_which_there_is_no_descriptor_is_not_damaged(void **state)
+{
+	struct set_row one = stage_seal(&st, 20260213), two, *sets;
+	size_t n;
+	int err;
+
+	(void)state;
+	needs_openat2();
+	stage_put(&st, "offiles/fd0/ddd", "blob ddd");
+	two = stage_seal(&st, 20260214);
+	stage_vault(&st, false);
+	good(fsio_remove_tree(st.dir, "state/catalogue"));
+	disk.unreadable = "0000000002-day";
+	disk.instead = EMFILE;
+	err = vault_open(st.scratch.path, PROFILE, NULL, &st.vault);
+	disk.unreadable = NULL;
+	disk.instead = 0;
+	assert_true(err < 0);
+	stage_vault(&st, true);
+	assert_true(st.vault->remade.whole);
+	good(catalogue_sets(st.vault->catalogue, &sets, &n));
+	assert_int_equal(n, 2);
+	catalogue_sets_free(sets, n);
+	assert_int_equal(differences(&two), 0);
+	set_row_fini(&one);
+	set_row_fini(&two);
+}
+
 static void
 a_ledger_that_ends_early_hides_no_change(void **state)
 {
@@ -1105,6 +1135,7 @@ main(void)
 		T(a_rebuilt_index_loses_no_blob),
 		T(what_left_a_rebuilt_index_is_in_no_set),
 		T(a_lost_catalogue_is_made_again_from_the_ledger),
+		T(a_ledger_for_which_there_is_no_descriptor_is_not_damaged),
 		T(a_ledger_that_ends_early_hides_no_change),
 		cmocka_unit_test(dates_become_names),
 	};

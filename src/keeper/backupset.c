@@ -335,6 +335,26 @@ put_pending(struct seal *s)
 	return err;
 }
 
+/*
+ * After a rename whose sync failed nobody knows what a crash would leave: it is taken back.  Where that fails, too, the set has its name, and is
+ * not to lose its manifest and its row: what recovery finds is W3.
+ */
+static int
+take_back(struct seal *s, int err)
+{
+	struct vault *v = s->vault;
+	char why[1024];
+	int back;
+
+	snprintf(why, sizeof why, "%s", err_text());
+	back = fsio_rename(v->weeknow, s->set.name, v->creating, s->set.name);
+	s->named = back && back != -ERR_GONE;
+	if (s->named)
+		return err_set((enum err)-err, "%s; set %s could not be taken back (%s): the keeper looks again what became of it before the next backup",
+		    why, s->set.name, err_text());
+	return err_set((enum err)-err, "%s", why);
+}
+
 static int
 publish(struct seal *s)
 {
@@ -348,10 +368,7 @@ publish(struct seal *s)
 		return err;
 	task_begin(s->task, "rename", 0);
 	err = fsio_publish(v->creating, s->set.name, v->weeknow, s->set.name, true, "seal.publish");
-	/* After a rename whose sync failed nobody knows what a crash would leave: it is taken back. */
-	if (err && err != -ERR_BUSY)
-		(void)fsio_rename(v->weeknow, s->set.name, v->creating, s->set.name);
-	return err;
+	return err && err != -ERR_BUSY ? take_back(s, err) : err;
 }
 
 static void
@@ -403,7 +420,7 @@ fail(struct seal *s, int err)
 	char why[1024];
 
 	snprintf(why, sizeof why, "%s", err_text());
-	if (s->set.number)
+	if (s->set.number && !s->named)
 		(void)undo(s->vault, s->set.name); /* else the next recovery does */
 	return err_set((enum err)-err, "%s", why);
 }

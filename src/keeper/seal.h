@@ -36,6 +36,7 @@ struct seal {
 	struct manifest_writer *manifest;
 	struct spot spot;
 
+	bool named;                            /* it has its name, and could not be taken back from it */
 	uint64_t databases;                    /* outside the root */
 	bool root_database;
 	uint64_t left_out;                     /* files of INDEX areas */

@@ -28,6 +28,7 @@ static size_t n_calls;
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 
 int syncs_errno;
+const char *syncs_last_rename;
 
 static void
 note(enum kind kind, int fd, const char *name)
@@ -82,8 +83,14 @@ syncfs(int fd)
 int
 renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
+	if (syncs_last_rename && syncs_errno) {
+		errno = syncs_errno;
+		return -1;
+	}
 	if (syscall(SYS_renameat2, from_dir, from, to_dir, to, flags) != 0)
 		return -1;
+	if (syncs_last_rename && strcmp(to, syncs_last_rename) == 0)
+		syncs_errno = EIO;
 	note(RENAMED, to_dir, to);
 	return 0;
 }

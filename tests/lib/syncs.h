@@ -15,6 +15,9 @@
 /* What every sync answers instead of reaching the kernel, as long as it is not 0. */
 extern int syncs_errno;
 
+/* Once a rename has put something in the place of this name, syncs answer EIO, and renames too: the disk broke there.  NULL = never. */
+extern const char *syncs_last_rename;
+
 /* Forgets what was written down. */
 void syncs_forget(void);
 

@@ -673,6 +673,36 @@ assert_old_or_new(const char *point, bool *ret_new)
 	catalogue_sets_free(sets, n);
 }
 
+/* The disk breaks between the rename and its sync, and takes the name back no more. */
+static void
+a_set_that_cannot_be_taken_back_keeps_its_manifest_and_its_row(void **state)
+{
+	struct doubtful doubtful = {0};
+	struct set_row set;
+	char why[1024];
+	int err, fd;
+
+	(void)state;
+	syncs_last_rename = "frifeb13";
+	err = seal_fails(20260213, &doubtful);
+	syncs_last_rename = NULL;
+	syncs_errno = 0;
+	snprintf(why, sizeof why, "%s", err_text());
+	assert_int_equal(err, -ERR_IO);
+	doubtful_fini(&doubtful);
+	stage_vault(&st, false);
+	stage_vault(&st, true);
+	good(backupset_recover(st.vault));
+	good(catalogue_find(st.vault->catalogue, "frifeb13", &set));
+	assert_int_equal(differences(&set), 0);
+	fd = restored(&set);
+	assert_string_equal(content(fd, "wphost.db"), "post office database");
+	close(fd);
+	assert_non_null(strstr(why, "frifeb13 could not be taken back"));
+	set_row_fini(&set);
+	assert_nothing_left();
+}
+
 /* Promise 7: before the rename the set is not there, after it it is whole. */
 static void
 set_appears_by_one_rename(void **state)
@@ -1128,6 +1158,7 @@ main(void)
 		T(a_damaged_set_is_not_built_upon),
 		T(stop_leaves_nothing),
 		T(set_appears_by_one_rename),
+		T(a_set_that_cannot_be_taken_back_keeps_its_manifest_and_its_row),
 		T(a_set_that_has_its_name_is_not_dropped_by_a_recovery_that_cannot_see_it),
 		T(an_old_keeper_does_not_work_beside_a_new_one),
 		T(a_catalogue_that_was_only_just_made_is_made_again_from_the_ledger),

@@ -15,12 +15,42 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "collector/shadow.h"
 #include "livetree.h"
 #include "tests/lib/scratch.h"
+
+/* A file system that tells no kinds in its lists, and does not give the inode of one name. */
+static bool untold;
+static const char *unseen;
+
+struct dirent *
+readdir(DIR *list)
+{
+	static struct dirent *(*real)(DIR *);
+	struct dirent *entry;
+
+	if (!real)
+		real = (struct dirent *(*)(DIR *))dlsym(RTLD_NEXT, "readdir");
+	entry = real(list);
+	if (entry && untold)
+		entry->d_type = DT_UNKNOWN;
+	return entry;
+}
+
+int
+fstatat(int dirfd, const char *path, struct stat *ret_st, int flags)
+{
+	if (unseen && strcmp(path, unseen) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_newfstatat, dirfd, path, ret_st, flags);
+}
 
 static struct scratch scratch;
 static char root[256];
@@ -40,6 +70,8 @@ static int
 setup(void **state)
 {
 	(void)state;
+	untold = false;
+	unseen = NULL;
 	scratch_open(&scratch);
 	scratch_path(&scratch, "po", root);
 	tree = NULL;
@@ -168,6 +200,20 @@ a_link_is_no_fixed_directory_and_leads_nowhere(void **state)
 	assert_true(S_ISLNK(st.st_mode));
 	shell("rm -rf po/offiles && ln -s ../elsewhere po/offiles");
 	assert_int_equal(open_po(), -ERR_CONFIG);
+}
+
+/* What an external DBCOPY is shown. */
+static void
+the_shadow_has_the_directories_of_a_file_system_that_tells_no_kinds(void **state)
+{
+	char path[300];
+
+	(void)state;
+	make_tree();
+	untold = true;
+	scratch_path(&scratch, "shadow", path);
+	assert_int_equal(shadow_make(path, tree), 0);
+	shell("test -e shadow/wphost.db && test -d shadow/ofuser && test -d shadow/ofmsg && test ! -L shadow/offiles");
 }
 
 static void
@@ -489,6 +535,7 @@ main(void)
 		TEST(a_tree_of_another_type_is_refused_with_all_that_is_missing),
 		TEST(a_root_that_is_not_there_is_gone),
 		TEST(a_link_is_no_fixed_directory_and_leads_nowhere),
+		TEST(the_shadow_has_the_directories_of_a_file_system_that_tells_no_kinds),
 		TEST(directories_can_be_listed),
 		TEST(a_fixed_directory_that_comes_later_is_found_by_refresh),
 		TEST(a_root_that_is_moved_emptied_or_replaced_is_gone),

@@ -112,15 +112,17 @@ open_list(int root, const char *live, DIR **ret_list)
 	return 0;
 }
 
-/* A real directory; a link to one is none, it cannot be opened beneath the root. */
-static bool
+/* A real directory; a link to one is none, it cannot be opened beneath the root.  What cannot be looked at is not absent: a negative error. */
+static int
 is_directory(DIR *list, const struct dirent *entry)
 {
 	struct stat st;
 
 	if (entry->d_type != DT_UNKNOWN)
 		return entry->d_type == DT_DIR;
-	return fstatat(dirfd(list), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+	if (fstatat(dirfd(list), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISDIR(st.st_mode);
+	return errno == ENOENT ? 0 : err_sys("look at %s", entry->d_name);
 }
 
 /* Of two names that differ in case only, the exact lower case wins, then the first in byte order: never a matter of luck. */
@@ -141,11 +143,16 @@ spelling_look_for(int root, const char *live, const char *want, size_t want_len,
 	if (err)
 		return err;
 	snprintf(wanted, sizeof wanted, "%.*s", (int)want_len, want);
-	while ((errno = 0, entry = readdir(list)))
-		if (strcasecmp(entry->d_name, wanted) == 0 && is_directory(list, entry) == want_dir &&
-		    better(entry->d_name, best, wanted))
+	while (!err && (errno = 0, entry = readdir(list))) {
+		int dir = strcasecmp(entry->d_name, wanted) == 0 ? is_directory(list, entry) : !want_dir;
+
+		if (dir < 0)
+			err = dir;
+		else if (dir == want_dir && better(entry->d_name, best, wanted))
 			snprintf(best, sizeof best, "%s", entry->d_name);
-	err = errno ? err_sys("list %s", live) : !*best;
+	}
+	if (!err)
+		err = errno ? err_sys("list %s", live) : !*best;
 	closedir(list);
 	if (err == 0)
 		snprintf(ret_name, RELNAME_MAX + 1, "%s", best);
@@ -185,9 +192,13 @@ collect_any(int root, struct spelling *names, const char *set, const char *live,
 
 	if (err)
 		return err == -ERR_GONE ? 0 : err;
-	while (!err && (errno = 0, entry = readdir(list)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && is_directory(list, entry))
+	while (!err && (errno = 0, entry = readdir(list))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		err = is_directory(list, entry);
+		if (err > 0)
 			err = collect_below(root, names, set, entry->d_name, live, entry->d_name, rest, required);
+	}
 	if (!err && errno)
 		err = err_sys("list %s", live);
 	closedir(list);

@@ -202,6 +202,22 @@ a_link_is_no_fixed_directory_and_leads_nowhere(void **state)
 	assert_int_equal(open_po(), -ERR_CONFIG);
 }
 
+/* Taken for absent, all that lies in it would be taken for deleted. */
+static void
+a_directory_that_cannot_be_looked_at_is_not_absent(void **state)
+{
+	(void)state;
+	make_tree();
+	shell("mkdir -p po/GWDMS/lib0001/docs/f0");
+	untold = true;
+	assert_int_equal(livetree_refresh(tree), 1);
+	assert_live("gwdms/lib0001/docs/f0", "GWDMS/lib0001/docs/f0");
+	unseen = "GWDMS";
+	assert_int_equal(livetree_refresh(tree), -ERR_IO);
+	assert_live("gwdms/lib0001/docs/f0", "GWDMS/lib0001/docs/f0");
+	assert_int_equal(open_po(), -ERR_IO);
+}
+
 /* What an external DBCOPY is shown. */
 static void
 the_shadow_has_the_directories_of_a_file_system_that_tells_no_kinds(void **state)
@@ -535,6 +551,7 @@ main(void)
 		TEST(a_tree_of_another_type_is_refused_with_all_that_is_missing),
 		TEST(a_root_that_is_not_there_is_gone),
 		TEST(a_link_is_no_fixed_directory_and_leads_nowhere),
+		TEST(a_directory_that_cannot_be_looked_at_is_not_absent),
 		TEST(the_shadow_has_the_directories_of_a_file_system_that_tells_no_kinds),
 		TEST(directories_can_be_listed),
 		TEST(a_fixed_directory_that_comes_later_is_found_by_refresh),

@@ -218,6 +218,21 @@ shelf_get(struct keeper *k, const char *profile, struct shelf **ret_shelf)
 	return 0;
 }
 
+/* What else lies in the store, such as a restored tree or lost+found, is nobody's to make folders in.  An order may name a profile that is new. */
+static bool
+has_state(struct keeper *k, const char *name)
+{
+	struct stat st;
+	char *path;
+	bool has = asprintf(&path, "%s/%s/state", k->setup.store, name) >= 0;
+
+	if (!has)
+		return false;
+	has = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+	free(path);
+	return has;
+}
+
 static int
 find_profiles(struct keeper *k)
 {
@@ -230,7 +245,7 @@ find_profiles(struct keeper *k)
 	while ((errno = 0, d = readdir(dir)) != NULL) {
 		struct shelf *s;
 
-		if (is_profile(k, d->d_name) && shelf_get(k, d->d_name, &s) != 0)
+		if (is_profile(k, d->d_name) && has_state(k, d->d_name) && shelf_get(k, d->d_name, &s) != 0)
 			log_warn("keeper.profile", "profile=%s %s", d->d_name, err_text());
 	}
 	err = errno ? err_sys("list store %s", k->setup.store) : 0;

@@ -454,6 +454,24 @@ an_order_cannot_shorten_how_long_sets_are_kept(void **state)
 }
 
 static void
+what_else_lies_in_the_store_is_no_profile(void **state)
+{
+	struct order order = {.id = 7, .kind = ORDER_SETS, .profile = (char *)(uintptr_t)"restored"};
+	struct report r;
+
+	(void)state;
+	close(fsio_make_dirs(st.scratch.fd, "restored/ofuser", false));
+	good(find_profiles(keeper));
+	assert_non_null(shelf_find(keeper, PROFILE));
+	assert_null(shelf_find(keeper, "restored"));
+	/* A new profile is one that is asked for. */
+	order_send(&order);
+	r = answer(7, NULL);
+	assert_int_equal(r.kind, REPORT_DONE);
+	report_fini(&r);
+}
+
+static void
 garbage_is_the_end(void **state)
 {
 	uint32_t huge = UINT32_MAX;
@@ -502,6 +520,7 @@ main(void)
 		T(a_stop_reaches_what_waits_and_what_runs),
 		T(the_end_of_the_receiver_is_the_end),
 		T(an_order_cannot_shorten_how_long_sets_are_kept),
+		T(what_else_lies_in_the_store_is_no_profile),
 		T(garbage_is_the_end),
 		T(a_listing_longer_than_every_buffer_arrives),
 	};

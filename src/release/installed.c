@@ -9,6 +9,7 @@
 #include "release/installed.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,9 +273,18 @@ installed_sweep(int dir, const struct release_version *keep, size_t n)
 			close(fd);
 		return err;
 	}
-	while ((e = readdir(d)) && !err)
-		if (e->d_type == DT_DIR && e->d_name[0] != '.' && !is_kept(e->d_name, keep, n))
+	while (!err && (errno = 0, e = readdir(d))) {
+		struct stat st;
+
+		if (e->d_name[0] == '.' || is_kept(e->d_name, keep, n))
+			continue;
+		/* Not every file system tells the kinds of names in a list. */
+		err = fsio_stat(dir, e->d_name, &st);
+		if (!err && S_ISDIR(st.st_mode))
 			err = fsio_remove_tree(dir, e->d_name);
+	}
+	if (!err && errno)
+		err = err_sys("listing releases");
 	closedir(d);
 	return err;
 }

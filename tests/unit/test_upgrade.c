@@ -6,8 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +29,22 @@
 #define DAY 86400
 #define SIZE (2 * WIRE_PIECE_MAX + 777)
 #define BOTH (1u << ANN | 1u << BEN)
+
+static atomic_bool untold; /* the file system tells no kinds in its lists */
+
+struct dirent *
+readdir(DIR *list)
+{
+	static struct dirent *(*_Atomic real)(DIR *);
+	struct dirent *entry;
+
+	if (!real)
+		real = (struct dirent *(*)(DIR *))dlsym(RTLD_NEXT, "readdir");
+	entry = real(list);
+	if (entry && untold)
+		entry->d_type = DT_UNKNOWN;
+	return entry;
+}
 
 static struct {
 	struct scratch scratch;
@@ -501,6 +520,23 @@ store(const struct versions *v)
 	close(dir);
 }
 
+static void
+what_is_not_wanted_any_more_leaves_a_file_system_that_tells_no_kinds(void **state)
+{
+	char command[700];
+
+	(void)state;
+	snprintf(command, sizeof command, "mkdir -p %.256s/upgrade/0.0.7 %.256s/upgrade/0.0.8.new", w.state, w.state);
+	assert_int_equal(system(command), 0);
+	store(&(struct versions){.fresh_s = NOW});
+	untold = true;
+	begin();
+	until(is_phase("idle"));
+	untold = false;
+	assert_false(exists("0.0.7") || exists("0.0.8.new"));
+	assert_int_equal(stored().fresh_s, NOW);
+}
+
 /* This program is the one on trial, and nobody is connected yet. */
 static void
 begin_on_trial(const struct release_version *here)
@@ -620,6 +656,7 @@ main(void)
 	    TEST(a_release_is_fetched_and_begun_when_nothing_goes_on),
 	    TEST(a_connection_that_is_lost_meanwhile_costs_the_piece_that_was_on_its_way),
 	    TEST(the_release_that_runs_is_a_fresh_word_and_no_more),
+	    TEST(what_is_not_wanted_any_more_leaves_a_file_system_that_tells_no_kinds),
 	    TEST(it_asks_once_an_hour),
 	    TEST(what_is_not_signed_or_not_for_here_is_not_fetched),
 	    TEST(an_older_release_is_not_fetched),

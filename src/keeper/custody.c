@@ -244,5 +244,8 @@ custody_read(struct custody *c, struct copy *copy, const char *place, struct cop
 {
 	int err = c->vault->warden ? read_taken(c, copy, place, ret_sums) : read_found(c, copy, place, ret_sums);
 
+	/* That memory or descriptors had run out says nothing of the blob. */
+	if (err_is_want(err))
+		return err;
 	return err == -ERR_GONE || err == -ERR_UNSAFE || err == -ERR_DENIED || err == -ERR_IO ? 1 : err;
 }

@@ -673,6 +673,26 @@ assert_old_or_new(const char *point, bool *ret_new)
 	catalogue_sets_free(sets, n);
 }
 
+/* A blob that is doubtful leaves the index, and is sent again. */
+static void
+a_lack_of_descriptors_makes_no_blob_doubtful(void **state)
+{
+	struct doubtful doubtful = {0};
+	int err;
+
+	(void)state;
+	needs_openat2();
+	disk.unreadable = "aaa";
+	disk.instead = EMFILE;
+	err = seal_fails(20260213, &doubtful);
+	disk.unreadable = NULL;
+	disk.instead = 0;
+	assert_int_equal(err, -ERR_IO);
+	assert_int_equal(doubtful.n, 0);
+	doubtful_fini(&doubtful);
+	assert_nothing_left();
+}
+
 /* The disk breaks between the rename and its sync, and takes the name back no more. */
 static void
 a_set_that_cannot_be_taken_back_keeps_its_manifest_and_its_row(void **state)
@@ -1158,6 +1178,7 @@ main(void)
 		T(a_damaged_set_is_not_built_upon),
 		T(stop_leaves_nothing),
 		T(set_appears_by_one_rename),
+		T(a_lack_of_descriptors_makes_no_blob_doubtful),
 		T(a_set_that_cannot_be_taken_back_keeps_its_manifest_and_its_row),
 		T(a_set_that_has_its_name_is_not_dropped_by_a_recovery_that_cannot_see_it),
 		T(an_old_keeper_does_not_work_beside_a_new_one),

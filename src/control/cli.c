@@ -263,13 +263,14 @@ verb_restore(const struct cli *c)
 
 	for (size_t i = 2; cli_word(c, i); i++)
 		json_array_append_new(paths, api_name(cli_word(c, i)));
-	if (c->to && *c->to != '/') {
+	/* An empty word is a variable that was not set, not the folder one stands in. */
+	if (c->to && *c->to && *c->to != '/') {
 		char here[4096];
 
 		/* The daemon has another working directory. */
 		if (!getcwd(here, sizeof here) || asprintf(&to, "%s/%s", here, c->to) < 0)
 			to = NULL;
-	} else if (c->to) {
+	} else if (c->to && *c->to) {
 		to = strdup(c->to);
 	}
 	if (!to) {

@@ -143,6 +143,8 @@ expect 10 '' "job show of an unknown job: 10" tm job show 12345
 expect 0 'databases? *copied|files copied' "job show has DBCOPY's output" tm job show
 json "verify --json" "type" tms --json verify po1
 expect 2 'needs --to' "restore without --to" tms restore po1 latest
+mkdir "$W/here"
+expect 2 'needs --to' "an empty word after --to is not the folder one stands in" env -C "$W/here" "$T" --config "$W/server.conf" restore po1 latest --to ''
 expect 2 "^tidemark: $W/nowhere is not there: make it first" "restore below a folder that is not there says what to do" tms restore po1 latest --to "$W/nowhere/po1"
 expect 10 'ofuser/nobody.db is not in set' "restore of a name that no set has: 10" tms restore po1 latest --to "$W/r0" ofuser/nobody.db
 refuse "and leaves nothing behind" test -e "$W/r0"

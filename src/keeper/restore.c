@@ -380,7 +380,7 @@ open_target(struct restore *r, const char *to)
 		return err;
 	err = vault_names(r->target.fd, not_empty, NULL);
 	if (err == 1)
-		return err_set(ERR_USAGE, "%s is not empty", to);
+		return err_set(ERR_USAGE, "%s is not empty: name a new directory, or empty it; a restore that was broken off is begun anew", to);
 	return err ? err : check_outside(r, r->target.fd);
 }
 
@@ -391,7 +391,7 @@ check_paths(const struct restore *r)
 {
 	for (size_t i = 0; i < r->n_paths; i++)
 		if (!relpath_valid(r->paths[i]))
-			return err_set(ERR_USAGE, "%.200s is not a path of a set", r->paths[i]);
+			return err_set(ERR_USAGE, "%.200s is not a path of a set: name it as `tidemark set show` does, without a slash at either end", r->paths[i]);
 	return 0;
 }
 
@@ -403,7 +403,7 @@ check_found(const struct restore *r)
 	for (size_t i = 0; i < r->n_paths; i++)
 		if (!r->found[i]) {
 			task_finding(r->task, r->paths[i], "is not in the set");
-			err = err_set(ERR_NOTFOUND, "%.200s is not in set %s", r->paths[i], r->set->name);
+			err = err_set(ERR_NOTFOUND, "%.200s is not in set %s: `tidemark set show` lists what is, in capital and small letters", r->paths[i], r->set->name);
 		}
 	return err;
 }

@@ -190,6 +190,11 @@ a_path_that_is_not_in_the_set_is_said(void **state)
 	fd = target();
 	assert_string_equal(content(fd, "offiles/fd0/aaa"), "blob aaa");
 	close(fd);
+	assert_non_null(strstr(err_text(), "is not in set frifeb13: `tidemark set show` lists what is"));
+	paths[0] = (char *)(uintptr_t)"ofuser/"; /* as a shell completes it */
+	strcat(to, "2");
+	assert_int_equal(restore(paths, 1, &lines), -ERR_USAGE);
+	assert_non_null(strstr(err_text(), "without a slash at either end"));
 	paths[0] = (char *)(uintptr_t)"../etc";
 	strcat(to, "2");
 	assert_int_equal(restore(paths, 1, &lines), -ERR_USAGE);
@@ -224,6 +229,7 @@ a_target_that_is_in_use_is_refused(void **state)
 	snprintf(file, sizeof file, "%s/x", to);
 	close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 	assert_int_equal(restore(NULL, 0, &lines), -ERR_USAGE);
+	assert_non_null(strstr(err_text(), "is not empty: name a new directory"));
 	unlink(file);
 	good(restore(NULL, 0, &lines)); /* empty is fine */
 

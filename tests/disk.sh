@@ -28,4 +28,4 @@ part full && full_sizes "$SIZES"
 part flips && rot_all "$FLIPS"
 part sectors && sectors_all
 echo "disk: $cases cases, $sizes sizes, $flips flips, $violations violations"
-[ $violations = 0 ] && [ $((cases + sizes)) -gt 0 ]
+[ $((violations + failures)) = 0 ] && [ $((cases + sizes)) -gt 0 ]

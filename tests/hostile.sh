@@ -19,4 +19,4 @@ for part in $PARTS; do
 	. "$TESTS/hostile/$part.sh"
 done
 echo "hostile: $cases cases, $mutants mutants, $violations violations"
-[ "$violations" = 0 ] && [ "$cases" -gt 0 ]
+[ $((violations + failures)) = 0 ] && [ "$cases" -gt 0 ]

@@ -47,4 +47,4 @@ part rollbacks && net_rollbacks "$ROLLBACKS"
 part twins && net_twins "$TURNS"
 part outage && net_outage
 echo "network: $cases cases, $violations violations"
-[ $violations = 0 ] && [ $cases -gt 0 ]
+[ $((violations + failures)) = 0 ] && [ $cases -gt 0 ]

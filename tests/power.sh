@@ -87,4 +87,4 @@ attack xfs $((STATES / 2))
 power_clear
 note "$moments moments; states on ext4: ${tried[ext4]:-0}, on XFS: ${tried[xfs]:-0}; $lost disks that could not be mounted"
 echo "power: $states states, $violations violations"
-if [ -n "${LIAR:-}" ]; then [ "$violations" -gt 0 ]; else [ "$violations" = 0 ] && [ "$states" -gt 0 ]; fi
+if [ -n "${LIAR:-}" ]; then [ "$violations" -gt 0 ]; else [ $((violations + failures)) = 0 ] && [ "$states" -gt 0 ]; fi

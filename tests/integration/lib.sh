@@ -212,7 +212,7 @@ daemon_end() {	# daemon_end NAME SIGNAL
 	local pid=${PID[$1]:-}
 	[ -n "$pid" ] || return 0
 	kill "-$2" "$pid" 2>/dev/null
-	proc gone "$pid" $((20 * PATIENCE)) || { note "$1 does not end"; kill -KILL "$pid"; return 1; }
+	proc gone "$pid" $((20 * PATIENCE)) || { not_ok "$1 ends"; kill -KILL "$pid"; return 1; }
 	unset "PID[$1]"
 	forget_started "$pid"
 }

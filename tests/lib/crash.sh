@@ -216,11 +216,11 @@ crash_work() {	# crash_work COMMAND...: its process in WORK
 }
 
 crash_begin() {	# crash_begin WORKLOAD N MODE
-	KILLED='' FAILED='' ENDED='' LOST=''
+	KILLED='' FAILED='' ENDED='' LOST='' ARMED=yes
 	case $1 in
 	lostmap) crash_lose_map "$2" "$3" ;;
 	upgrade) crash_forget_upgrade "$2" "$3" ;;
-	*) crash_ask arm "$2" "$3" ;;
+	*) crash_ask arm "$2" "$3" || ARMED= ;;
 	esac
 	crash_work "crash_$1"
 }
@@ -337,8 +337,8 @@ crash_point() {
 	crash_await
 	if [ -z "$KILLED" ]; then
 		crash_work_over
-		[ "$DONE" = 0 ] && return 1
-		crash_violation "crash: $VICTIM, $workload: it fails although nobody was killed" "$W/.workload"
+		[ "$DONE$ARMED" = 0yes ] && return 1
+		crash_violation "crash: $VICTIM, $workload: $([ -n "$ARMED" ] && echo "it fails although nobody was killed" || echo "the tracer hears nothing")" "$W/.workload"
 		return 2
 	fi
 	first=$KILLED KILLED=''

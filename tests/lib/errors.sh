@@ -96,7 +96,7 @@ errors_point() {
 	errors_await "$3"
 	errors_over "$3"
 	if [ -z "$FAILED" ]; then
-		[ "$DONE" = 0 ] && return 1
+		[ "$DONE$ARMED" = 0yes ] && return 1
 		# What the error before broke is noticed within five seconds: the end that follows, with a word, is that one's.
 		errors_carrier_ended && errors_check "$1" >"$W/.verdict" 2>&1 && return 1
 		crash_violation "errors: $VICTIM, $1: it fails although nothing was done to it" "$W/.workload"

@@ -111,7 +111,7 @@ copy_staged(const struct seal *s, struct copy *copy, const char *path, const str
 		return from == -ERR_GONE || from == -ERR_UNSAFE ? 1 : from;
 	to = fsio_open(s->spot.made, relpath_name(path), O_RDWR | O_CREAT | O_EXCL, 0600);
 	err = to < 0 ? to : copy_clone(copy, from, to, ret_sums);
-	if (err == -ERR_IO && !err_is_want(err))
+	if (to >= 0 && err == -ERR_IO && !err_is_want(err) && !copy_could_not_write(copy))
 		err = 1; /* the collector still has it */
 	if (!err && (ret_sums->size != e->size || !hash128_equal(ret_sums->digest, e->digest)) && !PLANTED(sealed_digest_not_compared))
 		err = 1;

@@ -203,9 +203,11 @@ copy_clone(struct copy *c, int from, int to, struct copy_sums *ret_sums)
 {
 	int err = fsio_clone(from, to);
 
+	c->not_written = false;
 	if (!err)
 		return copy_pass(c, to, -1, ret_sums);
-	return err == -ERR_UNSUPPORTED ? copy_pass(c, from, to, ret_sums) : err;
+	/* Which of the two files the disk did not give, or take, only a copy tells. */
+	return err == -ERR_UNSUPPORTED || err == -ERR_IO ? copy_pass(c, from, to, ret_sums) : err;
 }
 
 int

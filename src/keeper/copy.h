@@ -34,7 +34,7 @@ int copy_open(int dir, const char *place);
  * it is by task_advance and looks at the task's stop between pieces that take milliseconds. */
 int copy_pass(struct copy *c, int from, int to, struct copy_sums *ret_sums);
 
-/* What the last pass failed at was `to`: its -ERR_IO says nothing of `from`. */
+/* What the last pass or clone failed at was `to`: its -ERR_IO says nothing of `from`. */
 bool copy_could_not_write(const struct copy *c);
 
 /* The same for a file of which a reflink may be made; then the clone is read, for it is what is kept. */

@@ -20,6 +20,7 @@
 #include "keeper/verify.h"
 #include "tests/lib/stage.h"
 #include "tests/lib/syncs.h"
+#include "tests/lib/writes.h"
 #include "tests/unit/disk_rig.h"
 
 static struct stage st;
@@ -693,6 +694,36 @@ a_lack_of_descriptors_makes_no_blob_doubtful(void **state)
 	assert_nothing_left();
 }
 
+static void
+refuse_copies(struct task *task, const char *phase, uint64_t done, uint64_t total)
+{
+	(void)task;
+	(void)done;
+	(void)total;
+	writes_errno = strcmp(phase, "copy") == 0 ? EIO : 0;
+}
+
+/* Nor is what lies in staging, when the disk does not take its copy. */
+static void
+a_set_that_cannot_be_written_makes_no_staged_file_doubtful(void **state)
+{
+	struct task task = {.progress = refuse_copies};
+	struct doubtful doubtful = {0};
+	struct set_row set;
+	struct order o;
+	int err;
+
+	(void)state;
+	stage_t0(&st);
+	o = stage_order(&st, 20260213);
+	err = stage_seal_order(&st, &o, &task, &set, &doubtful);
+	writes_errno = 0;
+	assert_int_equal(err, -ERR_IO);
+	assert_int_equal(doubtful.n, 0);
+	doubtful_fini(&doubtful);
+	assert_nothing_left();
+}
+
 /* The disk breaks between the rename and its sync, and takes the name back no more. */
 static void
 a_set_that_cannot_be_taken_back_keeps_its_manifest_and_its_row(void **state)
@@ -1179,6 +1210,7 @@ main(void)
 		T(stop_leaves_nothing),
 		T(set_appears_by_one_rename),
 		T(a_lack_of_descriptors_makes_no_blob_doubtful),
+		T(a_set_that_cannot_be_written_makes_no_staged_file_doubtful),
 		T(a_set_that_cannot_be_taken_back_keeps_its_manifest_and_its_row),
 		T(a_set_that_has_its_name_is_not_dropped_by_a_recovery_that_cannot_see_it),
 		T(an_old_keeper_does_not_work_beside_a_new_one),

@@ -421,6 +421,7 @@ main(int argc, char **argv)
 		log_lines(LOG_ERROR, "watcher.start", "", err_text());
 		return 2;
 	}
+	log_set_level((enum log_level)collector_config_main(conf)->log_level);
 	p.profile = arguments.profile;
 	p.replace = arguments.replace;
 	p.config = collector_config_profile(conf, p.profile);

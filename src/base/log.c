@@ -29,7 +29,7 @@ static const struct {
 	[LOG_DEBUG] = {"debug", "<7>"},
 };
 
-static _Atomic int max_level = LOG_INFO;
+static _Atomic int max_level = LOG_INFO, least_level = LOG_ERROR;
 static _Atomic(const char *) program_name;
 
 /* A line being built; always leaves room for the mark of a cut and the newline. */
@@ -156,6 +156,12 @@ log_set_level(enum log_level level)
 }
 
 void
+log_set_least(enum log_level level)
+{
+	atomic_store_explicit(&least_level, (int)level, memory_order_relaxed);
+}
+
+void
 log_set_name(const char *name)
 {
 	atomic_store(&program_name, name);
@@ -169,7 +175,7 @@ log_write(enum log_level level, const char *event, const char *fmt, ...)
 	struct line line;
 	va_list args;
 
-	if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed))
+	if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed) && (int)level > atomic_load_explicit(&least_level, memory_order_relaxed))
 		return;
 	va_start(args, fmt);
 	vsnprintf(message, sizeof message, fmt, args);

@@ -15,6 +15,9 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* Lines above this level are dropped; default LOG_INFO. */
 void log_set_level(enum log_level level);
 
+/* Lines up to this level are kept whatever level is set, before or after: what was asked for on the command line goes before a configuration. */
+void log_set_least(enum log_level level);
+
 /* Word put in front of every line, e.g. "collector"; borrowed for ever. */
 void log_set_name(const char *name);
 

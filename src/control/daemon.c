@@ -62,7 +62,7 @@ daemon_arguments(int argc, char **argv, const char *program, const char *purpose
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'c': got.config = optarg; continue;
-		case 'd': log_set_level(LOG_DEBUG); continue;
+		case 'd': log_set_least(LOG_DEBUG); continue;
 		case 'h': print_usage(stdout, program, purpose, default_config, &wants); exit(0);
 		case 'V': printf("%s %s\n", program, tidemark_version); exit(0);
 		case 'p':

@@ -34,6 +34,7 @@ echo "# seed $SEED"
 # --- start, burst -------------------------------------------------------------------------------------------------
 watcher_start || { not_ok "the watcher starts" "$W/watcher.log"; done_testing; }
 ok "the watcher starts"
+check "it tells what the configured log-level asks for" wait_log watcher ' debug '
 barrier
 same "its first row is a rescan of everything" "RESCAN ." "$(cut -d' ' -f2,4 "$W/rows" | head -n 1)"
 expect 11 'has a watcher already' "a second watcher is refused" "$BIN/tidemark-watcher" --config "$W/collector.conf" --profile po1

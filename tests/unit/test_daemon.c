@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "control/daemon.h"
 
 static void
@@ -117,12 +118,38 @@ a_loop_that_is_left_to_look_again_is_not_told_as_the_end(void **state)
 	close(fd);
 }
 
+/* ---- arguments ---- */
+
+static void
+debug_on_the_command_line_goes_before_the_configured_level(void **state)
+{
+	char *argv[] = {(char[]){"daemon"}, (char[]){"--debug"}, NULL};
+	struct daemon_arguments arguments = {.fd = -1};
+	int stderr_fd = dup(STDERR_FILENO);
+	FILE *captured = tmpfile();
+	char text[256] = "";
+
+	(void)state;
+	assert_non_null(captured);
+	daemon_arguments(2, argv, "daemon", "tests", "daemon.conf", &arguments);
+	log_set_level(LOG_WARN);
+	dup2(fileno(captured), STDERR_FILENO);
+	log_debug("step", "n=%d", 1);
+	dup2(stderr_fd, STDERR_FILENO);
+	close(stderr_fd);
+	log_set_least(LOG_ERROR);
+	assert_true(pread(fileno(captured), text, sizeof text - 1, 0) >= 0);
+	assert_non_null(strstr(text, "step n=1"));
+	fclose(captured);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_end_before_the_loop_begins_is_not_forgotten),
 		cmocka_unit_test(a_loop_that_is_left_to_look_again_is_not_told_as_the_end),
+		cmocka_unit_test(debug_on_the_command_line_goes_before_the_configured_level),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

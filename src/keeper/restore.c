@@ -78,6 +78,16 @@ takes_dir(struct restore *r, const char *path)
 typedef int manifest_visit(struct restore *r, const struct manifest_row *row);
 typedef int blob_visit(struct restore *r, const struct blob_row *row);
 
+/* Nothing is made by guess of a set that does not say what it is; but people can read it. */
+static int
+without_manifest(const struct restore *r, int err)
+{
+	if (err_is_want(err))
+		return err;
+	return err_set((enum err)-err, "%s; nothing was restored: what the set has but for shared blobs are plain files in backups/weeknow/%s below the profile's folder of the store, and can be copied by hand",
+	    err_text(), r->set->name);
+}
+
 static int
 each_manifest_row(struct restore *r, manifest_visit *visit)
 {
@@ -86,7 +96,7 @@ each_manifest_row(struct restore *r, manifest_visit *visit)
 	int err = manifest_open(r->vault->manifests, r->set->name, r->set->manifest, &manifest);
 
 	if (err)
-		return err;
+		return without_manifest(r, err);
 	while (!err && (err = manifest_next(manifest, &row)) == 0) {
 		err = task_check(r->task);
 		if (!err)

@@ -281,6 +281,22 @@ a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored(void **st
 	close(fd);
 }
 
+static void
+a_set_without_its_manifest_says_where_its_files_lie(void **state)
+{
+	struct lines lines;
+	int fd = fsio_open(st.vault->manifests, "frifeb13", O_WRONLY, 0);
+
+	(void)state;
+	good(fsio_pwrite(fd, "#", 1, 40));
+	close(fd);
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_CORRUPT);
+	assert_non_null(strstr(err_text(), "backups/weeknow/frifeb13 below the profile's folder"));
+	good(fsio_unlink(st.vault->manifests, "frifeb13"));
+	assert_int_equal(restore(NULL, 0, &lines), -ERR_GONE);
+	assert_non_null(strstr(err_text(), "backups/weeknow/frifeb13 below the profile's folder"));
+}
+
 /* A row of the catalogue is lost: what the disk did not write, or gave back from long ago. */
 static void
 lose_row(const char *path)
@@ -473,6 +489,7 @@ main(void)
 		T(a_target_that_is_in_use_is_refused),
 		T(a_damaged_file_is_restored_and_named),
 		T(a_file_whose_inode_cannot_be_read_is_named_and_all_others_are_restored),
+		T(a_set_without_its_manifest_says_where_its_files_lie),
 		T(a_blob_that_the_catalogue_has_lost_does_not_go_missing_without_a_word),
 		T(what_the_target_does_not_take_is_no_fault_of_the_set),
 		T(what_the_target_says_it_could_not_keep_is_not_restored),

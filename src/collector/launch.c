@@ -23,32 +23,32 @@ extern char **environ;
 
 static char own_path[PATH_MAX]; /* at our start: a package that is renewed meanwhile makes /proc/self/exe say "(deleted)" */
 
-/* Returns only when it could not. */
-static void
-become(int dir, const struct release_version *v, bool trial, const char *keys_file, char **argv)
+/* Returns only when it could not: true when the release is to blame. */
+static bool
+become(int dir, const struct release_version *v, bool trial, const struct release_keys *keys, char **argv)
 {
 	char text[RELEASE_VERSION_TEXT];
-	struct release_keys keys;
-	int fd = -1, err = release_keys_load(keys_file, &keys);
+	int fd = -1, err = installed_check(dir, v, keys, &fd);
+	bool want;
 
-	if (!err)
-		err = installed_check(dir, v, &keys, &fd);
 	if (!err)
 		err = launched_note(own_path, trial);
 	if (!err) {
 		fexecve(fd, argv, environ);
-		(void)err_sys("starting it (is the state on a file system that is mounted noexec?)");
-		launched_forget();
+		err = err_sys("starting it (is the state on a file system that is mounted noexec?)");
 	}
+	want = err_is_want(err);
+	launched_forget();
 	if (fd >= 0)
 		close(fd);
 	release_version_text(v, text);
 	log_error("upgrade.failed", "release %s does not run here: %s; the backup goes on with the program before it", text, err_text());
+	return !want;
 }
 
 /* Each start is counted, durably, before it begins: a release that dies at once, or hangs until it is killed, comes to an end, too. */
 static void
-try_trial(int dir, struct versions *v, const char *keys, char **argv)
+try_trial(int dir, struct versions *v, const struct release_keys *keys, char **argv)
 {
 	if (v->starts < STARTS_MAX) {
 		v->starts++;
@@ -56,7 +56,8 @@ try_trial(int dir, struct versions *v, const char *keys, char **argv)
 			log_error("upgrade.state", "the trial of a release cannot be noted, and does not begin: %s", err_text());
 			return;
 		}
-		become(dir, &v->trial, true, keys, argv);
+		if (!become(dir, &v->trial, true, keys, argv))
+			return; /* the next start tries it again */
 	} else {
 		char text[RELEASE_VERSION_TEXT];
 
@@ -71,14 +72,23 @@ try_trial(int dir, struct versions *v, const char *keys, char **argv)
 }
 
 static void
-choose(int dir, struct versions *v, const char *keys, char **argv)
+choose(int dir, struct versions *v, const char *keys_file, char **argv)
 {
 	struct release_version here = release_version_here();
+	bool trial = release_version_compare(&v->trial, &here) > 0, current = release_version_compare(&v->current, &here) > 0;
+	struct release_keys keys;
 
-	if (release_version_compare(&v->trial, &here) > 0)
-		try_trial(dir, v, keys, argv);
-	if (release_version_compare(&v->current, &here) > 0)
-		become(dir, &v->current, false, keys, argv);
+	if (!trial && !current)
+		return;
+	/* That nobody can be believed now says nothing of a release. */
+	if (release_keys_load(keys_file, &keys) != 0) {
+		log_error("upgrade.keys", "%s: the installed program runs", err_text());
+		return;
+	}
+	if (trial)
+		try_trial(dir, v, &keys, argv);
+	if (current)
+		(void)become(dir, &v->current, false, &keys, argv);
 }
 
 void

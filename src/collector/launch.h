@@ -4,7 +4,8 @@
  *
  * The installed program is what is trusted and what systemd starts.  It reads a release whole before it becomes it, so neither a bad disk
  * nor who can write the state's folder chooses what runs.  A release is on trial until it has been welcomed by the server; one that has
- * begun three times and never got there has failed, and the former runs again.
+ * begun three times and never got there has failed, and the former runs again.  What this host lacks at the moment, memory, descriptors
+ * or the keys, says nothing of a release: the next start tries it again.
  *
  * Threads: before the first one, and after the last.
  */

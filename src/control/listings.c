@@ -15,7 +15,8 @@ struct listing_stream {
 	struct api_request *req; /* NULL: the client has gone */
 	char profile[64], set[64];
 	char *after;
-	json_t *names;           /* of the page that is being asked for; NULL: the client's turn */
+	json_t *names;           /* of the page that is being asked for */
+	bool asked;              /* for a page that is still to come; else it is the client's turn */
 	LIST_ENTRY(listing_stream) link;
 };
 
@@ -67,7 +68,7 @@ on_gone(void *arg)
 	struct listing_stream *l = arg;
 
 	l->req = NULL;
-	if (!l->names)
+	if (!l->asked)
 		stream_free(l);
 }
 
@@ -77,6 +78,7 @@ on_taken(void *arg)
 	struct listing_stream *l = arg;
 
 	l->names = json_array();
+	l->asked = true;
 	l->owner->ask(l->profile, l->set, l->after, l, l->owner->arg);
 }
 
@@ -148,6 +150,11 @@ listings_page(struct listing_stream *l, int err, const char *text, json_t *set, 
 {
 	char *after = NULL;
 
+	l->asked = false;
+	if (!err && !l->names) {
+		err = -ERR_NOMEM;
+		text = "out of memory for a list of names";
+	}
 	if (!err && *next && !(after = strdup(next))) {
 		err = -ERR_NOMEM;
 		text = "out of memory for a list of names";

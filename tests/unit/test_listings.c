@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -198,6 +199,46 @@ what_cannot_be_told_ends_the_stream_with_the_reason(void **state)
 	assert_int_equal(asked, 1);
 }
 
+static void *
+no_memory(size_t n)
+{
+	(void)n;
+	return NULL;
+}
+
+/* A page was taken, and for the next there is no memory. */
+static void
+ask_without_memory(void)
+{
+	answer("1");
+	json_set_alloc_funcs(no_memory, free);
+	read_all("entry");
+	json_set_alloc_funcs(malloc, free);
+	assert_int_equal(asked, 2);
+}
+
+static void
+a_page_without_memory_is_no_empty_one(void **state)
+{
+	(void)state;
+	ask_without_memory();
+	answer("2");
+	assert_int_equal(read_all("\"text\":\"out of memory"), 1);
+	assert_int_equal(asked, 2);
+}
+
+static void
+one_that_leaves_while_there_is_no_memory_is_asked_for_nothing_more(void **state)
+{
+	(void)state;
+	ask_without_memory();
+	close(client);
+	client = -1;
+	turn();
+	listings_page(held, -ERR_NOTFOUND, "no such set", NULL, "");
+	assert_int_equal(asked, 2);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int
@@ -209,6 +250,8 @@ main(void)
 		T(a_client_that_left_is_asked_for_nothing_more),
 		T(one_that_leaves_with_a_page_half_taken_as_little),
 		T(what_cannot_be_told_ends_the_stream_with_the_reason),
+		T(a_page_without_memory_is_no_empty_one),
+		T(one_that_leaves_while_there_is_no_memory_is_asked_for_nothing_more),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemons do */

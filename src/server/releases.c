@@ -86,13 +86,23 @@ struct newest {
 	bool there;
 };
 
+/* One that too few have signed is refused by everybody: it must not hide an older one that is not. */
+static int
+compare(const struct release *a, const struct release *b)
+{
+	int order = (a->n_signatures >= RELEASE_SIGNERS_NEEDED) - (b->n_signatures >= RELEASE_SIGNERS_NEEDED);
+
+	if (!order)
+		order = release_version_compare(&a->version, &b->version);
+	return order ? order : (a->expires_s > b->expires_s) - (a->expires_s < b->expires_s);
+}
+
 static bool
 is_newer(const struct found *f, void *arg)
 {
 	struct newest *n = arg;
-	int order = n->there ? release_version_compare(&f->release.version, &n->best.release.version) : 1;
 
-	if (strcmp(f->release.platform, n->platform) == 0 && (order > 0 || (order == 0 && f->release.expires_s > n->best.release.expires_s))) {
+	if (strcmp(f->release.platform, n->platform) == 0 && (!n->there || compare(&f->release, &n->best.release) > 0)) {
 		n->best = *f;
 		n->there = true;
 	}

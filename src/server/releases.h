@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The head of the newest for a platform, of two of one version that which holds longer: *gives*.  -ERR_NOTFOUND when there is none. */
+/* The head of the newest for a platform, of two of one version that which holds longer, and of what too few have signed only where there is no
+ * other: *gives*.  -ERR_NOTFOUND when there is none. */
 int releases_newest(const char *dir, const char *platform, uint8_t **ret_head, size_t *ret_len);
 /* Bytes of the one whose head has this SHA-256, from `offset` behind the head on: *gives* up to `count`, fewer at the end only. */
 int releases_piece(const char *dir, const uint8_t digest[32], uint64_t offset, uint32_t count, uint8_t **ret_data, size_t *ret_len);

@@ -68,17 +68,23 @@ put(const char *name, const void *data, size_t len)
 	close(fd);
 }
 
-/* A release in a file; what a head of it is. */
+/* A release in a file, signed by those of the bits; what a head of it is. */
 static struct pack_out
-offer(const char *name, const struct release *r)
+offer_signed(const char *name, const struct release *r, unsigned signers)
 {
-	struct pack_out head = signers_head(&who, r, BOTH), file = {0};
+	struct pack_out head = signers_head(&who, r, signers), file = {0};
 
 	pack_raw(&file, head.data, head.len);
 	pack_raw(&file, programs, sizeof programs);
 	put(name, file.data, file.len);
 	pack_out_fini(&file);
 	return head;
+}
+
+static struct pack_out
+offer(const char *name, const struct release *r)
+{
+	return offer_signed(name, r, BOTH);
 }
 
 static void
@@ -165,6 +171,23 @@ of_one_version_that_which_holds_longer_is_handed_out(void **state)
 	assert_newest(release_platform_here(), &longer);
 	pack_out_fini(&longer);
 	pack_out_fini(&shorter);
+}
+
+/* Packed, and not signed yet: a collector would refuse it, and be told of no other. */
+static void
+one_that_too_few_signed_hides_no_older_one(void **state)
+{
+	struct release r = version(1, 0), newer = version(2, 0), newest = version(3, 0);
+	struct pack_out head;
+
+	(void)state;
+	forget(offer_signed("b.release", &newer, 1u << ANN));
+	head = offer_signed("c.release", &newest, 0);
+	assert_newest(release_platform_here(), &head); /* whoever waits for it hears why it is refused */
+	forget(head);
+	head = offer("a.release", &r);
+	assert_newest(release_platform_here(), &head);
+	forget(head);
 }
 
 static void
@@ -264,6 +287,7 @@ main(void)
 	    TEST(the_newest_of_a_platform_is_handed_out),
 	    TEST(a_folder_that_cannot_be_listed_is_not_one_without_releases),
 	    TEST(of_one_version_that_which_holds_longer_is_handed_out),
+	    TEST(one_that_too_few_signed_hides_no_older_one),
 	    TEST(what_is_no_release_is_passed_over),
 	    TEST(pieces_are_of_the_release_whose_head_was_told),
 	    TEST(a_server_that_hands_out_none_says_so),

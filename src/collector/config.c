@@ -48,6 +48,15 @@ check_zone(const char *value)
 	return NULL;
 }
 
+/* 20 was to be 20M: at less nothing would ever get through. */
+static const char *
+check_rate(const char *value)
+{
+	unsigned long rate = value[strspn(value, "0123456789")] ? 0 : strtoul(value, NULL, 10);
+
+	return rate && rate < 1024 ? "is bytes per second, and less than 1K (20M is 20 MiB per second)" : NULL;
+}
+
 #define MAIN(field) offsetof(struct collector_config, field)
 #define PROFILE(field) offsetof(struct profile_config, field)
 
@@ -78,7 +87,7 @@ static const struct conf_key keys[] = {
     {.section = "profile", .named = true, .key = "dbcopy-timeout", .type = CONF_DURATION, .offset = PROFILE(dbcopy_timeout_ms), .fallback = "6h",
         .min = 1000, .max = 7ll * 86400000, .reload = true, .help = "a DBCOPY that takes longer is ended and the backup fails"},
     {.section = "profile", .named = true, .key = "bandwidth", .type = CONF_SIZE, .offset = PROFILE(bandwidth), .fallback = "unlimited",
-        .reload = true, .help = "20M = MiB per second to the server; live changes obeyed"},
+        .check = check_rate, .reload = true, .help = "20M = MiB per second to the server; live changes obeyed"},
     {.section = "profile", .named = true, .key = "purge-stamp", .type = CONF_STRING, .offset = PROFILE(purge_stamp), .fallback = "off",
         .reload = true, .help = "command run after a sealed set, with T0 in seconds appended: gwtmstmp --postpath /grpwise/po1 --set --backup --gmttime"},
     {.section = "profile", .named = true, .key = "rescan", .type = CONF_DURATION, .offset = PROFILE(rescan_ms), .fallback = "7d",

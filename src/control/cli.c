@@ -171,6 +171,9 @@ verb_bandwidth(const struct cli *c)
 	} else if (end == text || *text == '-' || *(end + (shift != 0)) || n > UINT64_MAX >> 30 >> 1) {
 		err_set(ERR_USAGE, "bandwidth: \"%s\" is not a rate (20M = MiB per second, 500K, \"unlimited\")", text);
 		return cli_failed(c, -ERR_USAGE);
+	} else if (n && n << shift < 1024) {
+		err_set(ERR_USAGE, "bandwidth: \"%s\" is bytes per second, and less than 1K (%lluM = %llu MiB per second)", text, n, n);
+		return cli_failed(c, -ERR_USAGE);
 	}
 	return order_profile(c, "bandwidth", json_pack("{s:I}", "bytes_per_second", (json_int_t)(n << shift)), show_nothing, NULL);
 }

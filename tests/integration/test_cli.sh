@@ -224,6 +224,7 @@ expect 0 '' "bandwidth: unlimited" tm bandwidth po1 unlimited
 check "it does go on, to its end" wait_status 30 'p["job"] is None and p["last_job"]["result"] == "good"'
 SET=$(field last_set.name)
 expect 2 'not a rate' "bandwidth: a wrong rate" tm bandwidth po1 fast
+expect 2 '20M = 20 MiB per second' "bandwidth: a number without a unit that is no rate of anybody's" tm bandwidth po1 20
 
 # --- reload --------------------------------------------------------------------------------------------------------------------
 PROFILE_KEYS="dbcopy = /nowhere/dbcopy" write_collector_conf collector

@@ -97,6 +97,26 @@ what_is_not_said_has_its_default(void **state)
 }
 
 static void
+a_bandwidth_is_a_kib_per_second_at_least_or_unlimited(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t rate;
+	} rates[] = {{"1024", 1024}, {"1K", 1024}, {"20M", 20 << 20}, {"0", 0}, {"unlimited", 0}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+		char text[256];
+
+		snprintf(text, sizeof text, HEAD PO "bandwidth = %s\n", rates[i].text);
+		assert_int_equal(load(text), 0);
+		assert_int_equal(collector_config_profile(conf, "po1")->bandwidth, rates[i].rate);
+	}
+	refused(HEAD PO "bandwidth = 20\n", "20M is 20 MiB per second");
+	refused(HEAD PO "bandwidth = 1023\n", "less than 1K");
+}
+
+static void
 the_words_of_a_type_are_in_the_layouts_order(void **state)
 {
 	(void)state;
@@ -300,6 +320,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    T(what_is_not_said_has_its_default),
+	    T(a_bandwidth_is_a_kib_per_second_at_least_or_unlimited),
 	    T(the_words_of_a_type_are_in_the_layouts_order),
 	    T(what_cannot_be_is_refused_with_its_place),
 	    T(mistakes_between_keys_are_told_beside_all_others),

@@ -55,7 +55,7 @@ struct api_request {
 	char *parts[PARTS_MAX];
 	struct evkeyvalq query;
 	json_t *body;
-	char who[96];
+	char who[96];            /* "" = not looked up yet */
 	bool streaming;
 	void (*gone)(void *arg);
 	void (*taken)(void *arg);
@@ -264,8 +264,23 @@ api_body(const struct api_request *req)
 }
 
 const char *
-api_who(const struct api_request *req)
+api_who(struct api_request *req)
 {
+	struct evhttp_connection *conn = req->http ? evhttp_request_get_connection(req->http) : NULL;
+	struct ucred cred;
+	socklen_t len = sizeof cred;
+	struct passwd *pw;
+
+	if (*req->who)
+		return req->who;
+	snprintf(req->who, sizeof req->who, "user unknown");
+	if (!conn || getsockopt(bufferevent_getfd(evhttp_connection_get_bufferevent(conn)), SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+		return req->who;
+	pw = getpwuid(cred.uid);
+	if (pw)
+		snprintf(req->who, sizeof req->who, "user %s", pw->pw_name);
+	else
+		snprintf(req->who, sizeof req->who, "user %u", cred.uid);
 	return req->who;
 }
 
@@ -299,24 +314,6 @@ match(struct api_request *req, const char *pattern, const char *path)
 		}
 	}
 	return !*pattern && !*path;
-}
-
-static void
-name_peer(struct api_request *req)
-{
-	struct bufferevent *bev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(req->http));
-	struct ucred cred;
-	socklen_t len = sizeof cred;
-	struct passwd *pw;
-
-	snprintf(req->who, sizeof req->who, "user unknown");
-	if (getsockopt(bufferevent_getfd(bev), SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
-		return;
-	pw = getpwuid(cred.uid);
-	if (pw)
-		snprintf(req->who, sizeof req->who, "user %s", pw->pw_name);
-	else
-		snprintf(req->who, sizeof req->who, "user %u", cred.uid);
 }
 
 static bool
@@ -362,7 +359,6 @@ on_request(struct evhttp_request *http, void *arg)
 	TAILQ_INIT(&req->query);
 	LIST_INSERT_HEAD(&a->open, req, link);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_closed, req);
-	name_peer(req);
 	/* What cannot be read must not count as not asked for: evhttp then keeps no parameter at all. */
 	if (query && evhttp_parse_query_str(query, &req->query) != 0) {
 		api_fail(req, -ERR_USAGE, "the request's query cannot be read (name=value, joined by &)");

@@ -35,8 +35,8 @@ const char *api_part(const struct api_request *req, unsigned i);
 const char *api_query(const struct api_request *req, const char *name);
 /* The body; an empty object when there was none.  Borrowed. */
 const json_t *api_body(const struct api_request *req);
-/* "user root": who asks. */
-const char *api_who(const struct api_request *req);
+/* "user root": who asks.  May wait for the host's directory service: only for what keeps the name. */
+const char *api_who(struct api_request *req);
 
 /* Answers; *takes* `body`.  The request is over. */
 void api_reply(struct api_request *req, json_t *body);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <event2/event.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,7 +27,20 @@ static struct api *api;
 static struct watchers *watchers;
 static char large[300000]; /* more than a socket takes at once */
 static unsigned told;
+static unsigned looked_up;
 static int client;
+
+/* The directory service of the host, which may hang. */
+struct passwd *
+getpwuid(uid_t uid)
+{
+	static struct passwd somebody;
+
+	(void)uid;
+	looked_up++;
+	somebody.pw_name = (char *)(uintptr_t)"somebody";
+	return &somebody;
+}
 
 static json_t *
 tell(const char *profile, void *arg)
@@ -43,7 +57,16 @@ on_watch(struct api_request *req, void *arg)
 	watchers_add(watchers, req, "");
 }
 
-static const struct api_route routes[] = {{"GET", "/v1/status", on_watch}, {0}};
+static void
+on_order(struct api_request *req, void *arg)
+{
+	(void)arg;
+	assert_string_equal(api_who(req), "user somebody");
+	assert_string_equal(api_who(req), "user somebody");
+	api_reply(req, json_object());
+}
+
+static const struct api_route routes[] = {{"GET", "/v1/status", on_watch}, {"POST", "/v1/order", on_order}, {0}};
 
 /* Everything is local: what can happen has happened after some turns. */
 static void
@@ -66,7 +89,7 @@ begin(void **state)
 	assert_true(strlen(path) < sizeof address.sun_path);
 	strcpy(address.sun_path, path);
 	base = event_base_new();
-	told = 0;
+	told = looked_up = 0;
 	assert_int_equal(watchers_new(base, tell, NULL, &watchers), 0);
 	assert_int_equal(api_new(base, path, routes, NULL, &api), 0);
 	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -134,12 +157,32 @@ a_client_that_does_not_read_is_told_one_line_and_later_the_newest(void **state)
 	large[0] = '\0';
 }
 
+static void
+who_asks_is_looked_up_for_what_keeps_the_name_and_for_nothing_else(void **state)
+{
+	static const char order[] = "POST /v1/order HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+	struct sockaddr_un address;
+	socklen_t len = sizeof address;
+
+	(void)state;
+	assert_int_equal(looked_up, 0);
+	assert_int_equal(getpeername(client, (struct sockaddr *)&address, &len), 0);
+	close(client);
+	turn();
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(write(client, order, sizeof order - 1), sizeof order - 1);
+	turn();
+	assert_int_equal(looked_up, 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_burst_is_told_while_it_lasts, begin, end),
 		cmocka_unit_test_setup_teardown(a_client_that_does_not_read_is_told_one_line_and_later_the_newest, begin, end),
+		cmocka_unit_test_setup_teardown(who_asks_is_looked_up_for_what_keeps_the_name_and_for_nothing_else, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -235,12 +235,18 @@ api_stream_end(struct api_request *req)
 		evhttp_send_reply_end(http);
 }
 
-bool
-api_stream_behind(const struct api_request *req)
+size_t
+api_stream_untaken(const struct api_request *req)
 {
 	struct evhttp_connection *conn = req->http ? evhttp_request_get_connection(req->http) : NULL;
 
-	return conn && evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(conn))) > BEHIND_BYTES;
+	return conn ? evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(conn))) : 0;
+}
+
+bool
+api_stream_behind(const struct api_request *req)
+{
+	return api_stream_untaken(req) > BEHIND_BYTES;
 }
 
 /* ---- questions about a request ---- */

@@ -52,6 +52,8 @@ void api_stream_end(struct api_request *req);
 /* True while the client leaves much of what it was told untaken.  Whoever tells a state over and over then leaves it out: one that has
  * stopped reading (a pager, ^Z) must not fill our memory, and takes the newest when it goes on. */
 bool api_stream_behind(const struct api_request *req);
+/* Bytes of what it was told that the client has not taken, beside what the socket holds. */
+size_t api_stream_untaken(const struct api_request *req);
 
 /* ---- JSON as CONTRACT.md wants it ---- */
 

@@ -21,6 +21,7 @@
 
 #define JOBS_SHOWN 100u
 #define PATHS_MAX 4096u
+#define FINDINGS_UNTAKEN_MAX (4u << 20) /* bytes: some ten thousand of them */
 
 struct server_api {
 	struct server *s;
@@ -36,6 +37,7 @@ struct asking {
 	struct api_request *req; /* NULL: the client has gone */
 	uint64_t order;
 	bool sets;               /* answer with all sets in one object */
+	uint64_t untold;         /* findings for which the client left no room */
 	LIST_ENTRY(asking) link;
 };
 
@@ -155,8 +157,14 @@ static void
 order_finding(const char *path, const char *what, void *arg)
 {
 	struct asking *k = arg;
-	json_t *o = api_object("difference");
+	json_t *o;
 
+	/* None is left out for a client that reads.  For one that has stopped they are counted. */
+	if (api_stream_untaken(k->req) > FINDINGS_UNTAKEN_MAX) {
+		k->untold++;
+		return;
+	}
+	o = api_object("difference");
 	json_object_set_new(o, "path", api_name(path));
 	json_object_set_new(o, "what", api_text(what));
 	api_stream_line(k->req, o);
@@ -173,14 +181,26 @@ tell_report_set(const struct report_set *set)
 	return o;
 }
 
+/* `text`, or it with the number of what was left out in the buffer. */
+static const char *
+with_untold(const struct asking *k, const char *text, char *buffer, size_t size)
+{
+	if (!k->untold)
+		return text;
+	snprintf(buffer, size, "%.700s%s%llu findings are not listed, because the client had stopped reading", text, *text ? "; " : "", (unsigned long long)k->untold);
+	return buffer;
+}
+
 static void
 order_done(int err, const char *text, const struct report_set *sets, size_t n, void *arg)
 {
 	struct asking *k = arg;
 	struct api_request *req = k->req;
+	char more[1024];
 	json_t *o, *list;
 
 	LIST_REMOVE(k, link);
+	text = with_untold(k, text, more, sizeof more);
 	if (err) {
 		api_fail(req, err, text);
 		free(k);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* server_api - what a client that has stopped reading is told, and how much of it waits in our memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "src/control/server_api.c" /* its events are called by a keeper */
+
+#include <event2/event.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "tests/lib/scratch.h"
+
+#define FINDINGS 60000u
+
+static struct scratch scratch;
+static struct event_base *base;
+static struct api *api;
+static struct server_api owner;
+static struct asking *asking;
+static int client;
+
+static void
+on_order(struct api_request *req, void *arg)
+{
+	(void)arg;
+	asking = asking_begin(&owner, req, false);
+	asking_given(asking, 1);
+}
+
+static const struct api_route one[] = {{"GET", "/v1/verify", on_order}, {0}};
+
+/* Everything is local: what can happen has happened after some turns. */
+static void
+turn(void)
+{
+	for (unsigned i = 0; i < 50; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+static int
+begin(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	static const char request[] = "GET /v1/verify HTTP/1.1\r\nHost: x\r\n\r\n";
+	char path[256];
+
+	(void)state;
+	scratch_open(&scratch);
+	scratch_path(&scratch, "s", path);
+	assert_true(strlen(path) < sizeof address.sun_path);
+	strcpy(address.sun_path, path);
+	base = event_base_new();
+	asking = NULL;
+	assert_int_equal(api_new(base, path, one, NULL, &api), 0);
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(write(client, request, sizeof request - 1), sizeof request - 1);
+	turn();
+	assert_non_null(asking);
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	(void)state;
+	close(client);
+	api_free(api);
+	event_base_free(base);
+	scratch_close(&scratch);
+	return 0;
+}
+
+static void
+find_differences(void)
+{
+	char path[300];
+
+	for (unsigned i = 0; i < FINDINGS; i++) {
+		snprintf(path, sizeof path, "offiles/fd0/%0200u", i);
+		order_finding(path, "is missing", asking);
+	}
+}
+
+/* Reads what is there, and more as it comes; how many differences are told, and what at the end. */
+static unsigned
+read_all(char *ret_end, size_t size)
+{
+	static char bytes[32u << 20];
+	size_t len = 0;
+	unsigned n = 0;
+	ssize_t got;
+
+	do {
+		got = read(client, bytes + len, sizeof bytes - 1 - len);
+		len += got > 0 ? (size_t)got : 0;
+		turn();
+	} while (got > 0);
+	bytes[len] = '\0';
+	for (const char *at = bytes; (at = strstr(at, "\"difference\"")); at++)
+		n++;
+	const char *error = strstr(bytes, "\"error\"");
+	snprintf(ret_end, size, "%s", error ? error : "");
+	return n;
+}
+
+static void
+what_a_client_does_not_read_does_not_fill_our_memory_and_is_counted(void **state)
+{
+	char said[1024], rest[64];
+	unsigned n;
+
+	(void)state;
+	find_differences();
+	order_done(-ERR_DIFFERS, "60000 difference(s)", NULL, 0, asking);
+	n = read_all(said, sizeof said);
+	assert_in_range(n, 1, (8u << 20) / 200);
+	snprintf(rest, sizeof rest, "60000 difference(s); %u findings are not listed", FINDINGS - n);
+	assert_non_null(strstr(said, rest));
+}
+
+static void
+one_that_reads_is_told_all(void **state)
+{
+	char said[1024];
+	unsigned n;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++)
+		order_finding("offiles/fd0/aaa", "is missing", asking);
+	order_done(-ERR_DIFFERS, "100 difference(s)", NULL, 0, asking);
+	n = read_all(said, sizeof said);
+	assert_int_equal(n, 100);
+	assert_non_null(strstr(said, "100 difference(s)\""));
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(what_a_client_does_not_read_does_not_fill_our_memory_and_is_counted),
+		T(one_that_reads_is_told_all),
+	};
+
+	return cmocka_run_group_tests_name("server_api", tests, NULL, NULL);
+}

@@ -308,22 +308,27 @@ each_profile(int store, int (*visit)(int store, const char *name, const struct o
 	return err;
 }
 
-/* Once: whatever the receiver links into its own folder later stays whose it is. */
+/* Once: whatever the receiver links into its own folder later stays whose it is.  One that is not its own it cannot have made, for the
+ * store is root's: an administrator put it back, or it was lost. */
 static int
 give_identity(int store, const struct owners *owners)
 {
 	const struct deed own = {.owner = owners->receiver, .group = owners->receiver.gid};
+	struct stat st;
 	bool marked;
 	int fd, err = read_mark(store, owners, &marked);
 
-	if (err || marked)
+	if (err)
 		return err;
 	fd = fsio_make_dirs(store, ".identity", true);
 	if (fd < 0)
 		return fd;
+	err = fstat(fd, &st) != 0 ? err_sys("looking at .identity") : 0;
 	close(fd);
+	if (err || (marked && st.st_uid == owners->receiver.uid))
+		return err;
 	err = give_tree(store, ".identity", &own, true);
-	return err ? err : mark(store, owners);
+	return err || marked ? err : mark(store, owners);
 }
 
 int

@@ -62,12 +62,48 @@ owners_that_cannot_be_read_are_not_set_for_the_first_time(void **state)
 	scratch_close(&scratch);
 }
 
+/* Lost, or put back from a backup by root: the receiver, who must read it, could neither make it nor take it over. */
+static void
+an_identity_that_was_put_back_is_the_receivers(void **state)
+{
+	const struct owners owners = {.receiver = {.uid = 1001, .gid = 1001}, .keeper = {.uid = 1002, .gid = 1002}};
+	struct scratch scratch;
+	struct stat st;
+	char dir[256], key[256];
+
+	(void)state;
+	needs_openat2();
+	if (geteuid() != 0)
+		skip();
+	scratch_open(&scratch);
+	scratch_path(&scratch, ".identity", dir);
+	scratch_path(&scratch, ".identity/authority.key", key);
+	assert_int_equal(ownership_of_store(scratch.path, &owners), 0);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(ownership_of_store(scratch.path, &owners), 0);
+	assert_int_equal(stat(dir, &st), 0);
+	assert_int_equal(st.st_uid, owners.receiver.uid);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	close(open(key, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	assert_int_equal(ownership_of_store(scratch.path, &owners), 0);
+	assert_int_equal(stat(key, &st), 0);
+	assert_int_equal(st.st_uid, owners.receiver.uid);
+	/* What the receiver has in a folder of its own stays whose it is. */
+	assert_int_equal(chown(key, owners.keeper.uid, owners.keeper.gid), 0);
+	assert_int_equal(ownership_of_store(scratch.path, &owners), 0);
+	assert_int_equal(stat(key, &st), 0);
+	assert_int_equal(st.st_uid, owners.keeper.uid);
+	scratch_close(&scratch);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_keeper_without_its_socket_was_not_started),
 		cmocka_unit_test(owners_that_cannot_be_read_are_not_set_for_the_first_time),
+		cmocka_unit_test(an_identity_that_was_put_back_is_the_receivers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

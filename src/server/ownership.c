@@ -213,6 +213,19 @@ read_mark(int dir, const struct owners *owners, bool *ret_marked)
 	return 0;
 }
 
+/* A mark that was copied without the owners.  None of the two can have given the keeper's folder to anybody else, or exchanged it, for the
+ * profile's own is root's. */
+static int
+look_for_a_copy(int profile, const struct owners *owners, bool *marked)
+{
+	struct stat st;
+	int err = fsio_stat(profile, "backups", &st);
+
+	if (!err && st.st_uid != owners->keeper.uid && st.st_uid != owners->receiver.uid)
+		*marked = false;
+	return err == -ERR_GONE ? 0 : err;
+}
+
 static int
 give_profile(int profile, const struct owners *owners)
 {
@@ -224,6 +237,8 @@ give_profile(int profile, const struct owners *owners)
 	bool marked;
 	int err = read_mark(profile, owners, &marked);
 
+	if (!err && marked)
+		err = look_for_a_copy(profile, owners, &marked);
 	if (err || marked)
 		return err ? err : make_places(profile, &receiver, &keeper, &shared, true);
 	err = give_tree(profile, "gre_data", &staging, true);

@@ -97,6 +97,41 @@ an_identity_that_was_put_back_is_the_receivers(void **state)
 	scratch_close(&scratch);
 }
 
+/* As by a copy that keeps no owners, of which the mark is part. */
+static void
+a_store_whose_owners_were_lost_gets_them_again(void **state)
+{
+	const struct owners owners = {.receiver = {.uid = 1001, .gid = 1001}, .keeper = {.uid = 1002, .gid = 1002}};
+	static const char *const names[] = {"po1/backups", "po1/gre_data", "po1/gre_data/wphost.db", "po1/state/lock", "po1/blobs"};
+	const uid_t whose[] = {1002, 1001, 1001, 1001, 1002};
+	struct scratch scratch;
+	struct stat st;
+	char path[256];
+	int store;
+
+	(void)state;
+	needs_openat2();
+	if (geteuid() != 0)
+		skip();
+	scratch_open(&scratch);
+	store = open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(ownership_of_profile(store, "po1", &owners), 0);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		scratch_path(&scratch, names[i], path);
+		if (stat(path, &st) != 0)
+			close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+		assert_int_equal(chown(path, 0, 0), 0);
+	}
+	assert_int_equal(ownership_of_profile(store, "po1", &owners), 0);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		scratch_path(&scratch, names[i], path);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_uid, whose[i]);
+	}
+	close(store);
+	scratch_close(&scratch);
+}
+
 int
 main(void)
 {
@@ -104,6 +139,7 @@ main(void)
 		cmocka_unit_test(a_keeper_without_its_socket_was_not_started),
 		cmocka_unit_test(owners_that_cannot_be_read_are_not_set_for_the_first_time),
 		cmocka_unit_test(an_identity_that_was_put_back_is_the_receivers),
+		cmocka_unit_test(a_store_whose_owners_were_lost_gets_them_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

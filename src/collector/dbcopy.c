@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -526,6 +527,7 @@ dbcopy_problem(const char *command)
 {
 	char program[PATH_MAX], **words = NULL, *problem = NULL;
 	const char *path = program;
+	struct stat st;
 	size_t n = 0;
 
 	if (strcmp(command, "builtin") == 0) {
@@ -539,6 +541,8 @@ dbcopy_problem(const char *command)
 	if (*path != '/')
 		problem = strdup("dbcopy must be \"builtin\" or begin with an absolute path");
 	else if (access(path, X_OK) != 0 && asprintf(&problem, "DBCOPY cannot be run: %s: %s", path, strerror(errno)) < 0)
+		problem = NULL;
+	else if (!problem && stat(path, &st) == 0 && !S_ISREG(st.st_mode) && asprintf(&problem, "DBCOPY cannot be run: %s is no program", path) < 0)
 		problem = NULL;
 	shellwords_free(words);
 	return problem;

@@ -200,6 +200,20 @@ a_look_at_the_host_tells_what_the_file_cannot(void **state)
 }
 
 static void
+a_dbcopy_that_is_a_directory_is_told(void **state)
+{
+	char text[1024], tree[256];
+
+	(void)state;
+	scratch_path(&scratch, "", tree);
+	snprintf(text, sizeof text, HEAD "[profile \"a\"]\npath = %s\ndbcopy = %s -v\n", tree, tree);
+	assert_int_equal(load(text), 0);
+	found[0] = '\0';
+	collector_config_look(conf, note_found, NULL);
+	assert_non_null(strstr(found, "5 dbcopy DBCOPY cannot be run"));
+}
+
+static void
 trees_in_trees_and_a_state_behind_a_link_are_told(void **state)
 {
 	char text[2048], tree[256], inner[256], link[256];
@@ -326,6 +340,7 @@ main(void)
 	    T(mistakes_between_keys_are_told_beside_all_others),
 	    T(a_profile_is_not_named_like_a_folder_of_our_own),
 	    T(a_look_at_the_host_tells_what_the_file_cannot),
+	    T(a_dbcopy_that_is_a_directory_is_told),
 	    T(trees_in_trees_and_a_state_behind_a_link_are_told),
 	    T(state_inside_a_watched_tree_is_refused),
 	    T(names_that_may_be_folders_and_certificates),

@@ -109,7 +109,7 @@ judge_all(const struct office *p, struct collector_profile_status *s)
 		judge(s, PROFILE_FAILED, "%s", p->trouble);
 	if (f->root_gone)
 		judge(s, PROFILE_FAILED, "%s, or a file system in it, is gone or not mounted: nothing is taken for deleted; mount it again (the log names it; "
-		    "was it removed on purpose, restart the collector)", p->config->path);
+		    "was it removed or replaced on purpose, restart the collector)", p->config->path);
 	if (f->refused)
 		judge(s, PROFILE_FAILED, "%s", f->why);
 	if (f->last_verified == SET_DIFFERS)

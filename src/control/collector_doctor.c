@@ -25,7 +25,8 @@ check_profile(json_t *checks, const struct collector_profile_status *s)
 	if (s->trouble[0])
 		tell_check(checks, VERDICT_FAIL, what, "%s", s->trouble);
 	else if (s->flow.root_gone)
-		tell_check(checks, VERDICT_FAIL, what, "the live tree %s, or a file system in it, is gone or not mounted: nothing is taken for deleted; mount it again", s->path);
+		tell_check(checks, VERDICT_FAIL, what, "the live tree %s, or a file system in it, is gone or not mounted: nothing is taken for deleted; mount it again "
+		    "(the log names it; was it removed or replaced on purpose, restart the collector)", s->path);
 	if (d->dbcopy_problem[0])
 		tell_check(checks, VERDICT_FAIL, what, "%s", d->dbcopy_problem);
 	else

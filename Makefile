@@ -153,7 +153,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(TESTLIB) $(LIBS)
 $(B)/unit/test_client: LDFLAGS += -Wl,--wrap=bind
 $(B)/unit/test_jobs: LDFLAGS += -Wl,--wrap=fsync
 $(B)/unit/test_staging: LDFLAGS += -Wl,--wrap=calloc
-$(B)/unit/test_session: LDFLAGS += -Wl,--wrap=calloc
+$(B)/unit/test_session $(B)/unit/test_session_state: LDFLAGS += -Wl,--wrap=calloc
 $(B)/unit/test_identity: LDFLAGS += -Wl,--wrap=cert_pin
 $(B)/unit/test_dbcopy_proof $(B)/unit/test_releases: LDFLAGS += -Wl,--wrap=readdir
 $(B)/unit/test_world_memory: LDFLAGS += -Wl,--wrap=calloc -Wl,--wrap=journal_read

@@ -112,19 +112,6 @@ open_list(int root, const char *live, DIR **ret_list)
 	return 0;
 }
 
-/* A real directory; a link to one is none, it cannot be opened beneath the root.  What cannot be looked at is not absent: a negative error. */
-static int
-is_directory(DIR *list, const struct dirent *entry)
-{
-	struct stat st;
-
-	if (entry->d_type != DT_UNKNOWN)
-		return entry->d_type == DT_DIR;
-	if (fstatat(dirfd(list), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return S_ISDIR(st.st_mode);
-	return errno == ENOENT ? 0 : err_sys("look at %s", entry->d_name);
-}
-
 /* Of two names that differ in case only, the exact lower case wins, then the first in byte order: never a matter of luck. */
 static bool
 better(const char *name, const char *best, const char *want)
@@ -144,7 +131,7 @@ spelling_look_for(int root, const char *live, const char *want, size_t want_len,
 		return err;
 	snprintf(wanted, sizeof wanted, "%.*s", (int)want_len, want);
 	while (!err && (errno = 0, entry = readdir(list))) {
-		int dir = strcasecmp(entry->d_name, wanted) == 0 ? is_directory(list, entry) : !want_dir;
+		int dir = strcasecmp(entry->d_name, wanted) == 0 ? fsio_is_dir(list, entry) : !want_dir;
 
 		if (dir < 0)
 			err = dir;
@@ -195,7 +182,7 @@ collect_any(int root, struct spelling *names, const char *set, const char *live,
 	while (!err && (errno = 0, entry = readdir(list))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		err = is_directory(list, entry);
+		err = fsio_is_dir(list, entry);
 		if (err > 0)
 			err = collect_below(root, names, set, entry->d_name, live, entry->d_name, rest, required);
 	}

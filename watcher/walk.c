@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -68,20 +67,11 @@ add_watch(struct walk *w, const char *dir, enum layout_watch interest)
 }
 
 static bool
-is_directory(struct walk *w, const struct dirent *entry, const char *path)
+wanted(struct walk *w, DIR *listing, const struct dirent *entry, const char *path)
 {
-	struct stat st;
-
-	if (entry->d_type != DT_UNKNOWN)
-		return entry->d_type == DT_DIR;
-	return livetree_stat(w->tree, path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static bool
-wanted(struct walk *w, const struct dirent *entry, const char *path)
-{
-	return layout_watch(livetree_type(w->tree), path) != LAYOUT_WATCH_NONE && is_directory(w, entry, path) &&
-	    !(w->events->known && w->events->known(path, w->arg));
+	if (layout_watch(livetree_type(w->tree), path) == LAYOUT_WATCH_NONE || (w->events->known && w->events->known(path, w->arg)))
+		return false;
+	return fsio_is_dir(listing, entry) != 0; /* what cannot be looked at is tried as one, and told as not watched */
 }
 
 static int
@@ -98,7 +88,7 @@ push_children(struct walk *w, const char *dir, DIR *listing)
 		path = relpath_join(dir, entry->d_name);
 		if (path)
 			layout_canonical(livetree_type(w->tree), path);
-		if (path && !wanted(w, entry, path))
+		if (path && !wanted(w, listing, entry, path))
 			free(path);
 		else if ((err = push(&w->stack, path)) != 0)
 			return err;

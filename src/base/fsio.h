@@ -18,6 +18,7 @@
 #ifndef BASE_FSIO_H
 #define BASE_FSIO_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +44,10 @@ int fsio_make_dirs(int dirfd, const char *path, bool sync);
 
 /* lstat beneath: 0, or -ERR_GONE and so on. */
 int fsio_stat(int dirfd, const char *path, struct stat *ret_st);
+
+/* Whether a name that readdir() gave is a directory itself: 1, 0, or a negative error.  Not every file system tells the kinds of names in a
+ * list; what has gone since is none, and what cannot be looked at is not absent. */
+int fsio_is_dir(DIR *list, const struct dirent *entry);
 
 /* Removes a file / an empty directory / a whole tree beneath.  A tree may be of any depth; links are removed, not
  * followed, and a mount point in it is ERR_UNSAFE.  Absent is success. */

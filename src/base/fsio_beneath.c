@@ -293,6 +293,18 @@ fsio_make_dirs(int dirfd, const char *path, bool sync)
 }
 
 int
+fsio_is_dir(DIR *list, const struct dirent *entry)
+{
+	struct stat st;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	if (fstatat(dirfd(list), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISDIR(st.st_mode);
+	return errno == ENOENT ? 0 : err_sys("looking at %s", entry->d_name);
+}
+
+int
 fsio_stat(int dirfd, const char *path, struct stat *ret_st)
 {
 	struct fsio_parent p;

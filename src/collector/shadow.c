@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fsio.h"
 #include "collector/shadow.h"
 #include "layout.h"
 #include "livetree.h"
@@ -28,19 +29,6 @@ link_name(int shadow, const struct livetree *tree, const char *name, bool is_dir
 	return 0;
 }
 
-/* Not every file system tells the kinds of names in a list; what has gone since is none. */
-static int
-is_directory(DIR *dir, const struct dirent *entry)
-{
-	struct stat st;
-
-	if (entry->d_type != DT_UNKNOWN)
-		return entry->d_type == DT_DIR;
-	if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return S_ISDIR(st.st_mode);
-	return errno == ENOENT ? 0 : err_sys("looking at %s for an external DBCOPY", entry->d_name);
-}
-
 static int
 link_root(int shadow, const struct livetree *tree)
 {
@@ -55,7 +43,7 @@ link_root(int shadow, const struct livetree *tree)
 		return err_set(ERR_NOMEM, "listing the live tree for an external DBCOPY");
 	}
 	while (err == 0 && (errno = 0, entry = readdir(dir))) {
-		int is_dir = is_directory(dir, entry);
+		int is_dir = fsio_is_dir(dir, entry);
 
 		err = is_dir < 0 ? is_dir : link_name(shadow, tree, entry->d_name, is_dir);
 	}

@@ -9,12 +9,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -23,6 +27,37 @@
 
 #define S INT64_C(1000000000)
 #define EVENTS_MAX 64
+
+/* ---- a file system that tells no kinds, and a disk that does not give an inode ---- */
+
+static bool untold;
+static const char *unseen;
+
+struct dirent *
+readdir(DIR *list)
+{
+	static struct dirent *(*real)(DIR *);
+	struct dirent *entry;
+
+	if (!real)
+		real = (struct dirent *(*)(DIR *))dlsym(RTLD_NEXT, "readdir");
+	entry = real(list);
+	if (entry && untold)
+		entry->d_type = DT_UNKNOWN;
+	return entry;
+}
+
+int
+fstatat(int dirfd, const char *path, struct stat *ret_st, int flags)
+{
+	const char *name = strrchr(path, '/');
+
+	if (unseen && strcmp(name ? name + 1 : path, unseen) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_newfstatat, dirfd, path, ret_st, flags);
+}
 
 /* ---- a kernel of our own ---- */
 
@@ -478,6 +513,23 @@ a_cookie_has_what_is_not_watched_compared_before_it(void **state)
 }
 
 static void
+a_directory_whose_inode_cannot_be_read_is_told_as_not_watched(void **state)
+{
+	char refused[300];
+
+	(void)state;
+	snprintf(refused, sizeof refused, "%s/OFFILES/fd1", po);
+	kernel.refused = refused;
+	untold = true;
+	unseen = "fd1";
+	start();
+	untold = false;
+	unseen = NULL;
+	assert_int_equal(figures().unwatched, 1);
+	assert_true(watch_on("OFFILES/fd2")); /* of the others the list tells as little */
+}
+
+static void
 an_unreadable_directory_is_polled_until_it_can_be_read(void **state)
 {
 	char refused[300];
@@ -850,6 +902,7 @@ main(void)
 	    T(a_moved_directory_met_by_a_walk_before_its_event_keeps_its_watch),
 	    T(directories_beyond_the_watch_limit_are_polled_until_they_can_be_watched),
 	    T(a_cookie_has_what_is_not_watched_compared_before_it),
+	    T(a_directory_whose_inode_cannot_be_read_is_told_as_not_watched),
 	    T(an_unreadable_directory_is_polled_until_it_can_be_read),
 	    T(a_file_whose_rights_change_is_a_change),
 	    T(a_file_with_the_name_of_a_cookie_is_a_file),

@@ -98,21 +98,28 @@ a_seal_whose_answer_was_lost_is_answered_by_the_next_welcome(void **state)
 	world_close(&w);
 }
 
+/* In a fresh world whose server has yesterday's set, and keeps its answer back; tells how many links there were. */
+static unsigned
+ask_for_a_seal(void)
+{
+	begin();
+	world_start(&w);
+	live_through(10);
+	w.peer.sealed_t0_ns = 1;
+	w.peer.hold_seal = true;
+	run_job_to_seal();
+	while (!w.peer.messages[WIRE_SEAL])
+		world_turns(&w, 1);
+	return w.links;
+}
+
 static void
 a_seal_whose_answer_was_lost_is_not_answered_by_an_older_set(void **state)
 {
 	unsigned links;
 
 	(void)state;
-	begin();
-	world_start(&w);
-	live_through(10);
-	w.peer.sealed_t0_ns = 1; /* yesterday's */
-	w.peer.hold_seal = true;
-	run_job_to_seal();
-	while (!w.peer.messages[WIRE_SEAL])
-		world_turns(&w, 1);
-	links = w.links;
+	links = ask_for_a_seal();
 	peer_cut(&w.peer);
 	while (w.links == links)
 		event_base_loop(w.base, EVLOOP_ONCE);
@@ -132,15 +139,7 @@ a_seal_that_ends_before_it_is_asked_for_again_is_answered(void **state)
 	unsigned links;
 
 	(void)state;
-	begin();
-	world_start(&w);
-	live_through(10);
-	w.peer.sealed_t0_ns = 1;
-	w.peer.hold_seal = true;
-	run_job_to_seal();
-	while (!w.peer.messages[WIRE_SEAL])
-		world_turns(&w, 1);
-	links = w.links;
+	links = ask_for_a_seal();
 	peer_cut(&w.peer);
 	while (w.links == links)
 		event_base_loop(w.base, EVLOOP_ONCE);
@@ -229,15 +228,7 @@ a_stop_that_is_lost_with_the_link_stays_a_stop(void **state)
 	unsigned links;
 
 	(void)state;
-	begin();
-	world_start(&w);
-	live_through(10);
-	w.peer.sealed_t0_ns = 1;
-	w.peer.hold_seal = true;
-	run_job_to_seal();
-	while (!w.peer.messages[WIRE_SEAL])
-		world_turns(&w, 1);
-	links = w.links;
+	links = ask_for_a_seal();
 	replicator_seal_stop(w.replicator);
 	peer_cut(&w.peer); /* before the STOP is read */
 	while (!sealing.over && w.links == links)

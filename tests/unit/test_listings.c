@@ -6,33 +6,26 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <event2/event.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "control/api.h"
 #include "control/listings.h"
-#include "tests/lib/scratch.h"
+#include "tests/unit/api_rig.h"
 #include "wire/entry.h"
 
 #define PAGES 5u
 #define NAMES 4000u /* a page of them is more than a socket takes at once */
 
-static struct scratch scratch;
-static struct event_base *base;
-static struct api *api;
 static struct listings *listings;
 static struct listing_stream *held; /* asked for a page, and not answered yet */
 static unsigned asked;
 static char set_asked[64], after_asked[64];
-static int client;
 
 static void
 on_ask(const char *profile, const char *set, const char *after, struct listing_stream *l, void *arg)
@@ -54,14 +47,6 @@ on_show(struct api_request *req, void *arg)
 
 static const struct api_route routes[] = {{"GET", "/v1/profiles/{}/sets/{}", on_show}, {0}};
 
-/* Everything is local: what can happen has happened after some turns. */
-static void
-turn(void)
-{
-	for (unsigned i = 0; i < 50; i++)
-		event_base_loop(base, EVLOOP_NONBLOCK);
-}
-
 static void
 answer(const char *next)
 {
@@ -80,24 +65,12 @@ answer(const char *next)
 static int
 begin(void **state)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	static const char request[] = "GET /v1/profiles/po1/sets/latest HTTP/1.1\r\nHost: x\r\n\r\n";
-	char path[300];
-
 	(void)state;
-	scratch_open(&scratch);
-	snprintf(path, sizeof path, "%s/s", scratch.path);
-	assert_true(strlen(path) < sizeof address.sun_path);
-	strcpy(address.sun_path, path);
-	base = event_base_new();
-	assert_int_equal(listings_new(on_ask, NULL, &listings), 0);
-	assert_int_equal(api_new(base, path, routes, NULL, &api), 0);
-	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof address), 0);
-	assert_int_equal(write(client, request, sizeof request - 1), sizeof request - 1);
 	asked = 0;
 	held = NULL;
-	turn();
+	rig_open();
+	assert_int_equal(listings_new(on_ask, NULL, &listings), 0);
+	rig_ask(routes, "/v1/profiles/po1/sets/latest");
 	assert_int_equal(asked, 1);
 	assert_string_equal(set_asked, "latest");
 	return 0;
@@ -107,12 +80,9 @@ static int
 end(void **state)
 {
 	(void)state;
-	if (client >= 0)
-		close(client);
-	api_free(api);
+	rig_end();
 	listings_free(listings);
-	event_base_free(base);
-	scratch_close(&scratch);
+	rig_close();
 	return 0;
 }
 

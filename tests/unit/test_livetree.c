@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +14,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -23,34 +21,7 @@
 #include "collector/shadow.h"
 #include "livetree.h"
 #include "tests/lib/scratch.h"
-
-/* A file system that tells no kinds in its lists, and does not give the inode of one name. */
-static bool untold;
-static const char *unseen;
-
-struct dirent *
-readdir(DIR *list)
-{
-	static struct dirent *(*real)(DIR *);
-	struct dirent *entry;
-
-	if (!real)
-		real = (struct dirent *(*)(DIR *))dlsym(RTLD_NEXT, "readdir");
-	entry = real(list);
-	if (entry && untold)
-		entry->d_type = DT_UNKNOWN;
-	return entry;
-}
-
-int
-fstatat(int dirfd, const char *path, struct stat *ret_st, int flags)
-{
-	if (unseen && strcmp(path, unseen) == 0) {
-		errno = EIO;
-		return -1;
-	}
-	return (int)syscall(SYS_newfstatat, dirfd, path, ret_st, flags);
-}
+#include "tests/unit/kinds_rig.h"
 
 static struct scratch scratch;
 static char root[256];

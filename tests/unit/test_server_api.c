@@ -8,20 +8,12 @@
 
 #include "src/control/server_api.c" /* its events are called by a keeper */
 
-#include <event2/event.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-#include "tests/lib/scratch.h"
+#include "tests/unit/api_rig.h"
 
 #define FINDINGS 60000u
 
-static struct scratch scratch;
-static struct event_base *base;
-static struct api *api;
 static struct server_api owner;
 static struct asking *asking;
-static int client;
 
 static void
 on_order(struct api_request *req, void *arg)
@@ -33,33 +25,13 @@ on_order(struct api_request *req, void *arg)
 
 static const struct api_route one[] = {{"GET", "/v1/verify", on_order}, {0}};
 
-/* Everything is local: what can happen has happened after some turns. */
-static void
-turn(void)
-{
-	for (unsigned i = 0; i < 50; i++)
-		event_base_loop(base, EVLOOP_NONBLOCK);
-}
-
 static int
 begin(void **state)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	static const char request[] = "GET /v1/verify HTTP/1.1\r\nHost: x\r\n\r\n";
-	char path[256];
-
 	(void)state;
-	scratch_open(&scratch);
-	scratch_path(&scratch, "s", path);
-	assert_true(strlen(path) < sizeof address.sun_path);
-	strcpy(address.sun_path, path);
-	base = event_base_new();
 	asking = NULL;
-	assert_int_equal(api_new(base, path, one, NULL, &api), 0);
-	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof address), 0);
-	assert_int_equal(write(client, request, sizeof request - 1), sizeof request - 1);
-	turn();
+	rig_open();
+	rig_ask(one, "/v1/verify");
 	assert_non_null(asking);
 	return 0;
 }
@@ -68,10 +40,8 @@ static int
 end(void **state)
 {
 	(void)state;
-	close(client);
-	api_free(api);
-	event_base_free(base);
-	scratch_close(&scratch);
+	rig_end();
+	rig_close();
 	return 0;
 }
 

@@ -9,8 +9,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,46 +16,15 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "tests/lib/scratch.h"
+#include "tests/unit/kinds_rig.h"
 #include "watcher/watcher.h"
 
 #define S INT64_C(1000000000)
 #define EVENTS_MAX 64
-
-/* ---- a file system that tells no kinds, and a disk that does not give an inode ---- */
-
-static bool untold;
-static const char *unseen;
-
-struct dirent *
-readdir(DIR *list)
-{
-	static struct dirent *(*real)(DIR *);
-	struct dirent *entry;
-
-	if (!real)
-		real = (struct dirent *(*)(DIR *))dlsym(RTLD_NEXT, "readdir");
-	entry = real(list);
-	if (entry && untold)
-		entry->d_type = DT_UNKNOWN;
-	return entry;
-}
-
-int
-fstatat(int dirfd, const char *path, struct stat *ret_st, int flags)
-{
-	const char *name = strrchr(path, '/');
-
-	if (unseen && strcmp(name ? name + 1 : path, unseen) == 0) {
-		errno = EIO;
-		return -1;
-	}
-	return (int)syscall(SYS_newfstatat, dirfd, path, ret_st, flags);
-}
 
 /* ---- a kernel of our own ---- */
 

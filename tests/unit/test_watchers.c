@@ -6,29 +6,22 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <event2/event.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "control/api.h"
 #include "control/watchers.h"
-#include "tests/lib/scratch.h"
+#include "tests/unit/api_rig.h"
 
-static struct scratch scratch;
-static struct event_base *base;
-static struct api *api;
 static struct watchers *watchers;
 static char large[300000]; /* more than a socket takes at once */
 static unsigned told;
 static unsigned looked_up;
-static int client;
 
 /* The directory service of the host, which may hang. */
 struct passwd *
@@ -68,34 +61,14 @@ on_order(struct api_request *req, void *arg)
 
 static const struct api_route routes[] = {{"GET", "/v1/status", on_watch}, {"POST", "/v1/order", on_order}, {0}};
 
-/* Everything is local: what can happen has happened after some turns. */
-static void
-turn(void)
-{
-	for (unsigned i = 0; i < 50; i++)
-		event_base_loop(base, EVLOOP_NONBLOCK);
-}
-
 static int
 begin(void **state)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	static const char request[] = "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n";
-	char path[256];
-
 	(void)state;
-	scratch_open(&scratch);
-	scratch_path(&scratch, "s", path);
-	assert_true(strlen(path) < sizeof address.sun_path);
-	strcpy(address.sun_path, path);
-	base = event_base_new();
 	told = looked_up = 0;
+	rig_open();
 	assert_int_equal(watchers_new(base, tell, NULL, &watchers), 0);
-	assert_int_equal(api_new(base, path, routes, NULL, &api), 0);
-	client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof address), 0);
-	assert_int_equal(write(client, request, sizeof request - 1), sizeof request - 1);
-	turn();
+	rig_ask(routes, "/v1/status");
 	assert_int_equal(told, 1);
 	return 0;
 }
@@ -104,11 +77,9 @@ static int
 end(void **state)
 {
 	(void)state;
-	close(client);
-	api_free(api);
+	rig_end();
 	watchers_free(watchers);
-	event_base_free(base);
-	scratch_close(&scratch);
+	rig_close();
 	return 0;
 }
 
